@@ -1,0 +1,157 @@
+/**
+ * What the outside must promise. Interfaces only; adapters/ implements them, and test/contract/ has one suite for each
+ * that every adapter passes. An expected outcome is a value; only the unexpected is thrown.
+ */
+import type { Item } from "./types.ts";
+
+/**
+ * `won`: written, by this call. `lost`: somebody else had written before, nothing changed. `unknown`: a timeout or an
+ * error in the middle; it may have been written, now or later. Whoever gets it starts over from the top (I9).
+ */
+export type Written = "won" | "lost" | "unknown";
+
+export interface Stored {
+  readonly body: Uint8Array;
+  /** opaque; equal for equal bytes of one key */
+  readonly etag: string;
+  /** by the store's clock */
+  readonly modifiedMs: number;
+}
+
+export interface Listed {
+  readonly key: string;
+  readonly size: number;
+  /** by the store's clock */
+  readonly modifiedMs: number;
+}
+
+export interface Page {
+  /** in the order of the keys' UTF-8 bytes */
+  readonly objects: readonly Listed[];
+  /** there are more keys after the last of these */
+  readonly more: boolean;
+  /** the store's clock when it answered: the only clock that ages are compared with */
+  readonly nowMs: number;
+}
+
+/** The most keys that one LIST returns, as on S3. */
+export const LIST_MAX = 1_000;
+
+/** The state bucket, or a directory. Reads and lists see the last finished write. Keys are relative to the store's root. */
+export interface Store {
+  /** At most one of any number of concurrent callers is ever told "won", and then it has. */
+  create(key: string, body: Uint8Array): Promise<Written>;
+  /**
+   * Writes only if the key's etag is still `expected`; null: only if the key does not exist.
+   * A replaced object is never seen half.
+   */
+  replace(key: string, body: Uint8Array, expected: string | null): Promise<Written>;
+  get(key: string): Promise<Stored | undefined>;
+  head(key: string): Promise<{ size: number; etag: string; modifiedMs: number } | undefined>;
+  /** One page of the keys that start with `prefix` and come after `after`; at most min(limit, LIST_MAX). */
+  list(prefix: string, options?: { after?: string; limit?: number }): Promise<Page>;
+  /** Succeeds if there is nothing to delete. */
+  delete(key: string): Promise<void>;
+
+  // Large files (a checkpoint's): never whole in memory.
+  /** create() from a local file. */
+  createFromFile(key: string, path: string): Promise<Written>;
+  /** Writes the object's bytes to a local file (created or truncated); false if there is no such key. */
+  readToFile(key: string, path: string): Promise<boolean>;
+  /** create() with the bytes of another key, without reading them here (hard link, CopyObject); "lost" if `to` exists. */
+  copy(from: string, to: string): Promise<Written>;
+}
+
+export type FetchOutcome =
+  | { readonly outcome: "fetched" }
+  /** deleted or overwritten since it arrived: NoSuchKey, NoSuchVersion, 412 */
+  | { readonly outcome: "gone" | "archived" | "forbidden" };
+
+/** The data bucket, or a directory: where users put objects. Only ever read. */
+export interface Items {
+  /**
+   * Writes exactly the item's bytes (its etag, or its version) to a local file. Anything but the four outcomes is thrown,
+   * as it may pass.
+   */
+  fetch(item: Item, path: string): Promise<FetchOutcome>;
+  /** One page of what is there now, for the sweep; `next` is handed to the next call, undefined at the end. */
+  list(prefix: string, next?: string): Promise<{ items: readonly Item[]; next?: string | undefined }>;
+}
+
+export type JobState = "waiting" | "running" | "succeeded" | "failed";
+
+export interface Job {
+  readonly id: string;
+  readonly name: string;
+  readonly state: JobState;
+  /** by the Jobs' own clock; for people and for maxWait */
+  readonly createdMs: number;
+  readonly startedMs?: number;
+  readonly stoppedMs?: number;
+  /** of a job that has stopped, where it is known */
+  readonly exitCode?: number;
+  /** why it stopped, for people */
+  readonly reason?: string;
+  /** where its output is, for people */
+  readonly log?: string;
+}
+
+export interface JobRequest {
+  /** unique for each intent: ends with its nonce */
+  readonly name: string;
+  readonly planKey: string;
+  readonly attempt: number;
+  /** after this the job is terminated */
+  readonly timeLimitMs: number;
+}
+
+/** AWS Batch, or child processes. */
+export interface Jobs {
+  /** Starts one job, never two. `unknown`: it may have started; it is looked for by name. */
+  submit(request: JobRequest): Promise<{ outcome: "submitted"; id: string } | { outcome: "unknown" }>;
+  /** Of these jobs those that are known. A job that was just submitted may be unknown for `lookupLagMs`. */
+  describe(ids: readonly string[]): Promise<readonly Job[]>;
+  /** All jobs of that name; one that was just submitted may be missing for `lookupLagMs`. */
+  findByName(name: string): Promise<readonly Job[]>;
+  /** Asks a job to save and end (SIGTERM, later SIGKILL). Succeeds if it has ended or is not known. */
+  terminate(id: string, reason: string): Promise<void>;
+  /** Batch 10 min, processes 2 s */
+  readonly lookupLagMs: number;
+}
+
+/** Why a tick comes. It carries no order: the state says what is due. */
+export type Tick =
+  | { readonly kind: "plain" }
+  /** asked for by intake: the key of the segment it created */
+  | { readonly kind: "segment"; readonly segment: string }
+  /** an operator's; `seq` is that of the head that the operator saw */
+  | { readonly kind: "train" | "rehearse"; readonly seq: number }
+  /** an operator's: one attempt more than `attempt` of `round`, under the head `seq` */
+  | { readonly kind: "retry"; readonly seq: number; readonly round: number; readonly attempt: number }
+  | { readonly kind: "schedule"; readonly timeMs: number; readonly retrain: "pending" | "rehearse" | "full" };
+
+export interface Ticks {
+  /** A tick after `delayMs`; it may come early, late and more than once. */
+  ask(tick: Tick, delayMs: number): Promise<void>;
+}
+
+export interface Clock {
+  /** for people and for names only: nothing in the protocol depends on it */
+  nowMs(): number;
+  /** 128 random bits as 32 hex digits */
+  nonce(): string;
+}
+
+/** Told at least once each. */
+export type Notice =
+  | { readonly kind: "committed"; readonly pipeline: string; readonly seq: number; readonly message: string }
+  | { readonly kind: "held"; readonly pipeline: string; readonly seq: number; readonly message: string }
+  | { readonly kind: "rolled-back"; readonly pipeline: string; readonly seq: number; readonly message: string }
+  | { readonly kind: "promoted"; readonly pipeline: string; readonly seq: number; readonly message: string }
+  | { readonly kind: "blocked"; readonly pipeline: string; readonly round: number; readonly message: string }
+  | { readonly kind: "submitted"; readonly pipeline: string; readonly round: number; readonly message: string }
+  | { readonly kind: "planned"; readonly pipeline: string; readonly round: number; readonly message: string };
+
+export interface Notify {
+  notify(notice: Notice): Promise<void>;
+}
