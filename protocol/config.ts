@@ -144,18 +144,21 @@ export const PipelineConfig = z.strictObject({
   data: DataConfig,
   trainer: TrainerConfig,
   trigger: z.prefault(TriggerConfig, {}),
-  gate: z._default(z.nullable(GateConfig), { metric: "accuracy", maxDrop: 0.02, onFail: "hold" }),
+  /** null: whatever is trained goes live. Left out: accuracy (regression: mse), or none without a holdout */
+  gate: z.optional(z.nullable(GateConfig)),
   keep: z.prefault(KeepConfig, {}),
   jobs: z.prefault(JobsConfig, {}),
 });
-export type PipelineConfig = z.infer<typeof PipelineConfig>;
+export type PipelineConfig = Omit<z.infer<typeof PipelineConfig>, "gate"> & { readonly gate: GateConfig | null };
 /** What a user writes: everything with a default may be left out. */
 export type PipelineInput = z.input<typeof PipelineConfig>;
 
 export const Config = z.strictObject({
   pipelines: z.array(PipelineConfig).check(z.minLength(1), z.maxLength(100)),
 });
-export type Config = z.infer<typeof Config>;
+export interface Config {
+  readonly pipelines: readonly PipelineConfig[];
+}
 export type ConfigInput = z.input<typeof Config>;
 
 /**
@@ -168,7 +171,21 @@ export function parseConfig(value: unknown): Config {
   const names = parsed.data.pipelines.map((pipeline) => pipeline.name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new AccreteError("CONFIG_INVALID", `pipelines: two are named ${twice}`);
-  return parsed.data;
+  for (const { name: pipeline, trigger } of parsed.data.pipelines) {
+    if (trigger.minItems > trigger.maxItems) throw new AccreteError("CONFIG_INVALID", `${pipeline}: trigger.minItems ${trigger.minItems} is more than trigger.maxItems ${trigger.maxItems}: no round would ever start`);
+  }
+  return { pipelines: parsed.data.pipelines.map((pipeline) => ({ ...pipeline, gate: gateOf(pipeline) })) };
+}
+
+/** The gate to use: the configured one if it can be measured on this data, else what fits the task. */
+function gateOf(pipeline: z.infer<typeof PipelineConfig>): GateConfig | null {
+  const { data, gate, name } = pipeline;
+  if (gate === null) return null;
+  if (gate === undefined) return data.holdout === 0 ? null : GateConfig.parse({ metric: data.task === "regression" ? "mse" : "accuracy" });
+  if (data.holdout === 0) throw new AccreteError("CONFIG_INVALID", `${name}: gate: there is nothing to measure with data.holdout: 0; set it above 0, or gate: null`);
+  const fits = data.task === "regression" ? ["loss", "mae", "mse"] : ["accuracy", "loss"];
+  if (!fits.includes(gate.metric)) throw new AccreteError("CONFIG_INVALID", `${name}: gate.metric: "${gate.metric}" is not measured for ${data.task}: one of ${fits.join(", ")}`);
+  return gate;
 }
 
 interface Issue {

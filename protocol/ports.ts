@@ -149,6 +149,8 @@ export type Notice =
   | { readonly kind: "rolled-back"; readonly pipeline: string; readonly seq: number; readonly message: string }
   | { readonly kind: "promoted"; readonly pipeline: string; readonly seq: number; readonly message: string }
   | { readonly kind: "blocked"; readonly pipeline: string; readonly round: number; readonly message: string }
+  /** a stored file can't be what was written: it is left alone */
+  | { readonly kind: "damaged"; readonly pipeline: string; readonly key: string; readonly message: string }
   | { readonly kind: "submitted"; readonly pipeline: string; readonly round: number; readonly message: string }
   | { readonly kind: "planned"; readonly pipeline: string; readonly round: number; readonly message: string };
 

@@ -4,7 +4,7 @@
  */
 import * as z from "zod/mini";
 import { AccreteError, messageOf } from "./errors.ts";
-import { jsonBytes } from "./digest.ts";
+import { canonicalJson, jsonBytes, sha256 } from "./digest.ts";
 import { DataConfig, TrainerConfig } from "./config.ts";
 
 const MiB = 1_048_576;
@@ -175,10 +175,9 @@ export const Result = z.strictObject({
 });
 export type Result = z.infer<typeof Result>;
 
-/** Consumed items still to be trained again: items of `rounds`' plans, less those of `lessRounds`', less `less`, plus `plus`. */
+/** Consumed items still to be trained again: items of `rounds`' plans, less `less`, plus `plus`. */
 export const Redo = z.strictObject({
   rounds: z.array(Round).check(z.maxLength(100_000)),
-  lessRounds: z.array(Round).check(z.maxLength(100_000)),
   less: z.array(ItemId).check(z.maxLength(PLAN_ITEMS_MAX)),
   plus: z.array(Item).check(z.maxLength(PLAN_ITEMS_MAX)),
 });
@@ -208,7 +207,7 @@ const State = {
   /** sha256 of the bytes of the entry before; null in the first */
   parent: z.nullable(Sha256),
   /** for people: no decision rests on it */
-  at: z.string().check(z.maxLength(40)),
+  at: Ms,
   /** the newest closed round: only round + 1 is open */
   round: Round,
   /** the head's; null: nothing trained */
@@ -311,6 +310,9 @@ export const SCHEMAS = {
 export type DocumentKind = keyof typeof SCHEMAS;
 export type DocumentOf<K extends DocumentKind> = z.infer<(typeof SCHEMAS)[K]>;
 
+/** Every document carries the digest of its own canonical JSON, so that a flipped bit is seen by whoever reads it next. */
+const Sealed = z.looseObject({ digest: Sha256 });
+
 const FORBIDDEN_NAMES = new Set(["__proto__", "constructor", "prototype"]);
 
 /**
@@ -331,7 +333,13 @@ export function parseDocument<K extends DocumentKind>(kind: K, key: string, body
   } catch (cause) {
     throw new AccreteError("STORED_NOT_READABLE", `${key}: not JSON: ${messageOf(cause)}`, { cause });
   }
-  const parsed = z.safeParse(SCHEMAS[kind], value);
+  const sealed = Sealed.safeParse(value);
+  if (!sealed.success) throw new AccreteError("STORED_NOT_READABLE", `${key}: no ${kind}: it carries no digest of itself`);
+  const { digest, ...document } = sealed.data;
+  if (sha256(canonicalJson(document)) !== digest) {
+    throw new AccreteError("STORED_NOT_READABLE", `${key}: its digest is not that of its contents: it was changed or damaged`);
+  }
+  const parsed = z.safeParse(SCHEMAS[kind], document);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     const where = issue?.path.length ? `at ${issue.path.join(".")}: ` : "";
@@ -345,7 +353,7 @@ export function parseDocument<K extends DocumentKind>(kind: K, key: string, body
  * @throws {AccreteError} STORED_TOO_LARGE, STORED_NOT_READABLE, before anything is written
  */
 export function documentBytes<K extends DocumentKind>(kind: K, key: string, document: DocumentOf<K>): Uint8Array {
-  const body = jsonBytes(document);
+  const body = jsonBytes({ ...document, digest: sha256(canonicalJson(document)) });
   parseDocument(kind, key, body);
   return body;
 }

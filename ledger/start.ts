@@ -1,0 +1,90 @@
+/** Steps 3 to 5 of a tick: what waits in the inbox becomes the plan of a round, when it is due. */
+import { itemId } from "../protocol/digest.ts";
+import type { Head } from "../protocol/head.ts";
+import { codeKey, planKey } from "../protocol/keys.ts";
+import { chooseSegments, makePlan, type SegmentRead } from "../protocol/plan.ts";
+import type { Tick } from "../protocol/ports.ts";
+import { decideStart, isNewest } from "../protocol/start.ts";
+import { documentBytes, type Item, type Plan } from "../protocol/types.ts";
+import { isMeantFor } from "./inspect.ts";
+import { inParallel, LATE_MS, type Ledger } from "./ledger.ts";
+import { listInbox, readConsumed, readSegment, type InboxSegment } from "./read.ts";
+
+/** What a pass comes to: look again, or the reason why there is nothing more to do for now. */
+export type Pass = "again" | { readonly stopped: string };
+
+export interface Trigger {
+  readonly why: Tick;
+  /** `why`, if it is a schedule's that was not acted on yet */
+  readonly schedule: Extract<Tick, { kind: "schedule" }> | undefined;
+  /** this tick finished the head: it speaks for segments whose own tick met the open round */
+  readonly finishedByMe: boolean;
+}
+
+export async function startRound(ledger: Ledger, head: Head, trigger: Trigger): Promise<Pass> {
+  const { store, config } = ledger;
+  const { why, schedule } = trigger;
+  const scheduled = schedule?.timeMs ?? 0;
+  const inbox = await listInbox(store);
+  if (inbox.segments.length === 0) {
+    const rehearse = schedule?.retrain === "rehearse" || (why.kind === "rehearse" && isMeantFor(why, head));
+    return rehearse ? createPlan(ledger, head, { kind: "rehearse", items: [], segments: [], scheduled }) : { stopped: "nothing waits" };
+  }
+
+  const asked = schedule !== undefined || (why.kind === "train" && isMeantFor(why, head));
+  const pending = { segments: inbox.segments, pageFull: inbox.more, nowMs: inbox.nowMs };
+  const decision = decideStart(pending, config.trigger, { asked, headMs: head.modifiedMs });
+  if (decision.do === "wait") {
+    if (trigger.finishedByMe || (why.kind === "segment" && isNewest(pending, why.segment))) {
+      const newest = inbox.segments.find(({ key }) => isNewest(pending, key))!;
+      await ledger.ticks.ask({ kind: "segment", segment: newest.key }, decision.untilMs - inbox.nowMs + LATE_MS);
+    }
+    return { stopped: decision.because === "quiet-period" ? "waits for the quiet period" : "waits for minInterval" };
+  }
+
+  const segments = await readSegments(ledger, inbox.segments);
+  const consumed = await readConsumed(store, segments.flatMap(({ items }) => items.map(itemId)));
+  const left = new Set(segments.flatMap(({ items }) => items.map(itemId)).filter((id) => !consumed.has(id)));
+  if (left.size === 0) {
+    // their items are consumed for good: it is never too late to delete them
+    await inParallel(segments, ({ key }) => store.delete(key));
+    return segments.length === 0 ? { stopped: "nothing waits that can be read" } : "again";
+  }
+  // a full page hides what else waits, so the minimum can't be told
+  if (left.size < config.trigger.minItems && !asked && !inbox.more) return { stopped: `waits for ${config.trigger.minItems} items: ${left.size} are there` };
+  const chosen = chooseSegments(segments, consumed, config.trigger);
+  return createPlan(ledger, head, { kind: "extend", ...chosen, scheduled });
+}
+
+/** Those segments that are there and whole. One that is gone was consumed; a damaged one stays, and is said. */
+async function readSegments(ledger: Ledger, listed: readonly InboxSegment[]): Promise<SegmentRead[]> {
+  const read = await inParallel(listed, async (segment) => ({ key: segment.key, items: await readSegment(ledger.store, segment) }));
+  const whole: SegmentRead[] = [];
+  for (const { key, items } of read) {
+    if (items === "damaged") {
+      const message = `${key}: its bytes are not those that its name says: it is left alone`;
+      await ledger.notify.notify({ kind: "damaged", pipeline: ledger.config.name, key, message });
+    } else if (items !== "gone") {
+      whole.push({ key, items });
+    }
+  }
+  return whole;
+}
+
+/** Creates the plan of the round after the head's; never replaced: another plan is another round. */
+export async function createPlan(
+  ledger: Ledger,
+  head: Head,
+  work: { kind: Plan["kind"]; items: readonly Item[]; segments: readonly string[]; scheduled: number },
+): Promise<Pass> {
+  const { store, config, code, image, jobDefinition } = ledger;
+  // before a plan names it; lost: it is there
+  if ((await store.create(codeKey(code.sha256), code.body)) === "unknown") return "again";
+  const plan = makePlan(head, config, { code: code.sha256, image, jobDefinition }, work);
+  const key = planKey(plan.round);
+  if ((await store.create(key, documentBytes("plan", key, plan))) === "won") {
+    const message = `round ${plan.round}: ${plan.items.length} item${plan.items.length === 1 ? "" : "s"} planned`;
+    await ledger.notify.notify({ kind: "planned", pipeline: config.name, round: plan.round, message });
+  }
+  return "again";
+}

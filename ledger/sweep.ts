@@ -1,0 +1,49 @@
+/** Finds what the news missed: lists the data and takes in what is neither in the inbox nor consumed. */
+import { itemId } from "../protocol/digest.ts";
+import { dropReason } from "../protocol/intake.ts";
+import type { Items } from "../protocol/ports.ts";
+import { intake, type IntakeReport } from "./intake.ts";
+import { inParallel, type Ledger } from "./ledger.ts";
+import { listInbox, readConsumed, readSegment } from "./read.ts";
+
+export interface SweepReport extends IntakeReport {
+  readonly pages: number;
+  readonly seen: number;
+}
+
+/** What it reads may be stale: an item taken in twice is one item, and costs a GET. */
+export async function sweep(ledger: Pick<Ledger, "config" | "store" | "ticks" | "clock">, items: Items): Promise<SweepReport> {
+  const { store, config } = ledger;
+  const waiting = await itemsInInbox(ledger);
+  const segments: string[] = [];
+  const dropped: IntakeReport["dropped"][number][] = [];
+  let [pages, seen, accepted] = [0, 0, 0];
+  let next: string | undefined;
+  do {
+    const page = await items.list(config.data.prefix, next);
+    const wanted = page.items.filter((item) => dropReason(item, config.data) === undefined && !waiting.has(itemId(item)));
+    const consumed = await readConsumed(store, wanted.map(itemId));
+    const report = await intake(ledger, wanted.filter((item) => !consumed.has(itemId(item))));
+    segments.push(...report.segments);
+    dropped.push(...report.dropped);
+    accepted += report.accepted;
+    seen += page.items.length;
+    pages++;
+    next = page.next;
+  } while (next !== undefined);
+  return { pages, seen, accepted, segments, dropped };
+}
+
+async function itemsInInbox({ store }: Pick<Ledger, "store">): Promise<Set<string>> {
+  const ids = new Set<string>();
+  let after: string | undefined;
+  for (;;) {
+    const page = await listInbox(store, after);
+    await inParallel(page.segments, async (segment) => {
+      const items = await readSegment(store, segment);
+      if (items !== "gone" && items !== "damaged") for (const item of items) ids.add(itemId(item));
+    });
+    if (!page.more || page.last === undefined) return ids;
+    after = page.last;
+  }
+}

@@ -1,0 +1,45 @@
+import type { Checkpoint, Kept, LogEntry, Redo } from "./types.ts";
+
+/** The state that the newest log entry says; before the first one `START`. */
+export interface Head {
+  readonly seq: number;
+  /** digest of the entry's bytes: the next entry's `parent` */
+  readonly sha256: string | null;
+  /** null: there is no entry yet */
+  readonly entry: LogEntry | null;
+  readonly round: number;
+  readonly checkpoint: Checkpoint | null;
+  readonly redo: Redo | null;
+  readonly live: Checkpoint | null;
+  readonly keep: readonly Kept[];
+  readonly scheduled: number;
+  /** when the store got the entry, by its clock */
+  readonly modifiedMs: number;
+}
+
+export const START: Head = {
+  seq: 0,
+  sha256: null,
+  entry: null,
+  round: 0,
+  checkpoint: null,
+  redo: null,
+  live: null,
+  keep: [],
+  scheduled: 0,
+  modifiedMs: 0,
+};
+
+export function headOf(entry: LogEntry, stored: { sha256: string; modifiedMs: number }): Head {
+  const { seq, round, checkpoint, redo, live, keep, scheduled } = entry;
+  return { seq, round, checkpoint, redo, live, keep, scheduled, entry, ...stored };
+}
+
+export function sameCheckpoint(a: Checkpoint | null, b: Checkpoint | null): boolean {
+  return a === null || b === null ? a === b : a.manifest === b.manifest && a.sha256 === b.sha256;
+}
+
+/** The head is a round that the gate refused, and nobody has said yet how to go on. */
+export function isRefused(head: Head): boolean {
+  return head.entry?.kind === "round" && !head.entry.gate.passed;
+}

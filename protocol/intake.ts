@@ -1,0 +1,60 @@
+import { compareBytes, itemId, sha256 } from "./digest.ts";
+import { segmentKey } from "./keys.ts";
+import { documentBytes, Item, SEGMENT_ITEMS_MAX } from "./types.ts";
+
+export interface IntakePolicy {
+  readonly prefix: string;
+  readonly suffixes: readonly string[];
+  /** a segment holds at most a plan's bytes, so that each fits a plan */
+  readonly maxBytes: number;
+}
+
+export type DropReason = "other-prefix" | "other-suffix" | "folder-marker" | "empty" | "not-an-item";
+
+/** Why an arrival does not count; undefined if it does. */
+export function dropReason(item: Item, policy: Pick<IntakePolicy, "prefix" | "suffixes">): DropReason | undefined {
+  if (!item.key.startsWith(policy.prefix)) return "other-prefix";
+  if (item.key.endsWith("/")) return "folder-marker";
+  if (policy.suffixes.length > 0 && !policy.suffixes.some((suffix) => item.key.endsWith(suffix))) return "other-suffix";
+  if (item.size === 0) return "empty";
+  return Item.safeParse(item).success ? undefined : "not-an-item";
+}
+
+/** By key's bytes, then etag: the order of a plan and of a segment. */
+export function compareItems(a: Item, b: Item): number {
+  return compareBytes(a.key, b.key) || compareBytes(a.etag, b.etag) || compareBytes(a.bucket, b.bucket);
+}
+
+export interface SegmentToWrite {
+  readonly key: string;
+  readonly body: Uint8Array;
+  readonly items: readonly Item[];
+}
+
+/**
+ * One delivery as segments: each item once, in a fixed order, at most SEGMENT_ITEMS_MAX and at most maxBytes of data each (but
+ * one item always fits). The same delivery at the same time has the same keys.
+ */
+export function segmentsOf(items: readonly Item[], options: { nowMs: number; maxBytes: number }): SegmentToWrite[] {
+  const once = new Map(items.map((item) => [itemId(item), item]));
+  const sorted = [...once.values()].sort(compareItems);
+  const groups: Item[][] = [];
+  let bytes = 0;
+  for (const item of sorted) {
+    const group = groups.at(-1);
+    if (group === undefined || group.length >= SEGMENT_ITEMS_MAX || bytes + item.size > options.maxBytes) {
+      groups.push([item]);
+      bytes = item.size;
+    } else {
+      group.push(item);
+      bytes += item.size;
+    }
+  }
+  return groups.map((group) => toSegment(group, options.nowMs));
+}
+
+function toSegment(items: Item[], ms: number): SegmentToWrite {
+  const body = documentBytes("segment", "segment", { format: 1, items });
+  const bytes = items.reduce((sum, item) => sum + item.size, 0);
+  return { key: segmentKey({ ms, count: items.length, bytes, sha256: sha256(body) }), body, items };
+}
