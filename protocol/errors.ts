@@ -26,6 +26,9 @@ export const ADVICE = {
   LOSS_NOT_FINITE: "Lower the learning rate, or look for extreme values in the data of this round; then `accrete retry`.",
   TOO_MANY_REJECTED: "Look at the rejected files with `accrete show` and mend or drop them; then `accrete retry`.",
   TRAINER_FAILED: "See the job's log (`accrete show ROUND` names it); then `accrete retry`.",
+  ATTEMPTS_USED_UP: "See the jobs' logs (`accrete show ROUND` names them), mend what ended them; then `accrete retry`.",
+  RESULT_NOT_WHOLE: "Restore the named file from a backup: the round is committed by itself then.",
+  GATE_REFUSED: "Look at `accrete show ROUND`. To go on from this round, set gate.onFail to \"hold\" in accrete.config.ts.",
   OUT_OF_DISK: "Free disk space, then `accrete retry`.",
   // items
   ITEM_GONE: "Put the object back and it is a new item, or leave it: it is not asked for again.",
@@ -41,6 +44,7 @@ export const ADVICE = {
   COMMAND_LOST: "Somebody changed the pipeline at the same moment: look at `accrete status`, and ask again.",
   TARGET_EXISTS: "Name an empty folder, or pass --force.",
   NOT_VERIFIED: "Restore the named files from a backup; what is not named is whole.",
+  WATCH_FAILED: "Nothing is lost: the regular sweep finds new files, later. Raise fs.inotify.max_user_watches if it is too low.",
   USAGE: "See `accrete --help`.",
 } as const;
 

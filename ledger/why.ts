@@ -1,0 +1,171 @@
+/** What became of one object: each version (etag) ever seen of it, and where it is now. Reads all of the history, so it may take its time. */
+import type { PipelineConfig } from "../protocol/config.ts";
+import { itemId } from "../protocol/digest.ts";
+import type { Head } from "../protocol/head.ts";
+import { dropReason, type DropReason } from "../protocol/intake.ts";
+import { planKey } from "../protocol/keys.ts";
+import type { Items, Store } from "../protocol/ports.ts";
+import type { Item, RejectedItem } from "../protocol/types.ts";
+import { readLine, readRedo } from "./line.ts";
+import { listInbox, readCommitted, readDocument, readEntry, readHead, readSegment } from "./read.ts";
+
+/** Something that happened to a version, oldest first. */
+export type Event =
+  | { readonly what: "trained"; readonly round: number; readonly seq: number; readonly atMs: number; readonly onLine: boolean }
+  | { readonly what: "rejected"; readonly round: number; readonly seq: number; readonly atMs: number; readonly code: RejectedItem["code"]; readonly message: string }
+  /** in the plan of a round that was closed without a commit */
+  | { readonly what: "given-up"; readonly round: number }
+  | { readonly what: "taken-out" | "asked-again"; readonly seq: number; readonly atMs: number; readonly by: string; readonly reason: string };
+
+export type Whereabouts =
+  /** the head's checkpoint has learned it */
+  | { readonly is: "learned"; readonly round: number }
+  | { readonly is: "being-learned"; readonly round: number }
+  /** a rollback left it to be trained again */
+  | { readonly is: "to-redo" }
+  | { readonly is: "waiting"; readonly segment: string; readonly sinceMs: number }
+  | { readonly is: "rejected"; readonly round: number; readonly code: RejectedItem["code"]; readonly message: string }
+  | { readonly is: "taken-out"; readonly seq: number; readonly reason: string }
+  /** consumed, but the head's checkpoint has not seen it: the rounds that trained it were left by a rollback */
+  | { readonly is: "left-by-rollback"; readonly rounds: readonly number[] }
+  /** in the data folder, and no news of it has come yet */
+  | { readonly is: "not-taken-in" }
+  /** in the data folder, but it does not count */
+  | { readonly is: "ignored"; readonly because: DropReason }
+  /** it was only in plans of rounds that were given up, and is in no inbox: its segment must have been damaged or deleted by hand */
+  | { readonly is: "lost" };
+
+export interface Version {
+  readonly itemId: string;
+  readonly item: Item;
+  /** it is what lies in the data folder now */
+  readonly present: boolean;
+  readonly events: readonly Event[];
+  readonly now: Whereabouts;
+}
+
+interface Found {
+  readonly item: Item;
+  present: boolean;
+  readonly events: Event[];
+  openPlan: number | undefined;
+  segment: { key: string; sinceMs: number } | undefined;
+  inRedo: boolean;
+}
+
+export interface WhyPorts {
+  readonly store: Store;
+  readonly items: Items;
+  readonly config: PipelineConfig;
+}
+
+/**
+ * All versions of an object, in the order in which they were seen.
+ * @param query the object's key, or an itemId
+ * @returns empty if nothing is known of it
+ */
+export async function why({ store, items, config }: WhyPorts, query: string): Promise<Version[]> {
+  const found = new Map<string, Found>();
+  const isAsked = (item: Item, id: string): boolean => item.key === query || id === query;
+  const note = (item: Item): Found | undefined => {
+    const id = itemId(item);
+    if (!isAsked(item, id)) return undefined;
+    const known = found.get(id) ?? { item, present: false, events: [], openPlan: undefined, segment: undefined, inRedo: false };
+    found.set(id, known);
+    return known;
+  };
+
+  const { head } = await readHead(store);
+  const line = new Set((await readLine(store, head.seq)).rounds);
+  const committed = await readHistory(store, head, line, note);
+  await readOtherPlans(store, head, committed, note);
+  for (const item of (await readRedo(store, head.redo)).items.values()) {
+    const one = note(item);
+    if (one !== undefined) one.inRedo = true;
+  }
+  await readInbox(store, note);
+
+  const keys = new Set([query, ...[...found.values()].map(({ item }) => item.key)]);
+  for (const key of keys) {
+    // a LIST with the key as its prefix has the key itself first
+    const page = await items.list(key);
+    const item = page.items.find((one) => one.key === key);
+    if (item === undefined) continue;
+    const one = note(item);
+    if (one !== undefined) one.present = true;
+  }
+  return [...found].map(([id, one]) => ({ itemId: id, item: one.item, present: one.present, events: one.events, now: whereabouts(one, config) }));
+}
+
+type Note = (item: Item) => Found | undefined;
+
+/** @returns the rounds that have an entry */
+async function readHistory(store: Store, head: Head, line: ReadonlySet<number>, note: Note): Promise<Set<number>> {
+  const committed = new Set<number>();
+  for (let seq = 1; seq <= head.seq; seq++) {
+    const entry = (await readEntry(store, seq)).document;
+    if (entry.kind === "round") {
+      committed.add(entry.round);
+      const { plan, result } = await readCommitted(store, entry);
+      const rejected = new Map(result.rejected.map((one) => [itemId(one.item), one]));
+      for (const item of plan.items) {
+        const refusal = rejected.get(itemId(item));
+        const at = { round: entry.round, seq, atMs: entry.at };
+        note(item)?.events.push(refusal === undefined ? { what: "trained", ...at, onLine: line.has(entry.round) } : { what: "rejected", ...at, code: refusal.code, message: refusal.message });
+      }
+    } else if (entry.kind === "rollback") {
+      const said = { seq, atMs: entry.at, by: entry.by, reason: entry.reason };
+      for (const item of entry.without) note(item)?.events.push({ what: "taken-out", ...said });
+      for (const item of entry.with) note(item)?.events.push({ what: "asked-again", ...said });
+    }
+  }
+  return committed;
+}
+
+/** Plans without an entry: of rounds that a rollback closed, and the open one. */
+async function readOtherPlans(store: Store, head: Head, committed: ReadonlySet<number>, note: Note): Promise<void> {
+  for (let round = 1; round <= head.round + 1; round++) {
+    if (committed.has(round)) continue;
+    const plan = await readDocument(store, "plan", planKey(round));
+    for (const item of plan?.document.items ?? []) {
+      const one = note(item);
+      if (one === undefined) continue;
+      if (round > head.round) one.openPlan = round;
+      else one.events.push({ what: "given-up", round });
+    }
+  }
+}
+
+async function readInbox(store: Store, note: Note): Promise<void> {
+  for (let after: string | undefined; ; ) {
+    const page = await listInbox(store, after);
+    for (const segment of page.segments) {
+      const items = await readSegment(store, segment);
+      if (typeof items === "string") continue;
+      for (const item of items) {
+        const one = note(item);
+        if (one !== undefined) one.segment ??= { key: segment.key, sinceMs: segment.modifiedMs };
+      }
+    }
+    if (!page.more || page.last === undefined) return;
+    after = page.last;
+  }
+}
+
+function whereabouts(found: Found, config: PipelineConfig): Whereabouts {
+  const { events } = found;
+  const trained = events.filter((event) => event.what === "trained");
+  const onLine = trained.find((event) => event.onLine);
+  if (onLine !== undefined) return { is: "learned", round: onLine.round };
+  if (found.openPlan !== undefined) return { is: "being-learned", round: found.openPlan };
+  if (found.inRedo) return { is: "to-redo" };
+  // what an entry consumed is waiting no more, even if its segment is still there
+  const last = events.findLast((event) => event.what === "trained" || event.what === "rejected" || event.what === "taken-out");
+  if (last?.what === "rejected") return { is: "rejected", round: last.round, code: last.code, message: last.message };
+  if (last?.what === "taken-out") return { is: "taken-out", seq: last.seq, reason: last.reason };
+  if (last?.what === "trained") return { is: "left-by-rollback", rounds: trained.map(({ round }) => round) };
+  if (found.segment !== undefined) return { is: "waiting", segment: found.segment.key, sinceMs: found.segment.sinceMs };
+  const because = dropReason(found.item, config.data);
+  if (found.present && because !== undefined) return { is: "ignored", because };
+  return found.present ? { is: "not-taken-in" } : { is: "lost" };
+}
