@@ -3,7 +3,12 @@ import { defineConfig, defineModel, definePipeline, type ModelContext, type Pipe
 import { parseConfig } from "./config.ts";
 
 it("returns what it is given, typed, and the schema takes it", () => {
-  const digits = definePipeline({ name: "digits", data: { format: "idx" }, trainer: { model: "./model.ts" }, trigger: { quietPeriod: "2 min" } });
+  const digits = definePipeline({
+    name: "digits",
+    data: { format: "idx" },
+    trainer: { model: "./model.ts" },
+    trigger: { quietPeriod: "2 min" },
+  });
   expectTypeOf(digits).toEqualTypeOf<PipelineInput>();
   const config = defineConfig({ pipelines: [digits] });
   expect(config.pipelines[0]).toBe(digits);

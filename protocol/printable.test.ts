@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { printable } from "./printable.ts";
 
-const range = (from: number, to: number): string[] => Array.from({ length: to - from + 1 }, (_, i) => String.fromCodePoint(from + i));
+const range = (from: number, to: number): string[] =>
+  Array.from({ length: to - from + 1 }, (_, i) => String.fromCodePoint(from + i));
 const DANGEROUS = [
   ...range(0x00, 0x1f),
   ...range(0x7f, 0x9f),
@@ -31,7 +32,8 @@ it("shows an escape sequence and a turned file name as what they are", () => {
 });
 
 it("leaves text in any script and pictures as they are", () => {
-  for (const text of ["digits/3/a.png", "Größe 数字 שלום नमस्ते", "👩‍👩‍👧 ok", "C:\\data"]) expect(printable(text)).toBe(text);
+  for (const text of ["digits/3/a.png", "Größe 数字 שלום नमस्ते", "👩‍👩‍👧 ok", "C:\\data"])
+    expect(printable(text)).toBe(text);
 });
 
 it("is one line of well-formed text for any input, and nothing is left to escape", () => {

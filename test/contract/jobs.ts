@@ -12,10 +12,17 @@ export interface Behaviour {
   readonly onSigterm?: number | "ignored";
 }
 
-export const planKeyOf = ({ exitCode, afterMs, onSigterm = 75 }: Behaviour): string => `exit-${exitCode}-after-${afterMs}-sigterm-${onSigterm}`;
+export const planKeyOf = ({ exitCode, afterMs, onSigterm = 75 }: Behaviour): string =>
+  `exit-${exitCode}-after-${afterMs}-sigterm-${onSigterm}`;
 
 export function requestOf(behaviour: Behaviour, changes: Partial<JobRequest> = {}): JobRequest {
-  return { name: `digits-1-0-${randomBytes(16).toString("hex")}`, planKey: planKeyOf(behaviour), attempt: 0, timeLimitMs: 600_000, ...changes };
+  return {
+    name: `digits-1-0-${randomBytes(16).toString("hex")}`,
+    planKey: planKeyOf(behaviour),
+    attempt: 0,
+    timeLimitMs: 600_000,
+    ...changes,
+  };
 }
 
 /** Asks until a job is as wished; the error says how it was last. */
@@ -99,7 +106,10 @@ export function jobsKeepTheirPromises(name: string, open: () => Promise<JobsHarn
     it("finds the jobs of one name, not those that start like it", async () => {
       const { jobs } = await opened();
       const name = `digits-${randomBytes(8).toString("hex")}`;
-      const ids = [await submitted(jobs, requestOf({ exitCode: 0, afterMs: 0 }, { name })), await submitted(jobs, requestOf({ exitCode: 3, afterMs: 0 }, { name }))];
+      const ids = [
+        await submitted(jobs, requestOf({ exitCode: 0, afterMs: 0 }, { name })),
+        await submitted(jobs, requestOf({ exitCode: 3, afterMs: 0 }, { name })),
+      ];
       const longer = await submitted(jobs, requestOf({ exitCode: 0, afterMs: 0 }, { name: `${name}-2` }));
       for (const id of [...ids, longer]) await jobOnce(jobs, id, stopped);
       expect((await jobs.findByName(name)).map((job) => job.id).sort()).toEqual(ids.sort());
@@ -126,9 +136,9 @@ export function jobsKeepTheirPromises(name: string, open: () => Promise<JobsHarn
       expect(await jobOnce(jobs, id, stopped)).toMatchObject({ state: "failed", exitCode: 137 });
     });
 
-    it("ends a job at its time limit", async () => {
+    it.each([75, "ignored"] as const)("ends a job at its time limit (on SIGTERM: %s)", async (onSigterm) => {
       const { jobs } = await opened();
-      const id = await submitted(jobs, requestOf({ exitCode: 0, afterMs: 600_000 }, { timeLimitMs: 100 }));
+      const id = await submitted(jobs, requestOf({ exitCode: 0, afterMs: 600_000, onSigterm }, { timeLimitMs: 500 }));
       expect((await jobOnce(jobs, id, stopped)).state).toBe("failed");
     });
 

@@ -23,6 +23,11 @@ const REFUSALS = { refuse: 0.6, poison: 0.3, onFail: "rollback", schedules: 0.02
 const FAILURES = { failureRate: 0.5, jobFaults: 0.04, commands: 0.05, attempts: 2 } as const;
 const RETRIES = { failureRate: 0.8, deliveries: 0.01, jobFaults: 0, faults: 0, attempts: 1, commands: 0.1, commandKinds: ["retry"] } as const;
 const SLEEPY = { ...CALM_GATE, items: 8, faults: 0, jobFaults: 0, failureRate: 0, sleeps: 0.04, deliveries: 0.1, maxItems: 2, savesHalf: false } as const;
+/** a round that went live only for a while is the parent of a refused one */
+const PROMOTED: Partial<Profile> = {
+  ...{ refuse: 0.5, bad: 0, poison: 0, onFail: "rollback", keepRounds: 1, commands: 0.03, commandKinds: ["promote"], schedules: 0, janitors: 0 },
+  ...{ items: 8, maxItems: 1, minItems: 1, minInterval: 0, deliveries: 0.04, steps: 900, sleeps: 0, faults: 0, jobFaults: 0, failureRate: 0, savesHalf: false, attempts: 3 },
+};
 const SCHEDULES = { ...CALM_GATE, schedules: 0.04, commands: 0.02 } as const;
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -66,7 +71,7 @@ export const MUTATIONS: readonly Mutation[] = [
   { name: "pause-schedule", breaks: "a schedule does not end a pause", file: "ledger/tick.ts", find: "if (isRefused(head)) {", replace: "if (isRefused(head) && schedule === undefined) {", profile: { ...REFUSALS, onFail: "pause" } },
   { name: "auto-redo", breaks: "a refused replay waits for an operator", file: "ledger/tick.ts", find: '(onFail === "rollback" && wasRedo)', replace: "false", profile: { ...REFUSALS, commands: 0.05 } },
   { name: "auto-twice", breaks: "a refused round is taken back by one entry", file: "ledger/tick.ts", find: "const seq = head.seq - 1;", replace: "const seq = Math.max(0, head.seq - 2);", profile: REFUSALS },
-  { name: "parent-unkept", breaks: "the parent of a refused round is kept", file: "protocol/entry.ts", find: "refusedParent: gate.passed ? null : plan.parent", replace: "refusedParent: null", profile: { refuse: 0.5, onFail: "rollback", keepRounds: 1, items: 6, maxItems: 2, deliveries: 0.1, sleeps: 0, faults: 0, schedules: 0, commands: 0.06, commandKinds: ["promote"] } },
+  { name: "parent-unkept", breaks: "the parent of a refused round is kept", file: "protocol/entry.ts", find: "refusedParent: gate.passed ? null : plan.parent", replace: "refusedParent: null", profile: PROMOTED },
   { name: "live-unkept", breaks: "live is kept", file: "protocol/entry.ts", find: "lives.slice(0, LIVES_KEPT + 1)]);\n  return all.filter(\n    (one) =>\n      kept.has(one) ||\n      sameCheckpoint(one.checkpoint, own.checkpoint) ||\n      sameCheckpoint(one.checkpoint, options.live) ||", replace: "[]]);\n  return all.filter(\n    (one) =>\n      kept.has(one as never) ||\n      sameCheckpoint(one.checkpoint, own.checkpoint) ||", profile: { refuse: 0.6, keepRounds: 1, onFail: "hold" } },
   { name: "redo-dropped", breaks: "a redo comes before what waits", file: "ledger/tick.ts", find: "if (head.redo !== null) return", replace: "if (false) return", profile: COMMANDS },
   { name: "unchained", breaks: "an entry names the digest of the one before", file: "protocol/entry.ts", find: "    parent: head.sha256,\n    at: options.at,", replace: "    parent: null,\n    at: options.at," },

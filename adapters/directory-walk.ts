@@ -1,0 +1,103 @@
+/** The files below a folder in the order in which S3 lists keys. */
+import type { Dirent } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fromByteString, toByteString } from "./byte-order.ts";
+import { folderInside, folderParts } from "./directory-paths.ts";
+import { errorCode, isMissing } from "./file-errors.ts";
+
+export interface Found {
+  readonly key: string;
+  readonly path: string;
+  /** a symbolic link, and not a file */
+  readonly link: boolean;
+}
+
+export type SkipReason = "name-not-utf8" | "name-too-long" | "symbolic-link" | "not-readable";
+
+export interface WalkOptions {
+  /** may end in the middle of a name */
+  readonly prefix: string;
+  /** only keys that come after this one */
+  readonly after?: string | undefined;
+  /** the names of a key, or UNSAFE_KEY: for the prefix's folder */
+  readonly parse: (key: string) => readonly string[];
+  /** told what can't be listed; without it a folder that can't be read is an error */
+  readonly onSkipped?: ((name: string, why: SkipReason) => void) | undefined;
+}
+
+/**
+ * All files and symbolic links, in the order of the keys' UTF-8 bytes. Reads only folders that can hold such keys, and
+ * only as far as it is asked on. Hidden names are left out; links to folders are not followed.
+ */
+export async function* walk(root: string, options: WalkOptions): AsyncGenerator<Found> {
+  const parts = folderParts(options.prefix, options.parse);
+  if (parts.some((part) => part.startsWith("."))) return;
+  const folder = await folderInside(root, parts);
+  if (folder === undefined) return;
+  const base = parts.map((part) => `${part}/`).join("");
+  const bytes = { prefix: toByteString(options.prefix), after: toByteString(options.after ?? "") };
+  // what was asked for itself has to be readable: nothing there and nothing to be seen are not the same
+  const entries = await entriesOf(folder, toByteString(base), bytes, undefined);
+  yield* walkEntries(folder, entries, bytes, options.onSkipped);
+}
+
+interface Bytes {
+  readonly prefix: string;
+  readonly after: string;
+}
+interface Entry {
+  /** bytes */
+  readonly key: string;
+  readonly entry: Dirent<Buffer>;
+}
+
+async function* walkEntries(
+  folder: string,
+  entries: readonly Entry[],
+  bytes: Bytes,
+  onSkipped: WalkOptions["onSkipped"],
+): AsyncGenerator<Found> {
+  for (const { key, entry } of entries) {
+    const name = fromByteString(entry.name.toString("latin1"));
+    const text = fromByteString(key);
+    if (name === undefined || text === undefined) {
+      onSkipped?.(Buffer.from(key, "latin1").toString(), "name-not-utf8");
+    } else if (entry.isDirectory()) {
+      const below = join(folder, name);
+      yield* walkEntries(below, await entriesOf(below, key, bytes, onSkipped), bytes, onSkipped);
+    } else {
+      yield { key: text, path: join(folder, name), link: entry.isSymbolicLink() };
+    }
+  }
+}
+
+/** Of one folder what can hold wanted keys, sorted. A folder's key ends with a slash, which is what orders it. */
+async function entriesOf(
+  folder: string,
+  base: string,
+  { prefix, after }: Bytes,
+  onSkipped: WalkOptions["onSkipped"],
+): Promise<Entry[]> {
+  let entries: Dirent<Buffer>[];
+  try {
+    entries = await readdir(folder, { withFileTypes: true, encoding: "buffer" });
+  } catch (error) {
+    if (isMissing(error)) return [];
+    if (errorCode(error) !== "EACCES" || onSkipped === undefined) throw error;
+    onSkipped(fromByteString(base) ?? folder, "not-readable");
+    return [];
+  }
+  const wanted: Entry[] = [];
+  for (const entry of entries) {
+    const name = entry.name.toString("latin1");
+    if (name.startsWith(".")) continue;
+    const isFolder = entry.isDirectory();
+    if (!isFolder && !entry.isFile() && !entry.isSymbolicLink()) continue;
+    const key = isFolder ? `${base}${name}/` : `${base}${name}`;
+    if (!key.startsWith(prefix)) continue;
+    if (key <= after && !(isFolder && after.startsWith(key))) continue;
+    wanted.push({ key, entry });
+  }
+  return wanted.sort((a, b) => (a.key < b.key ? -1 : 1));
+}

@@ -1,0 +1,123 @@
+import { Command } from "commander";
+import { readStatus, type NextStep, type OpenRound, type Status, type Waiting } from "../../ledger/status.ts";
+import { printable } from "../../protocol/printable.ts";
+import { isAlive } from "../../protocol/round.ts";
+import { choosePipeline, openPipeline, openWorkspace, type GlobalOptions, type Pipeline } from "../compose.ts";
+import { ago, bytes, checkpoint, count, duration, MAIN_METRICS, metrics, table } from "../print.ts";
+import { isTerminal, jsonText, line, printJson, style } from "../terminal.ts";
+
+const FOLLOW_MS = 500;
+
+export function statusCommand(): Command {
+  return new Command("status")
+    .summary("what the pipeline has learned, what waits, what comes next")
+    .description("Says which checkpoint the pipeline is at and which one is live, what data waits and for what, how the open round is doing,\nand what to type if something is blocked.")
+    .option("--follow", "go on and say it again when it changes")
+    .addHelpText("after", "\nExamples:\n  $ accrete status\n  $ accrete status --follow\n  $ accrete status --json | jq .round")
+    .action(async (_options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions & { follow?: boolean }>();
+      const workspace = await openWorkspace(options);
+      const all = options.pipeline === undefined && options.json !== true && options.follow !== true;
+      const pipelines = all ? workspace.config.pipelines.map((config) => openPipeline(workspace, config)) : [choosePipeline(workspace, options.pipeline)];
+      if (options.follow === true) return follow(pipelines[0]!, options.json === true);
+      for (const [i, pipeline] of pipelines.entries()) {
+        const status = await readStatus(pipeline);
+        if (options.json === true) printJson(status);
+        else line(`${i > 0 ? "\n" : ""}${statusText(status)}`);
+      }
+    });
+}
+
+/** On a terminal in place, elsewhere a line for each change, until it is interrupted. */
+async function follow(pipeline: Pipeline, json: boolean): Promise<never> {
+  let shown = "";
+  for (;;) {
+    const status = await readStatus(pipeline);
+    const text = json ? jsonText(status) : isTerminal() ? statusText(status) : oneLine(status);
+    // times go on by themselves: only what else has changed is news to a log
+    const news = json || !isTerminal() ? withoutTimes(status) : text;
+    if (news !== shown) {
+      if (isTerminal() && !json) process.stdout.write("\u001b[2J\u001b[H");
+      line(json ? JSON.stringify(JSON.parse(text)) : text);
+      shown = news;
+    }
+    await new Promise((resolve) => setTimeout(resolve, FOLLOW_MS));
+  }
+}
+
+function withoutTimes(status: Status): string {
+  return JSON.stringify(status, (name, value: unknown) => (name === "nowMs" || name === "untilMs" ? undefined : value));
+}
+
+export function oneLine(status: Status): string {
+  const waits = status.waiting === null ? "" : `; ${count(status.waiting.items, "item")} waiting`;
+  return `${status.pipeline}: round ${status.round}, ${checkpoint(status.checkpoint)}${waits}; ${stepText(status.next, status)}`;
+}
+
+export function statusText(status: Status): string {
+  const { nowMs, entry } = status;
+  const measured = metrics(status.metrics, MAIN_METRICS);
+  const rows: [string, string][] = [
+    ["model", `${checkpoint(status.checkpoint)}${measured === "" ? "" : `: ${measured}`}${entry === null ? "" : `, ${ago(status.entryMs, nowMs)}`}`],
+    ["live", liveText(status)],
+  ];
+  if (status.waiting !== null) rows.push(["waits", waitingText(status.waiting, nowMs)]);
+  if (status.redoItems > 0) rows.push(["to redo", `${count(status.redoItems, "item")} of a rollback`]);
+  if (status.open !== null) rows.push(...openRows(status.open, nowMs));
+  if (status.rejected > 0) rows.push(["rejected", `${count(status.rejected, "item")}: \`accrete why OBJECT\` says why`]);
+  rows.push(["next", stepText(status.next, status)]);
+  if ("advice" in status.next) rows.push(["", `what to do: ${printable(status.next.advice)}`]);
+  return `${style("bold", status.pipeline)}\n${table(rows.map(([name, text]) => [`  ${style("dim", name)}`, text]))}`;
+}
+
+function liveText({ live, checkpoint: head, entry }: Status): string {
+  if (live === null) return "nothing yet";
+  if (live.manifest === head?.manifest) return "the same";
+  const refused = entry?.kind === "round" && !entry.gate.passed ? `; round ${entry.round} did not pass the gate: ${printable(entry.gate.reasons.join("; "))}` : "";
+  return `${checkpoint(live)}${refused}`;
+}
+
+function waitingText(waiting: Waiting, nowMs: number): string {
+  const damaged = waiting.damaged.length === 0 ? "" : `; ${count(waiting.damaged.length, "segment is", "segments are")} damaged: see \`accrete verify\``;
+  return `${count(waiting.items, "item")} (${bytes(waiting.bytes)}) in ${count(waiting.segments, "segment")}${waiting.more ? " and more" : ""}, since ${duration(nowMs - waiting.sinceMs)}${damaged}`;
+}
+
+function openRows(open: OpenRound, nowMs: number): [string, string][] {
+  const kind = { extend: "", redo: ", again after a rollback", rehearse: ", memory only" }[open.kind];
+  const from = open.parentRound === 0 ? "from nothing" : `from round ${open.parentRound}`;
+  const rows: [string, string][] = [[`round ${open.round}`, `${count(open.items, "item")} (${bytes(open.bytes)}), ${count(open.epochs, "epoch")} ${from}${kind}`]];
+  for (const { attempt, job, jobId, sinceMs } of open.attempts) {
+    const state = job === undefined ? (jobId === undefined ? "not recorded" : "not known any more") : isAlive(job) ? `${job.state} for ${duration(nowMs - (job.startedMs ?? job.createdMs))}` : printable(job.reason ?? job.state);
+    rows.push(["", `attempt ${attempt}, ${ago(sinceMs, nowMs)}: ${state}${job?.log === undefined ? "" : `, log ${printable(job.log)}`}`]);
+  }
+  return rows;
+}
+
+const DUE: Readonly<Record<Extract<NextStep, { is: "due" }>["to"], string>> = {
+  finish: "the newest entry is followed up",
+  commit: "the result is committed",
+  submit: "an attempt is started",
+  plan: "what waits becomes a round",
+  redo: "what a rollback left becomes a round",
+  tidy: "segments whose items are consumed are deleted",
+  "take-back": "the round that the gate refused is rolled back",
+};
+
+export function stepText(next: NextStep, { nowMs }: Pick<Status, "nowMs">): string {
+  switch (next.is) {
+    case "idle":
+      return "nothing waits: add data, and it is learned";
+    case "waiting":
+      if (next.for === "minimum") return `waits until ${count(next.minItems, "item")} are there; \`accrete train\` starts now`;
+      return `starts in ${duration(next.untilMs - nowMs)}${next.for === "min-interval" ? " (minInterval)" : " if nothing else comes"}; needs \`accrete up\``;
+    case "training":
+      return `attempt ${next.attempt} is ${next.job.state === "running" ? "training" : "waiting for a machine"}`;
+    case "looking":
+      return `whether its job runs is known in ${duration(next.untilMs - nowMs)}`;
+    case "due":
+      return `${DUE[next.to]}; needs \`accrete up\``;
+    case "blocked":
+    case "paused":
+      return style("red", `${next.is}: ${printable(next.code)}: ${printable(next.reason)}`);
+  }
+}

@@ -1,0 +1,123 @@
+import { Command } from "commander";
+import { watchDirectory, type DirectoryWatcher } from "../../adapters/directory-watcher.ts";
+import type { Job } from "../../protocol/ports.ts";
+import { printable } from "../../protocol/printable.ts";
+import { isAlive } from "../../protocol/round.ts";
+import { choosePipeline, openPipeline, openWorkspace, type GlobalOptions, type Pipeline, type Workspace } from "../compose.ts";
+import { Obstructed } from "../failure.ts";
+import { startLoop, type Done, type Loop } from "../loop.ts";
+import { count, duration } from "../print.ts";
+import { Progress } from "../progress.ts";
+import { line, style } from "../terminal.ts";
+
+export function upCommand(): Command {
+  return new Command("up")
+    .summary("run the loop here: what is dropped into the data folder is learned")
+    .description(
+      "Runs the loop on this machine until it is stopped. Files that are put into the data folder are learned once the quiet\nperiod of accrete.config.ts has passed. Ctrl-C asks a running training to save and waits for it; a second Ctrl-C leaves at\nonce. Whatever ends it, nothing is lost: the next `up` goes on where this one was. Changes of accrete.config.ts and of the\nmodel count from the next start.",
+    )
+    .option("--once", "end as soon as nothing is left to do; exit code 1 if a round is blocked")
+    .addHelpText("after", "\nExamples:\n  $ accrete up\n  $ accrete up --once\n  $ accrete up --pipeline digits")
+    .action(async (_options: unknown, command: Command) => up(command.optsWithGlobals<GlobalOptions & { once?: boolean }>()));
+}
+
+async function up(options: GlobalOptions & { once?: boolean }): Promise<void> {
+  const skipped = new Set<string>();
+  const workspace = await openWorkspace(options, {
+    onSkipped(name, why) {
+      if (skipped.size < 1_000 && !skipped.has(name)) progress.say("", "warning", `${name} is passed over: ${why}`);
+      skipped.add(name);
+    },
+  });
+  const pipelines = options.pipeline === undefined ? workspace.config.pipelines.map((config) => openPipeline(workspace, config)) : [choosePipeline(workspace, options.pipeline)];
+  const progress = new Progress(pipelines.map(({ config }) => config.name));
+  const once = options.once === true;
+  sayStart(workspace, pipelines, once);
+
+  const signals = listenForSignals();
+  const loops: Loop[] = [];
+  let watcher: DirectoryWatcher | undefined;
+  try {
+    if (!once) {
+      // before the loops' first sweep: what comes between is told by both
+      const onError = (error: unknown): void => progress.error("", error);
+      watcher = await watchDirectory({ folder: workspace.dataFolder, onSettled: (paths) => loops.forEach((loop) => loop.arrived(paths)), onError });
+    }
+    for (const pipeline of pipelines) loops.push(await startLoop(pipeline, { progress, once }));
+    const ended = once ? Promise.all(loops.map((loop) => loop.untilDone())) : new Promise<never>(() => undefined);
+    const outcome = await Promise.race([ended, signals.first]);
+    if (typeof outcome === "string") await saveAndLeave(loops, pipelines, { progress, signal: outcome, once });
+    else sayDone(outcome);
+  } finally {
+    watcher?.close();
+    await Promise.all(loops.map((loop) => loop.stop()));
+    signals.close();
+  }
+}
+
+function sayStart(workspace: Workspace, pipelines: readonly Pipeline[], once: boolean): void {
+  line(`data    ${printable(workspace.dataFolder)}`);
+  line(`state   ${printable(workspace.stateFolder)}`);
+  for (const { config } of pipelines) {
+    const where = config.data.prefix === "" ? "all of the data" : `data under ${printable(config.data.prefix)}`;
+    line(`${style("bold", config.name)}  learns ${where}, ${duration(config.trigger.quietPeriod)} after the last file has come`);
+  }
+  line(once ? "until nothing is left to do" : "Ctrl-C stops it: a running training saves first");
+}
+
+function sayDone(outcomes: readonly Done[]): void {
+  for (const done of outcomes) {
+    const { status } = done;
+    if (done.is === "obstacle") continue;
+    const { next } = status;
+    const trained = status.checkpoint === null ? "nothing has been trained yet" : `the model is at round ${status.round}, epoch ${status.checkpoint.epoch}`;
+    const waits = next.is === "waiting" && next.for === "minimum" ? `; ${count(status.waiting?.items ?? 0, "item")} of at least ${next.minItems} wait for more` : "";
+    line(`${style("bold", status.pipeline)}  nothing is left to do: ${trained}${waits}`);
+  }
+  const obstacle = outcomes.find((done) => done.is === "obstacle");
+  if (obstacle === undefined) return;
+  const { status } = obstacle;
+  throw new Obstructed(`${status.pipeline} is ${status.next.is}: ${obstacle.obstacle.reason}`, obstacle.obstacle);
+}
+
+async function saveAndLeave(loops: readonly Loop[], pipelines: readonly Pipeline[], how: { progress: Progress; signal: string; once: boolean }): Promise<void> {
+  const { progress, signal, once } = how;
+  await Promise.all(
+    loops.map(async (loop, i) => {
+      const { config, jobs } = pipelines[i]!;
+      const running = await loop.stop();
+      for (const job of running) {
+        progress.say(config.name, "stopping", `${job.name} is asked to save and end; once more leaves at once, and it trains on`);
+        await jobs.terminate(job.id, "accrete up was stopped");
+      }
+      await untilEnded(pipelines[i]!, running);
+      if (running.length > 0) progress.say(config.name, "stopped", "the next `accrete up` goes on from there");
+    }),
+  );
+  process.exitCode = once ? (signal === "SIGINT" ? 130 : 143) : 0;
+}
+
+async function untilEnded({ jobs }: Pipeline, running: readonly Job[]): Promise<void> {
+  const ids = running.map(({ id }) => id);
+  while (ids.length > 0 && (await jobs.describe(ids)).some(isAlive)) await new Promise((resolve) => setTimeout(resolve, 100));
+}
+
+/** The first signal settles `first`; the second ends the process at once. */
+function listenForSignals(): { first: Promise<"SIGINT" | "SIGTERM">; close(): void } {
+  const { promise, resolve } = Promise.withResolvers<"SIGINT" | "SIGTERM">();
+  let seen = 0;
+  const on = (signal: "SIGINT" | "SIGTERM") => (): void => {
+    if (seen++ > 0) process.exit(signal === "SIGINT" ? 130 : 143);
+    resolve(signal);
+  };
+  const handlers = { SIGINT: on("SIGINT"), SIGTERM: on("SIGTERM") };
+  process.on("SIGINT", handlers.SIGINT);
+  process.on("SIGTERM", handlers.SIGTERM);
+  return {
+    first: promise,
+    close() {
+      process.off("SIGINT", handlers.SIGINT);
+      process.off("SIGTERM", handlers.SIGTERM);
+    },
+  };
+}

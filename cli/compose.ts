@@ -1,0 +1,145 @@
+/** Chooses the adapters: a workspace on this machine, its pipelines, and what the ledger is given. */
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { bundleModel } from "../adapters/bundle.ts";
+import { systemClock } from "../adapters/clock.ts";
+import { loadConfigFile } from "../adapters/config-file.ts";
+import { openDirectoryItems, type DirectoryItems } from "../adapters/directory-items.ts";
+import { openDirectoryStore } from "../adapters/directory-store.ts";
+import { openProcessJobs } from "../adapters/process-jobs.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import { nearestName, type Config, type PipelineConfig } from "../protocol/config.ts";
+import { AccreteError } from "../protocol/errors.ts";
+import type { Clock, Jobs, Notify, Store, Ticks } from "../protocol/ports.ts";
+
+/** Options that every command has. */
+export interface GlobalOptions {
+  readonly dir?: string;
+  readonly pipeline?: string;
+  readonly json?: boolean;
+}
+
+export interface Workspace {
+  /** of accrete.config.ts */
+  readonly folder: string;
+  readonly file: string;
+  readonly config: Config;
+  /** has a folder for each pipeline */
+  readonly stateFolder: string;
+  readonly dataFolder: string;
+  readonly jobsFolder: string;
+  readonly items: DirectoryItems;
+}
+
+/** A pipeline of a workspace, with what reads it. */
+export interface Pipeline {
+  readonly workspace: Workspace;
+  readonly config: PipelineConfig;
+  readonly store: Store;
+  readonly items: DirectoryItems;
+  readonly jobs: Jobs;
+  readonly clock: Clock;
+  readonly stateFolder: string;
+  readonly jobsFolder: string;
+}
+
+const EXTENSION = import.meta.url.endsWith(".ts") ? "ts" : "js";
+const TRAINER = fileURLToPath(new URL(`../trainer/main.${EXTENSION}`, import.meta.url));
+
+/** The directory in which the user typed the command. `npm run` moves to the package's folder and says where it was in INIT_CWD. */
+export function userFolder(env: NodeJS.ProcessEnv): string {
+  const movedTo = env["npm_package_json"];
+  const from = env["INIT_CWD"];
+  const moved = movedTo !== undefined && dirname(movedTo) === process.cwd();
+  return moved && from !== undefined ? resolve(from) : process.cwd();
+}
+
+/**
+ * Where the config is, what it says, and which folders hold the state, the data and the jobs: `.accrete/` beside the config,
+ * or ACCRETE_STATE and ACCRETE_DATA (paths or file: URLs).
+ * @throws {AccreteError} CONFIG_NOT_FOUND, CONFIG_NOT_LOADABLE, CONFIG_INVALID, USAGE
+ */
+export async function openWorkspace(
+  options: GlobalOptions,
+  more: { env?: NodeJS.ProcessEnv; onSkipped?: (name: string, why: string) => void } = {},
+): Promise<Workspace> {
+  const env = more.env ?? process.env;
+  const loaded = await findConfig(options.dir, userFolder(env));
+  const accrete = join(loaded.folder, ".accrete");
+  const state = folderOf(env, "ACCRETE_STATE");
+  return {
+    folder: loaded.folder,
+    file: loaded.file,
+    config: loaded.config,
+    stateFolder: state ?? join(accrete, "state"),
+    dataFolder: folderOf(env, "ACCRETE_DATA") ?? join(accrete, "data"),
+    // with the state: whoever shares it has to find the same jobs; a store passes hidden names over
+    jobsFolder: state === undefined ? join(accrete, "jobs") : join(state, ".jobs"),
+    items: openDirectoryItems(folderOf(env, "ACCRETE_DATA") ?? join(accrete, "data"), more.onSkipped === undefined ? {} : { onSkipped: more.onSkipped }),
+  };
+}
+
+async function findConfig(dir: string | undefined, from: string): ReturnType<typeof loadConfigFile> {
+  if (dir !== undefined) return loadConfigFile(resolve(from, dir));
+  for (let folder = from; ; folder = dirname(folder)) {
+    try {
+      return await loadConfigFile(folder);
+    } catch (error) {
+      if (!(error instanceof AccreteError) || error.code !== "CONFIG_NOT_FOUND") throw error;
+      if (folder === dirname(folder)) throw new AccreteError("CONFIG_NOT_FOUND", `there is no accrete.config.ts in ${from}, nor in a folder above`);
+    }
+  }
+}
+
+function folderOf(env: NodeJS.ProcessEnv, name: string): string | undefined {
+  const value = env[name];
+  if (value === undefined || value === "") return undefined;
+  if (value.startsWith("file:")) return fileURLToPath(value);
+  if (/^[a-z][a-z0-9+.-]+:\/\//.test(value)) throw new AccreteError("USAGE", `${name}=${value}: expected a path or a file: URL`);
+  return resolve(userFolder(env), value);
+}
+
+/**
+ * The pipeline that is meant.
+ * @throws {AccreteError} PIPELINE_UNKNOWN
+ */
+export function choosePipeline(workspace: Workspace, name: string | undefined): Pipeline {
+  const { pipelines } = workspace.config;
+  const names = pipelines.map((pipeline) => pipeline.name);
+  if (name === undefined && pipelines.length > 1) throw new AccreteError("PIPELINE_UNKNOWN", `there are several pipelines: ${names.join(", ")}`);
+  const config = name === undefined ? pipelines[0] : pipelines.find((pipeline) => pipeline.name === name);
+  if (config === undefined) {
+    const near = name === undefined ? undefined : nearestName(name, names);
+    throw new AccreteError("PIPELINE_UNKNOWN", `there is no pipeline "${name}"${near === undefined ? `: there is ${names.join(", ")}` : `: did you mean "${near}"?`}`);
+  }
+  return openPipeline(workspace, config);
+}
+
+export function openPipeline(workspace: Workspace, config: PipelineConfig): Pipeline {
+  const stateFolder = join(workspace.stateFolder, config.name);
+  const jobsFolder = join(workspace.jobsFolder, config.name);
+  const env = { ACCRETE_STATE: pathToFileURL(stateFolder).href, ACCRETE_DATA: pathToFileURL(workspace.dataFolder).href };
+  return {
+    workspace,
+    config,
+    store: openDirectoryStore(stateFolder),
+    items: workspace.items,
+    jobs: openProcessJobs({ folder: jobsFolder, command: [process.execPath, TRAINER], env }),
+    clock: systemClock(),
+    stateFolder,
+    jobsFolder,
+  };
+}
+
+/**
+ * What ticks and commands are given; bundles the model module.
+ * @throws {AccreteError} MODEL_NOT_LOADABLE
+ */
+export async function openLedger(pipeline: Pipeline, ports: { ticks: Ticks; notify: Notify }): Promise<Ledger> {
+  const { config, store, jobs, clock, workspace } = pipeline;
+  const { sha256, body } = await bundleModel(workspace.folder, config);
+  return { config, store, jobs, clock, ...ports, code: { sha256, body }, image: null, jobDefinition: null };
+}
+
+/** For a command that makes one tick and leaves: what is asked for later comes by `accrete up`. */
+export const NO_TICKS: Ticks = { ask: async () => undefined };

@@ -1,0 +1,68 @@
+/** Follows the log of a running job, line by line. */
+import { open } from "node:fs/promises";
+import { StringDecoder } from "node:string_decoder";
+
+/** Of a log that is longer when it is first seen, only the end is told. */
+const FIRST_BYTES_MAX = 16_384;
+const CHUNK_BYTES = 65_536;
+/** A line without an end that is longer is told in parts. */
+const LINE_MAX = 4_096;
+
+export interface JobTail {
+  /** Tells what has come since; settles when it has. */
+  read(): Promise<void>;
+  /** Reads for the last time and stops. */
+  close(): Promise<void>;
+}
+
+/** @param options.everyMs between two looks */
+export function followLog(path: string, options: { everyMs: number; onLine: (line: string) => void }): JobTail {
+  let offset: number | undefined;
+  let rest = "";
+  const decoder = new StringDecoder("utf8");
+  let reading: Promise<void> | undefined;
+
+  async function more(): Promise<void> {
+    const file = await open(path, "r").catch(() => undefined); // not there yet, or pruned
+    if (file === undefined) return;
+    try {
+      const { size } = await file.stat();
+      offset ??= Math.max(0, size - FIRST_BYTES_MAX);
+      const buffer = Buffer.alloc(CHUNK_BYTES);
+      while (offset < size) {
+        const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
+        if (bytesRead === 0) break;
+        offset += bytesRead;
+        take(decoder.write(buffer.subarray(0, bytesRead)));
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  function take(text: string): void {
+    // a progress bar writes \r: each state of it is a line
+    const lines = (rest + text).split(/\r\n|\n|\r/);
+    rest = lines.pop() ?? "";
+    for (const one of lines) if (one.trim() !== "") options.onLine(one);
+    if (rest.length > LINE_MAX) {
+      options.onLine(rest);
+      rest = "";
+    }
+  }
+
+  const read = (): Promise<void> => {
+    reading ??= more().finally(() => (reading = undefined));
+    return reading;
+  };
+  const timer = setInterval(() => void read(), options.everyMs);
+  return {
+    read,
+    async close() {
+      clearInterval(timer);
+      await read();
+      if (rest.trim() !== "") options.onLine(rest);
+      rest = "";
+    },
+  };
+}

@@ -1,0 +1,69 @@
+#!/usr/bin/env node
+/** `accrete`: the verbs, what all of them share, and how they end. */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { EXIT } from "../protocol/errors.ts";
+import { addCommand } from "./commands/add.ts";
+import { doctorCommand } from "./commands/doctor.ts";
+import { initCommand } from "./commands/init.ts";
+import { logCommand } from "./commands/log.ts";
+import { pullCommand } from "./commands/pull.ts";
+import { retryCommand } from "./commands/retry.ts";
+import { showCommand } from "./commands/show.ts";
+import { statusCommand } from "./commands/status.ts";
+import { trainCommand } from "./commands/train.ts";
+import { upCommand } from "./commands/up.ts";
+import { verifyCommand } from "./commands/verify.ts";
+import { whyCommand } from "./commands/why.ts";
+import { exitCodeOf, failureText } from "./failure.ts";
+
+function program(): Command {
+  const root = new Command("accrete")
+    .description("Models that keep learning: drop data into a folder, and the newest checkpoint has learned it.")
+    .version(version(), "--version", "say the version")
+    .option("--dir <dir>", "the folder with accrete.config.ts; else the nearest one from here upwards")
+    .option("--pipeline <name>", "which pipeline of the config, if there are several")
+    .option("--json", "print JSON, for scripts")
+    .option("--no-color", "no colours, as with NO_COLOR in the environment")
+    .helpOption("-h, --help", "say how a command is used")
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText("after", "\nExamples:\n  $ accrete init digits && cd digits    a config, a model and a sample\n  $ accrete up                          learn whatever is put into the data folder\n  $ accrete status --follow             look on from another terminal")
+    .exitOverride()
+    .hook("preAction", (_root, command) => {
+      if (command.optsWithGlobals<{ color: boolean }>().color === false) process.env["NO_COLOR"] = "1";
+    });
+  const verbs = [initCommand, upCommand, addCommand, statusCommand, logCommand, showCommand, whyCommand, verifyCommand, pullCommand, trainCommand, retryCommand, doctorCommand];
+  for (const verb of verbs) root.addCommand(verb().configureHelp({ showGlobalOptions: true }).exitOverride());
+  return root;
+}
+
+/** Of package.json, which lies one folder up, and from dist/cli two. */
+function version(): string {
+  for (const path of ["../package.json", "../../package.json"]) {
+    try {
+      const parsed: unknown = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
+      if (typeof parsed === "object" && parsed !== null && "version" in parsed && typeof parsed.version === "string") return parsed.version;
+    } catch {
+      // one of the two is there
+    }
+  }
+  return "unknown";
+}
+
+// `accrete log | head`: whoever reads has seen enough
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
+try {
+  await program().parseAsync(process.argv);
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // commander has said it; help and version end with 0
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT.usage;
+  } else {
+    process.stderr.write(`${failureText(error, process.env["ACCRETE_DEBUG"] !== undefined)}\n`);
+    process.exitCode = exitCodeOf(error);
+  }
+}

@@ -1,0 +1,82 @@
+/** What `up` says while it runs: a line for each thing that happens, and on a terminal a live line for the job that runs. */
+import { readEntry } from "../ledger/read.ts";
+import { AccreteError, messageOf } from "../protocol/errors.ts";
+import type { Notice, Notify, Store } from "../protocol/ports.ts";
+import { printable } from "../protocol/printable.ts";
+import { clockTime, MAIN_METRICS, metrics } from "./print.ts";
+import { isTerminal, line, LiveLine, style, type Style } from "./terminal.ts";
+
+const STYLES: Readonly<Record<string, Style>> = {
+  committed: "green",
+  held: "yellow",
+  blocked: "red",
+  damaged: "red",
+  error: "red",
+  warning: "yellow",
+};
+
+export class Progress {
+  readonly #live = new LiveLine();
+  /** what was said last of a thing that comes again with each tick */
+  readonly #said = new Map<string, string>();
+  readonly #widths = { pipeline: 0, what: 9 };
+
+  constructor(pipelines: readonly string[]) {
+    this.#widths.pipeline = Math.max(0, ...pipelines.map((name) => name.length));
+  }
+
+  say(pipeline: string, what: string, message: string): void {
+    this.#live.clear();
+    const time = style("dim", clockTime(Date.now()));
+    line(`${time}  ${pipeline.padEnd(this.#widths.pipeline)}  ${style(STYLES[what] ?? "cyan", what.padEnd(this.#widths.what))}  ${printable(message)}`);
+  }
+
+  /** Only if it is not what was said of this last. */
+  sayOnce(pipeline: string, what: string, of: string, message: string): void {
+    const about = `${pipeline}\0${what}\0${of}`;
+    if (this.#said.get(about) === message) return;
+    this.#said.set(about, message);
+    this.say(pipeline, what, message);
+  }
+
+  /** A later one of the same is news again. */
+  forget(pipeline: string, what: string, of: string): void {
+    this.#said.delete(`${pipeline}\0${what}\0${of}`);
+  }
+
+  error(pipeline: string, error: unknown): void {
+    const advice = error instanceof AccreteError ? `${error.code}: ${error.message} - ${error.advice}` : messageOf(error);
+    if (process.env["ACCRETE_DEBUG"] !== undefined && error instanceof Error) line(printable(error.stack ?? "").replaceAll("\\n", "\n"));
+    this.sayOnce(pipeline, "error", "", advice);
+  }
+
+  /** A line of a job's log. */
+  job(pipeline: string, round: number, text: string): void {
+    if (isTerminal()) this.#live.set(`${clockTime(Date.now())}  ${pipeline.padEnd(this.#widths.pipeline)}  ${`round ${round}`.padEnd(this.#widths.what)}  ${printable(text)}`);
+    else this.say(pipeline, `round ${round}`, text);
+  }
+
+  jobEnded(): void {
+    this.#live.clear();
+  }
+
+  /** @param store to say a committed round's metrics */
+  notify(store: Store): Notify {
+    return {
+      notify: async (notice: Notice) => {
+        const { kind, pipeline, message } = notice;
+        if (kind === "blocked") return this.sayOnce(pipeline, "blocked", String(notice.round), message);
+        if (kind === "damaged") return this.sayOnce(pipeline, "damaged", notice.key, message);
+        const measured = kind === "committed" || kind === "held" ? await measuredBy(store, notice.seq) : "";
+        // said at least once: by each start of a process that finds the entry unfinished
+        if ("seq" in notice) this.sayOnce(pipeline, kind, String(notice.seq), [message, measured].filter((text) => text !== "").join("; "));
+        else this.say(pipeline, kind, message);
+      },
+    };
+  }
+}
+
+async function measuredBy(store: Store, seq: number): Promise<string> {
+  const { document } = await readEntry(store, seq);
+  return document.kind === "round" ? metrics(document.metrics, MAIN_METRICS) : "";
+}

@@ -1,0 +1,47 @@
+/** Where the CLI writes. Everything that came from outside (keys, messages, logs) has gone through printable() by then. */
+import { styleText } from "node:util";
+
+export type Style = Parameters<typeof styleText>[0];
+
+/** Colours only on a terminal, and not with NO_COLOR. */
+export function style(format: Style, text: string): string {
+  return styleText(format, text, { stream: process.stdout });
+}
+
+export function line(text = ""): void {
+  process.stdout.write(`${text}\n`);
+}
+
+export function isTerminal(): boolean {
+  return process.stdout.isTTY === true;
+}
+
+/** C1, DEL, marks of direction, separators, lone surrogates: JSON allows them as they are, a terminal should not get them. */
+const NOT_PRINTABLE = /[\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}\u007f-\u009f]/gu;
+
+/** JSON for scripts, safe on a terminal too: what is not printable is escaped, which JSON reads back as it was. */
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value, null, 2).replace(NOT_PRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+export function printJson(value: unknown): void {
+  line(jsonText(value));
+}
+
+/** A line that is written over and over, on a terminal; elsewhere nothing. */
+export class LiveLine {
+  #shown = false;
+
+  set(text: string): void {
+    if (!isTerminal()) return;
+    const width = Math.max(20, (process.stdout.columns ?? 80) - 1);
+    process.stdout.write(`\r\u001b[2K${text.length > width ? `${text.slice(0, width - 1)}…` : text}`);
+    this.#shown = true;
+  }
+
+  clear(): void {
+    if (!this.#shown) return;
+    process.stdout.write("\r\u001b[2K");
+    this.#shown = false;
+  }
+}
