@@ -1,9 +1,8 @@
 /** Chooses the adapters: a workspace on this machine, its pipelines, and what the ledger is given. */
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { bundleModel } from "../adapters/bundle.ts";
 import { systemClock } from "../adapters/clock.ts";
-import { loadConfigFile } from "../adapters/config-file.ts";
+import { bundleModel, loadConfigFile } from "../adapters/config-file.ts";
 import { openDirectoryItems, type DirectoryItems } from "../adapters/directory-items.ts";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
 import { openProcessJobs } from "../adapters/process-jobs.ts";

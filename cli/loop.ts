@@ -2,8 +2,9 @@
  * The loop of one pipeline on this machine: news of files become arrivals, timers and the ends of jobs become ticks. It holds no state
  * of its own, so it may be killed at any moment, and any number may run on the same directory.
  */
+import { setTimeout as sleep } from "node:timers/promises";
+import { pruneJobs, watchJobs, type JobsWatch } from "../adapters/process-jobs-watch.ts";
 import { openTimerTicks, type TimerTicks } from "../adapters/timer-ticks.ts";
-import { pruneJobs, watchJobs } from "../adapters/process-jobs-watch.ts";
 import { inspectAttempts } from "../ledger/inspect.ts";
 import { intake } from "../ledger/intake.ts";
 import { janitor } from "../ledger/janitor.ts";
@@ -12,9 +13,8 @@ import { listInbox, readHead } from "../ledger/read.ts";
 import { readStatus, type Obstacle, type Status } from "../ledger/status.ts";
 import { sweep } from "../ledger/sweep.ts";
 import { tick } from "../ledger/tick.ts";
-import type { Job, Tick } from "../protocol/ports.ts";
+import type { Job, Store, Tick } from "../protocol/ports.ts";
 import { isAlive } from "../protocol/round.ts";
-import type { Item } from "../protocol/types.ts";
 import { openLedger, type Pipeline } from "./compose.ts";
 import { followLog, type JobTail } from "./job-tail.ts";
 import { count } from "./print.ts";
@@ -29,159 +29,191 @@ const NET_ONCE_MS = 1_000;
 const LOOK_MS = 200;
 /** Ticks of --once that fail in a row until it gives up. */
 const ERRORS_MAX = 3;
-
-export interface Loop {
-  /** These files have settled; paths relative to the data folder. */
-  arrived(paths: readonly string[]): void;
-  /** Settles when nothing is left to do, or an operator has to do something. */
-  untilDone(): Promise<Done>;
-  /** Starts nothing more. @returns the jobs that run */
-  stop(): Promise<readonly Job[]>;
-}
+/** Between two looks at the log of the job that runs. */
+const TAIL_MS = { terminal: 200, log: 500 } as const;
 
 export type Done = { readonly is: "done"; readonly status: Status } | { readonly is: "obstacle"; readonly obstacle: Obstacle; readonly status: Status };
 
+export interface LoopOptions {
+  readonly progress: Progress;
+  /** it ends when nothing is left to do: looks often */
+  readonly once: boolean;
+}
+
 /**
- * Opens the loop and starts it.
+ * Starts the loop.
  * @throws {AccreteError} MODEL_NOT_LOADABLE, or what the first look at the state throws
  */
-export async function startLoop(pipeline: Pipeline, options: { progress: Progress; once: boolean }): Promise<Loop> {
-  const { config, store, items, jobs } = pipeline;
-  const { progress, once } = options;
-  const { name } = config;
-  const underWay = new Set<Promise<unknown>>();
-  const timers: NodeJS.Timeout[] = [];
-  let closed = false;
-  let errorsInARow = 0;
-  let lastError: unknown;
-  let headSeq: number | undefined;
-  let tail: { job: string; tail: JobTail } | undefined;
+export async function startLoop(pipeline: Pipeline, options: LoopOptions): Promise<Loop> {
+  const loop = new Loop(pipeline, options);
+  await loop.start();
+  return loop;
+}
 
-  const ticks: TimerTicks = openTimerTicks({ run: runTick, onError: failed });
-  const ledger: Ledger = await openLedger(pipeline, { ticks, notify: progress.notify(store) });
+export class Loop {
+  readonly #pipeline: Pipeline;
+  readonly #options: LoopOptions;
+  readonly #ticks: TimerTicks;
+  readonly #underWay = new Set<Promise<unknown>>();
+  readonly #timers: NodeJS.Timeout[] = [];
+  #ledger: Ledger | undefined;
+  #jobsWatch: JobsWatch | undefined;
+  #tail: { readonly job: string; readonly tail: JobTail } | undefined;
+  #headSeq: number | undefined;
+  #startedMs = 0;
+  #errorsInARow = 0;
+  #lastError: unknown;
+  #stopped: Promise<readonly Job[]> | undefined;
 
-  function failed(error: unknown): void {
-    errorsInARow++;
-    lastError = error;
-    progress.error(name, error);
+  constructor(pipeline: Pipeline, options: LoopOptions) {
+    this.#pipeline = pipeline;
+    this.#options = options;
+    this.#ticks = openTimerTicks({ run: (why) => this.#runTick(why), onError: (error) => this.#failed(error) });
   }
 
-  /** Work beside the ticks; stop() waits for it. */
-  function start(work: () => Promise<unknown>): void {
-    if (closed) return;
-    const promise = work()
-      .catch(failed)
-      .finally(() => underWay.delete(promise));
-    underWay.add(promise);
+  async start(): Promise<void> {
+    const { store, jobs, jobsFolder } = this.#pipeline;
+    const { progress, once } = this.#options;
+    this.#ledger = await openLedger(this.#pipeline, { ticks: this.#ticks, notify: progress.notify(store) });
+    const onEnded = (): void => void this.#ticks.ask({ kind: "plain" }, 0);
+    this.#jobsWatch = await watchJobs({ folder: jobsFolder, jobs, onEnded, onError: (error) => this.#failed(error) });
+    await this.#sweep();
+    this.#startedMs = performance.now();
+    const newest = await newestSegment(store);
+    await this.#ticks.ask(newest === undefined ? { kind: "plain" } : { kind: "segment", segment: newest }, 0);
+    this.#beside(() => this.#tidy());
+    this.#timers.push(setInterval(() => void this.#ticks.ask({ kind: "plain" }, 0), once ? NET_ONCE_MS : NET_MS));
+    if (!once) this.#timers.push(setInterval(() => this.#beside(() => this.#sweep()), SWEEP_MS));
   }
 
-  async function runTick(why: Tick): Promise<void> {
-    await tick(ledger, why);
-    if (errorsInARow > 0) progress.forget(name, "error", "");
-    errorsInARow = 0;
-    const { head } = await readHead(store);
-    if (headSeq !== undefined && head.seq !== headSeq) start(tidy);
-    headSeq = head.seq;
-    await followJob(head.round + 1);
+  /** These files have settled; paths relative to the data folder. */
+  arrived(paths: readonly string[]): void {
+    this.#beside(() => this.#takeIn(paths));
   }
 
-  async function tidy(): Promise<void> {
-    await janitor(store, { history: config.keep.history });
-    await pruneJobs(pipeline.jobsFolder);
-  }
-
-  async function runningJobs(round: number): Promise<readonly Job[]> {
-    const { attempts } = await inspectAttempts({ store, jobs, config }, round);
-    return attempts.flatMap(({ job }) => (job !== undefined && isAlive(job) ? [job] : []));
-  }
-
-  /** Follows the log of the open round's job, also of one that another process has started. */
-  async function followJob(round: number): Promise<void> {
-    const job = (await runningJobs(round)).at(-1);
-    if (tail !== undefined && tail.job !== job?.id) {
-      await tail.tail.close();
-      tail = undefined;
-      progress.jobEnded();
-    }
-    if (job?.log === undefined || tail !== undefined) return;
-    tail = { job: job.id, tail: followLog(job.log, { everyMs: isTerminal() ? 200 : 500, onLine: (text) => progress.job(name, round, text) }) };
-  }
-
-  async function takeIn(paths: readonly string[]): Promise<void> {
-    const found = await Promise.all(paths.map(async (path) => ({ path, item: await items.itemAt(path) })));
-    const unsettled = found.filter(({ item }) => item === "unsettled").map(({ path }) => path);
-    if (unsettled.length > 0) setTimeout(() => start(() => takeIn(unsettled)), items.settleMs).unref();
-    const arrivals = found.flatMap(({ item }): Item[] => (typeof item === "object" ? [item] : []));
-    if (arrivals.length === 0) return;
-    sayTakenIn((await intake(ledger, arrivals)).accepted);
-  }
-
-  async function sweepOnce(): Promise<number> {
-    const { accepted } = await sweep(ledger, items);
-    sayTakenIn(accepted);
-    return accepted;
-  }
-
-  function sayTakenIn(accepted: number): void {
-    if (accepted > 0) progress.say(name, "arrived", count(accepted, "item"));
-  }
-
-  const jobsWatch = await watchJobs({ folder: pipeline.jobsFolder, jobs, onEnded: () => void ticks.ask({ kind: "plain" }, 0), onError: failed });
-  await sweepOnce();
-  const startedMs = performance.now();
-  const newest = await newestSegment();
-  await ticks.ask(newest === undefined ? { kind: "plain" } : { kind: "segment", segment: newest }, 0);
-  start(tidy);
-  timers.push(setInterval(() => void ticks.ask({ kind: "plain" }, 0), once ? NET_ONCE_MS : NET_MS));
-  if (!once) timers.push(setInterval(() => start(sweepOnce), SWEEP_MS));
-
-  async function newestSegment(): Promise<string | undefined> {
-    let newestKey: string | undefined;
-    for (let after: string | undefined; ; ) {
-      const page = await listInbox(store, after);
-      newestKey = page.segments.toSorted((a, b) => a.modifiedMs - b.modifiedMs).at(-1)?.key ?? newestKey;
-      if (!page.more || page.last === undefined) return newestKey;
-      after = page.last;
-    }
-  }
-
-  async function untilDone(): Promise<Done> {
+  /** Settles when nothing is left to do, or an operator has to do something. */
+  async untilDone(): Promise<Done> {
+    const { items } = this.#pipeline;
     for (;;) {
-      await ticks.whenIdle();
-      if (closed) return new Promise<never>(() => undefined); // nobody waits for it any more
-      if (errorsInARow >= ERRORS_MAX) throw lastError;
-      const status = await readStatus({ store, jobs, config });
+      await this.#ticks.whenIdle();
+      if (this.#stopped !== undefined) return new Promise<never>(() => undefined); // nobody waits for it any more
+      if (this.#errorsInARow >= ERRORS_MAX) throw this.#lastError;
+      const status = await readStatus(this.#pipeline);
       const { next } = status;
       if (next.is === "blocked" || next.is === "paused") return { is: "obstacle", obstacle: next, status };
       if (next.is === "idle" || (next.is === "waiting" && next.for === "minimum")) {
         // a file that was dropped just before the start was not settled at the first sweep
-        const settledInMs = startedMs + items.settleMs + 100 - performance.now();
+        const settledInMs = this.#startedMs + items.settleMs + 100 - performance.now();
         if (settledInMs > 0) await sleep(settledInMs);
-        if ((await sweepOnce()) === 0) return { is: "done", status };
+        if ((await this.#sweep()) === 0) return { is: "done", status };
       } else if (next.is === "due") {
-        await ticks.ask({ kind: "plain" }, 0);
+        await this.#ticks.ask({ kind: "plain" }, 0);
       } else if (next.is === "waiting") {
-        await ticks.ask({ kind: "plain" }, next.untilMs - status.nowMs + 10);
+        await this.#ticks.ask({ kind: "plain" }, next.untilMs - status.nowMs + 10);
       }
       await sleep(LOOK_MS);
     }
   }
 
-  async function stop(): Promise<readonly Job[]> {
-    closed = true;
-    for (const timer of timers) clearInterval(timer);
-    jobsWatch.close();
-    await ticks.close();
-    await Promise.all(underWay);
-    await tail?.tail.close();
-    progress.jobEnded();
-    return runningJobs((await readHead(store)).head.round + 1);
+  /** Starts nothing more, and waits for what is under way. @returns the jobs that run: they go on */
+  stop(): Promise<readonly Job[]> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
   }
 
-  let stopped: Promise<readonly Job[]> | undefined;
-  return { arrived: (paths) => start(() => takeIn(paths)), untilDone, stop: () => (stopped ??= stop()) };
+  async #stop(): Promise<readonly Job[]> {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#jobsWatch?.close();
+    await this.#ticks.close();
+    await Promise.all(this.#underWay);
+    await this.#tail?.tail.close();
+    this.#options.progress.jobEnded();
+    return this.#runningJobs((await readHead(this.#pipeline.store)).head.round + 1);
+  }
+
+  #opened(): Ledger {
+    if (this.#ledger === undefined) throw new Error("the loop has not started");
+    return this.#ledger;
+  }
+
+  #failed(error: unknown): void {
+    this.#errorsInARow++;
+    this.#lastError = error;
+    this.#options.progress.error(this.#pipeline.config.name, error);
+  }
+
+  /** Work beside the ticks; stop() waits for it. */
+  #beside(work: () => Promise<unknown>): void {
+    if (this.#stopped !== undefined) return;
+    const promise: Promise<unknown> = work()
+      .catch((error: unknown) => this.#failed(error))
+      .finally(() => this.#underWay.delete(promise));
+    this.#underWay.add(promise);
+  }
+
+  async #runTick(why: Tick): Promise<void> {
+    const { store, config } = this.#pipeline;
+    await tick(this.#opened(), why);
+    if (this.#errorsInARow > 0) this.#options.progress.forget(config.name, "error", "");
+    this.#errorsInARow = 0;
+    const { head } = await readHead(store);
+    if (this.#headSeq !== undefined && head.seq !== this.#headSeq) this.#beside(() => this.#tidy());
+    this.#headSeq = head.seq;
+    await this.#followJob(head.round + 1);
+  }
+
+  async #tidy(): Promise<void> {
+    const { store, config, jobsFolder } = this.#pipeline;
+    await janitor(store, { history: config.keep.history });
+    await pruneJobs(jobsFolder);
+  }
+
+  async #runningJobs(round: number): Promise<readonly Job[]> {
+    const { attempts } = await inspectAttempts(this.#pipeline, round);
+    return attempts.flatMap(({ job }) => (job !== undefined && isAlive(job) ? [job] : []));
+  }
+
+  /** Follows the log of the open round's job, also of one that another process has started. */
+  async #followJob(round: number): Promise<void> {
+    const { progress } = this.#options;
+    const job = (await this.#runningJobs(round)).at(-1);
+    if (this.#tail !== undefined && this.#tail.job !== job?.id) {
+      await this.#tail.tail.close();
+      this.#tail = undefined;
+      progress.jobEnded();
+    }
+    if (job?.log === undefined || this.#tail !== undefined) return;
+    const onLine = (text: string): void => progress.job(this.#pipeline.config.name, round, text);
+    this.#tail = { job: job.id, tail: followLog(job.log, { everyMs: isTerminal() ? TAIL_MS.terminal : TAIL_MS.log, onLine }) };
+  }
+
+  async #takeIn(paths: readonly string[]): Promise<void> {
+    const { items } = this.#pipeline;
+    const found = await Promise.all(paths.map(async (path) => ({ path, item: await items.itemAt(path) })));
+    const unsettled = found.flatMap(({ path, item }) => (item === "unsettled" ? [path] : []));
+    // not waited for by stop(): the next start's sweep finds them
+    if (unsettled.length > 0) setTimeout(() => this.arrived(unsettled), items.settleMs).unref();
+    const arrivals = found.flatMap(({ item }) => (typeof item === "object" ? [item] : []));
+    if (arrivals.length > 0) this.#sayTakenIn((await intake(this.#opened(), arrivals)).accepted);
+  }
+
+  async #sweep(): Promise<number> {
+    const { accepted } = await sweep(this.#opened(), this.#pipeline.items);
+    this.#sayTakenIn(accepted);
+    return accepted;
+  }
+
+  #sayTakenIn(accepted: number): void {
+    if (accepted > 0) this.#options.progress.say(this.#pipeline.config.name, "arrived", count(accepted, "item"));
+  }
 }
 
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+async function newestSegment(store: Store): Promise<string | undefined> {
+  let newest: { key: string; modifiedMs: number } | undefined;
+  for (let after: string | undefined; ; ) {
+    const page = await listInbox(store, after);
+    for (const segment of page.segments) if (newest === undefined || segment.modifiedMs >= newest.modifiedMs) newest = segment;
+    if (!page.more || page.last === undefined) return newest?.key;
+    after = page.last;
+  }
 }

@@ -92,7 +92,7 @@ export async function readStatus(ports: InspectPorts): Promise<Status> {
   const { head, nowMs } = await readHead(store);
   const { live } = await readLive(store);
   const plan = await readDocument(store, "plan", planKey(head.round + 1));
-  const inbox = await readInbox(ports);
+  const inbox = await readInbox(ports, plan?.document);
   const finished = live.seq >= head.seq;
   const open = plan === undefined ? undefined : await readOpenRound(ports, plan);
   const next: NextStep =
@@ -199,9 +199,11 @@ interface Inbox {
   readonly waiting: Waiting | null;
 }
 
-/** One page of the inbox, as a tick sees it. */
-async function readInbox({ store }: InspectPorts): Promise<Inbox> {
-  const { segments, more, nowMs } = await listInbox(store);
+/** One page of the inbox, as a tick sees it, but for what the open plan has taken: that does not wait any more. */
+async function readInbox({ store }: InspectPorts, open: Plan | undefined): Promise<Inbox> {
+  const { segments: listed, more, nowMs } = await listInbox(store);
+  const taken = new Set(open?.segments);
+  const segments = listed.filter(({ key }) => !taken.has(key));
   if (segments.length === 0) return { segments, more, nowMs, waiting: null };
   const read = await inParallel(segments, async (segment) => ({ key: segment.key, items: await readSegment(store, segment) }));
   const items = new Map<string, Item>();
@@ -209,7 +211,8 @@ async function readInbox({ store }: InspectPorts): Promise<Inbox> {
     if (typeof one.items !== "string") for (const item of one.items) items.set(itemId(item), item);
   }
   const consumed = await readConsumed(store, items.keys());
-  const left = [...items].filter(([id]) => !consumed.has(id)).map(([, item]) => item);
+  const planned = new Set(open?.items.map(itemId));
+  const left = [...items].filter(([id]) => !consumed.has(id) && !planned.has(id)).map(([, item]) => item);
   const times = segments.map(({ modifiedMs }) => modifiedMs);
   return {
     segments,

@@ -1,11 +1,10 @@
 /** consumed/ is the union of what the entries consume, and no item is trained twice on the head's line (I1, I7). */
-import { itemId, shardOf } from "../protocol/digest.ts";
+import { compareBytes, itemId, shardOf } from "../protocol/digest.ts";
 import { CONSUMED, planKey } from "../protocol/keys.ts";
-import { compareBytes } from "../protocol/digest.ts";
 import type { Plan, Result } from "../protocol/types.ts";
 import { readCommitted, readEntry, readHead } from "./read.ts";
 import type { Chain, Link } from "./verify-log.ts";
-import type { VerifyContext } from "./verify.ts";
+import type { VerifyContext } from "./verify-context.ts";
 
 /** About 150 bytes each. A longer history is gone through several times, for some of the shards each time. */
 const IDS_MAX = 2_000_000;
@@ -23,12 +22,22 @@ export class ConsumedCheck {
   readonly #context: VerifyContext;
   readonly #chain: Chain;
   readonly #finishedSeq: number;
+  /** the shards that there are */
+  readonly #listed = new Set<string>();
 
   constructor(context: VerifyContext, chain: Chain, liveSeq: number | undefined) {
     this.#context = context;
     this.#chain = chain;
     // without live.json: entries older than the head always are finished
     this.#finishedSeq = liveSeq ?? Math.max(0, chain.headSeq - 1);
+  }
+
+  /** A key under consumed/ @returns false if it is no shard's */
+  add(key: string): boolean {
+    const shard = key.slice(CONSUMED.length);
+    if (!/^[0-9a-f]{2}$/.test(shard)) return false;
+    this.#listed.add(shard);
+    return true;
   }
 
   async run(): Promise<void> {
@@ -58,6 +67,7 @@ export class ConsumedCheck {
   /** @returns undefined if it is damaged, and said to be */
   async #readShard(shard: string): Promise<ReadonlySet<string> | undefined> {
     const key = CONSUMED + shard;
+    if (!this.#listed.has(shard)) return new Set();
     const read = await this.#context.read("consumed", key);
     if (read.is === "damaged") return undefined;
     const ids = read.is === "whole" ? read.document.ids : [];

@@ -4,7 +4,7 @@ import { sameCheckpoint } from "../protocol/head.ts";
 import { beforeOnLine } from "../protocol/history.ts";
 import { LIVE, LOG, logKey, planKey, resultKey, seqOfLogKey } from "../protocol/keys.ts";
 import type { Checkpoint, Kept, LogEntry } from "../protocol/types.ts";
-import type { Verifiable, VerifyContext } from "./verify.ts";
+import type { Verifiable, VerifyContext } from "./verify-context.ts";
 
 /** What is held of each entry: all of it would be too much for a long history. */
 export interface Link {

@@ -6,7 +6,7 @@ import { checkpointPrefix, codeKey, intentKey, MANIFEST, parseAttemptKey, parseC
 import type { Listed } from "../protocol/ports.ts";
 import type { Plan, Result } from "../protocol/types.ts";
 import type { Chain, Link } from "./verify-log.ts";
-import { isStillKept, type Verifiable, type VerifyContext } from "./verify.ts";
+import { isStillKept, type Verifiable, type VerifyContext } from "./verify-context.ts";
 
 const ROUND_OF = /^rounds\/(\d{10})\//;
 

@@ -5,25 +5,13 @@
  * A flipped byte is found by: the digest that each document carries of itself and the one form that its JSON can have; a segment's and
  * code's own name; a checkpoint's manifest for its files.
  */
-import { canonicalJson, itemId, sha256 } from "../protocol/digest.ts";
-import { messageOf } from "../protocol/errors.ts";
+import { itemId } from "../protocol/digest.ts";
 import { CONSUMED, LIVE, parseSegmentKey, seqOfLogKey } from "../protocol/keys.ts";
 import type { Listed, Store } from "../protocol/ports.ts";
-import { parseDocument, type DocumentKind, type DocumentOf } from "../protocol/types.ts";
-import { readDocument } from "./read.ts";
 import { ConsumedCheck } from "./verify-consumed.ts";
+import { readStrictly, type Finding, type VerifyContext } from "./verify-context.ts";
 import { readChain, verifyEntries } from "./verify-log.ts";
 import { RoundCheck } from "./verify-rounds.ts";
-
-export interface Finding {
-  /**
-   * damage: a file is missing, changed or not where it belongs. warning: nothing is lost, but something is there that nobody wrote
-   * or a copy for people is missing. info: as it should be after a kill.
-   */
-  readonly severity: "damage" | "warning" | "info";
-  readonly key: string;
-  readonly message: string;
-}
 
 export interface Verified {
   readonly files: number;
@@ -41,19 +29,6 @@ export interface VerifyOptions {
   readonly onProgress?: (progress: { files: number; bytes: number; key: string }) => void;
 }
 
-/** What the parts of the check share. */
-export interface VerifyContext {
-  readonly store: Store;
-  readonly digestOf: VerifyOptions["digestOf"];
-  report(severity: Finding["severity"], key: string, message: string): void;
-  /** The document, if it is there, readable and in the only form that is written; else it is reported ("gone": it is not). */
-  read<K extends DocumentKind>(kind: K, key: string): Promise<Verifiable<K>>;
-}
-export type Verifiable<K extends DocumentKind> =
-  | { readonly is: "whole"; readonly document: DocumentOf<K>; readonly sha256: string }
-  | { readonly is: "damaged" }
-  | { readonly is: "gone" };
-
 /** @returns what was looked at; `damaged` is 0 if all is whole */
 export async function verify(store: Store, options: VerifyOptions): Promise<Verified> {
   const count = { files: 0, bytes: 0, damaged: 0, warnings: 0 };
@@ -69,7 +44,7 @@ export async function verify(store: Store, options: VerifyOptions): Promise<Veri
       if (severity === "warning") count.warnings++;
       options.onFinding({ severity, key, message });
     },
-    read: (kind, key) => readStrictly(store, context, kind, key),
+    read: (kind, key) => readStrictly(context, kind, key),
   };
   // before the log: what this names has an entry by the time that the log is read
   const live = await context.read("live", LIVE);
@@ -79,7 +54,7 @@ export async function verify(store: Store, options: VerifyOptions): Promise<Veri
   const rounds = new RoundCheck(context, chain);
   const consumed = new ConsumedCheck(context, chain, live.is === "whole" ? live.document.seq : undefined);
   for await (const listed of everything(store)) {
-    await verifyFile(context, listed, rounds);
+    await verifyFile(context, listed, { rounds, consumed });
     count.files++;
     count.bytes += listed.size;
     options.onProgress?.({ files: count.files, bytes: count.bytes, key: listed.key });
@@ -99,15 +74,14 @@ async function* everything(store: Store): AsyncGenerator<Listed> {
 }
 
 const CODE = /^code\/([0-9a-f]{64})\.mjs$/;
-const SHARD = /^[0-9a-f]{2}$/;
 const QUARANTINE = /^quarantine\/([A-Za-z0-9_-]{22})\.json$/;
 
-async function verifyFile(context: VerifyContext, listed: Listed, rounds: RoundCheck): Promise<void> {
+async function verifyFile(context: VerifyContext, listed: Listed, parts: { rounds: RoundCheck; consumed: ConsumedCheck }): Promise<void> {
   const { key, size } = listed;
   if (key === LIVE) return; // read at the start
-  if (key.startsWith("rounds/")) return rounds.add(listed);
+  if (key.startsWith("rounds/")) return parts.rounds.add(listed);
   if (seqOfLogKey(key) !== undefined) return; // read as a chain
-  if (key.startsWith(CONSUMED) && SHARD.test(key.slice(CONSUMED.length))) return; // read at the end
+  if (key.startsWith(CONSUMED) && parts.consumed.add(key)) return; // read at the end
   const [, codeDigest] = CODE.exec(key) ?? [];
   if (codeDigest !== undefined) {
     const digest = await context.digestOf(key, size);
@@ -132,32 +106,4 @@ async function verifySegment(context: VerifyContext, key: string, name: { count:
 async function verifyQuarantined(context: VerifyContext, key: string, id: string): Promise<void> {
   const read = await context.read("quarantined", key);
   if (read.is === "whole" && itemId(read.document.rejected.item) !== id) context.report("damage", key, "its item is another one than its name says");
-}
-
-async function readStrictly<K extends DocumentKind>(store: Store, context: VerifyContext, kind: K, key: string): Promise<Verifiable<K>> {
-  const stored = await store.get(key);
-  if (stored === undefined) return { is: "gone" };
-  try {
-    const document = parseDocument(kind, key, stored.body);
-    // the same value can be spelled in other ways (1e-7, 1E-7): a document has one spelling
-    const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(stored.body);
-    if (canonicalJson(JSON.parse(text)) !== text) throw new Error(`${key}: its JSON is not in the form in which it is written`);
-    return { is: "whole", document, sha256: sha256(stored.body) };
-  } catch (error) {
-    context.report("damage", key, messageOf(error).replace(`${key}: `, ""));
-    return { is: "damaged" };
-  }
-}
-
-/** Whether an entry still names this checkpoint: what has left `keep` may be deleted while it is checked. */
-export async function isStillKept(store: Store, manifest: string): Promise<boolean> {
-  const page = await store.list("log/", { limit: 1 });
-  const key = page.objects[0]?.key;
-  if (key === undefined) return false;
-  try {
-    const head = await readDocument(store, "logEntry", key);
-    return head?.document.keep.some(({ checkpoint }) => checkpoint.manifest === manifest) ?? false;
-  } catch {
-    return true; // the head is damaged, and said to be: the names in it are not known
-  }
 }

@@ -110,8 +110,9 @@ export function parseSafetensors(bytes: Uint8Array, what: string): ReadonlyMap<s
     const size = elementsOf(shape) * ARRAYS[dtype].BYTES_PER_ELEMENT;
     if (!Number.isSafeInteger(size) || offsets[0] !== end || offsets[1] - offsets[0] !== size) throw bad(`tensor ${name}: ${dtype} [${shape.join(",")}] at ${offsets.join("..")}`);
     if (start + offsets[1] > bytes.length) throw bad(`it is cut off: ${bytes.length} bytes, tensor ${name} ends at ${start + offsets[1]}`);
-    // a copy, as a view must begin at a multiple of its element's size
-    tensors.set(name, { name, dtype, shape, data: new ARRAYS[dtype](bytes.slice(start + offsets[0], start + offsets[1]).buffer) });
+    // a copy, as a view must begin at a multiple of its element's size (slice() of a Buffer would be a view)
+    const own = Uint8Array.from(bytes.subarray(start + offsets[0], start + offsets[1]));
+    tensors.set(name, { name, dtype, shape, data: new ARRAYS[dtype](own.buffer) });
     end = offsets[1];
   }
   if (start + end !== bytes.length) throw bad(`${bytes.length} bytes where its header lists ${start + end}`);

@@ -30,7 +30,7 @@ export function pullCommand(): Command {
     .addOption(new Option("--live", "the checkpoint that users of the model load (default)").conflicts(["round", "epoch"]))
     .addOption(new Option("--round <n>", "the result of this round").argParser(countOption).conflicts("epoch"))
     .addOption(new Option("--epoch <n>", "the newest checkpoint after so many epochs, also one saved within a round").argParser(countOption))
-    .option("--force", "replace what is in the folder")
+    .option("--force", "replace the checkpoint that was pulled into the folder before")
     .addHelpText("after", "\nExamples:\n  $ accrete pull model\n  $ accrete pull --round 3 model-3\n  $ accrete pull --epoch 12 model-12 --force")
     .action(async (dir: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<PullOptions>();
@@ -52,7 +52,9 @@ export function pullCommand(): Command {
 async function refuseFull(target: string, force: boolean): Promise<void> {
   try {
     const names = await readdir(target);
-    if (names.length > 0 && !force) throw new AccreteError("TARGET_EXISTS", `${target} has ${count(names.length, "file or folder", "files or folders")} in it`);
+    if (names.length === 0) return;
+    if (!force) throw new AccreteError("TARGET_EXISTS", `${target} has ${count(names.length, "file or folder", "files or folders")} in it`);
+    if (!names.includes(MANIFEST)) throw new AccreteError("TARGET_EXISTS", `${target} has files in it that are no checkpoint: --force replaces only what was pulled before`);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (code === "ENOTDIR") throw new AccreteError("TARGET_EXISTS", `${target} is a file`, { cause: error });

@@ -33,12 +33,12 @@ async function follow(pipeline: Pipeline, json: boolean): Promise<never> {
   let shown = "";
   for (;;) {
     const status = await readStatus(pipeline);
-    const text = json ? jsonText(status) : isTerminal() ? statusText(status) : oneLine(status);
+    const text = json ? jsonText(status, 0) : isTerminal() ? statusText(status) : oneLine(status);
     // times go on by themselves: only what else has changed is news to a log
     const news = json || !isTerminal() ? withoutTimes(status) : text;
     if (news !== shown) {
       if (isTerminal() && !json) process.stdout.write("\u001b[2J\u001b[H");
-      line(json ? JSON.stringify(JSON.parse(text)) : text);
+      line(text);
       shown = news;
     }
     await new Promise((resolve) => setTimeout(resolve, FOLLOW_MS));

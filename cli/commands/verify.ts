@@ -1,5 +1,6 @@
 import { Command } from "commander";
-import { verify, type Finding } from "../../ledger/verify.ts";
+import type { Finding } from "../../ledger/verify-context.ts";
+import { verify } from "../../ledger/verify.ts";
 import { AccreteError } from "../../protocol/errors.ts";
 import { printable } from "../../protocol/printable.ts";
 import { choosePipeline, openWorkspace, type GlobalOptions } from "../compose.ts";

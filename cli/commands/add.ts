@@ -1,0 +1,121 @@
+import { randomBytes } from "node:crypto";
+import { copyFile, link, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { Command } from "commander";
+import { isTemporaryName } from "../../adapters/directory-watcher.ts";
+import { AccreteError } from "../../protocol/errors.ts";
+import { dropReason } from "../../protocol/intake.ts";
+import { printable } from "../../protocol/printable.ts";
+import { choosePipeline, openWorkspace, userFolder, type GlobalOptions, type Pipeline } from "../compose.ts";
+import { fileSha256 } from "../digest-of-object.ts";
+import { bytes, count } from "../print.ts";
+import { line, LiveLine, printJson } from "../terminal.ts";
+
+interface ToAdd {
+  readonly source: string;
+  readonly key: string;
+  readonly target: string;
+  readonly size: number;
+  /** what lies under that name now */
+  readonly there: "nothing" | "same" | "other";
+}
+
+export function addCommand(): Command {
+  return new Command("add")
+    .summary("put files into the data folder, whole or not at all")
+    .description("Copies files, or folders with all that is in them, into the data folder under the pipeline's data.prefix. Each appears there\nwhole, so that no half of a file is learned. Where another content has the name already, nothing is copied: with --force it\nis overwritten, and the new content is a new item (what the model has learned from the old one stays learned).")
+    .argument("<file...>", "files or folders")
+    .option("--force", "overwrite files of the same name")
+    .addHelpText("after", "\nExamples:\n  $ accrete add day-1.csv day-2.csv\n  $ accrete add photos/               photos/cat/1.png becomes <prefix>photos/cat/1.png\n  $ accrete add corrected.csv --force")
+    .action(async (files: string[], _options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions & { force?: boolean }>();
+      const pipeline = choosePipeline(await openWorkspace(options), options.pipeline);
+      const all = await lookAt(pipeline, files.map((file) => resolve(userFolder(process.env), file)));
+      const others = all.filter(({ there }) => there === "other");
+      if (others.length > 0 && options.force !== true) {
+        throw new AccreteError("TARGET_EXISTS", `another content is in the data folder already as ${others.slice(0, 5).map(({ key }) => key).join(", ")}${others.length > 5 ? `, and ${others.length - 5} more` : ""}; nothing was copied. Give the new data another name, or pass --force: it is a new item then`);
+      }
+      const toCopy = all.filter(({ there }) => there !== "same");
+      const live = new LiveLine();
+      let copied = 0;
+      for (const one of toCopy) {
+        live.set(`${printable(one.key)}, ${bytes(copied)}`);
+        await publish(one);
+        copied += one.size;
+      }
+      live.clear();
+      const same = all.length - toCopy.length;
+      if (options.json === true) return printJson({ added: toCopy.map(({ key, size, there }) => ({ key, size, overwritten: there === "other" })), same, bytes: copied });
+      const where = `${printable(pipeline.workspace.dataFolder)}${pipeline.config.data.prefix === "" ? "" : ` under ${printable(pipeline.config.data.prefix)}`}`;
+      line(`added ${count(toCopy.length, "file")}, ${bytes(copied)}, to ${where}`);
+      if (others.length > 0) line(`${count(others.length, "file was", "files were")} overwritten: a new item each`);
+      if (same > 0) line(`${count(same, "file is", "files are")} there already with the same content`);
+    });
+}
+
+/** All is checked before anything is copied. */
+async function lookAt(pipeline: Pipeline, paths: readonly string[]): Promise<ToAdd[]> {
+  const { data } = pipeline.config;
+  const found: ToAdd[] = [];
+  for (const path of paths) {
+    for await (const { source, name } of filesOf(path)) {
+      const key = data.prefix + name;
+      const { size } = await stat(source);
+      const because = dropReason({ bucket: "data", key, etag: "-", size }, data);
+      if (because !== undefined) throw new AccreteError("USAGE", `${source}: ${{ empty: "it is empty", "other-suffix": `its name ends with none of data.suffixes: ${data.suffixes.join(", ")}`, "other-prefix": "", "folder-marker": "", "not-an-item": "its name is too long" }[because]}`);
+      if (isTemporaryName(basename(name))) throw new AccreteError("USAGE", `${source}: hidden and temporary names are passed over: give it another one`);
+      const target = join(pipeline.workspace.dataFolder, key);
+      found.push({ source, key, target, size, there: await whatIsThere(target, source, size) });
+    }
+  }
+  const twice = found.find(({ key }, i) => found.findIndex((other) => other.key === key) !== i);
+  if (twice !== undefined) throw new AccreteError("USAGE", `two of the files would both be ${twice.key}`);
+  return found;
+}
+
+/** A file by its name, a folder's by the folder's name and the path in it. */
+async function* filesOf(path: string, name = basename(path)): AsyncGenerator<{ source: string; name: string }> {
+  const found = await stat(path).catch((cause: unknown) => {
+    throw new AccreteError("NOT_FOUND", `${path}: there is no such file`, { cause });
+  });
+  if (found.isFile()) yield { source: path, name };
+  else if (!found.isDirectory()) throw new AccreteError("USAGE", `${path}: neither a file nor a folder`);
+  else {
+    for (const entry of (await readdir(path, { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      if (isTemporaryName(entry.name) || !(entry.isFile() || entry.isDirectory())) continue;
+      yield* filesOf(join(path, entry.name), `${name}/${entry.name}`);
+    }
+  }
+}
+
+async function whatIsThere(target: string, source: string, size: number): Promise<ToAdd["there"]> {
+  const there = await stat(target).catch(() => undefined);
+  if (there === undefined) return "nothing";
+  if (!there.isFile()) throw new AccreteError("TARGET_EXISTS", `${target} is a folder`);
+  return there.size === size && (await fileSha256(target)) === (await fileSha256(source)) ? "same" : "other";
+}
+
+/** Written under a hidden name in the same folder, then named by one system call. */
+async function publish({ source, target, key, there }: ToAdd): Promise<void> {
+  const folder = dirname(target);
+  await mkdir(folder, { recursive: true });
+  const part = join(folder, `.${randomBytes(8).toString("hex")}.part`);
+  try {
+    await copyFile(source, part);
+    const handle = await open(part, "r+");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    if (there === "other") return await rename(part, target);
+    await link(part, target); // fails where somebody else has put one meanwhile
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "EEXIST") throw new AccreteError("TARGET_EXISTS", `${key} has come into the data folder meanwhile`, { cause: error });
+    if (code === "ENOSPC") throw new AccreteError("OUT_OF_DISK", `${key}: no space is left in ${folder}`, { cause: error });
+    throw error;
+  } finally {
+    await rm(part, { force: true });
+  }
+}

@@ -1,0 +1,90 @@
+import { describe, expect, it } from "vitest";
+import { openMemoryStore } from "../adapters/memory-store.ts";
+import { itemId } from "../protocol/digest.ts";
+import type { Items } from "../protocol/ports.ts";
+import type { Item } from "../protocol/types.ts";
+import { A, A2, B, BAD, D, E, fakeHistory, LEFT, learn, OUT, W } from "../test/fake-history.ts";
+import { fakeItem, fakePipeline } from "../test/fake-trainer.ts";
+import { rollback } from "./commands.ts";
+import { why, type Version } from "./why.ts";
+
+const memory = (): ReturnType<typeof openMemoryStore> => {
+  let now = 1_700_000_000_000;
+  return openMemoryStore({ nowMs: () => (now += 5) });
+};
+/** A data folder with these files. */
+const itemsOf = (present: readonly Item[]): Items => ({
+  fetch: async () => ({ outcome: "gone" }),
+  list: async (prefix) => ({ items: present.filter(({ key }) => key.startsWith(prefix)).sort((a, b) => (a.key < b.key ? -1 : 1)) }),
+});
+
+const store = memory();
+const { config } = (await fakeHistory(store)).ledger;
+const ask = (query: string, present: readonly Item[] = []): Promise<Version[]> => why({ store, config, items: itemsOf(present) }, query);
+const now = async (item: Item, present: readonly Item[] = []): Promise<unknown> => (await ask(itemId(item), present))[0]?.now;
+
+describe("why", () => {
+  it("names the round that has learned an item", async () => {
+    expect(await now(B)).toEqual({ is: "learned", round: 1 });
+    expect(await now(D)).toEqual({ is: "learned", round: 4 });
+  });
+
+  it("tells each version of an overwritten object", async () => {
+    const versions = await ask("a.csv", [A2]);
+    expect(versions.map(({ item, present, now }) => [item.etag, present, now])).toEqual([
+      [A.etag, false, { is: "learned", round: 1 }],
+      [A2.etag, true, { is: "learned", round: 4 }],
+    ]);
+  });
+
+  it("tells what a rollback has left, and that it was trained", async () => {
+    const [version] = await ask("left.csv");
+    expect(version).toMatchObject({ now: { is: "left-by-rollback", rounds: [2] }, events: [{ what: "trained", round: 2, onLine: false }] });
+  });
+
+  it("tells what an operator has taken out, and why", async () => {
+    const [version] = await ask("out.csv");
+    expect(version).toMatchObject({ now: { is: "taken-out", seq: 3, reason: "OUT is mislabelled" }, events: [{ what: "trained", round: 2, onLine: false }, { what: "taken-out", by: "ada" }] });
+  });
+
+  it("tells what was rejected and why", async () => {
+    expect(await now(BAD)).toEqual({ is: "rejected", round: 1, code: "bad", message: "line 3: 2 columns, 4 expected" });
+  });
+
+  it("tells what the open round learns and what waits in the inbox", async () => {
+    expect(await now(E)).toEqual({ is: "being-learned", round: 5 });
+    expect(await now(W)).toMatchObject({ is: "waiting", segment: expect.stringMatching(/^inbox\//) });
+  });
+
+  it("tells what lies in the data folder and was not taken in, or does not count", async () => {
+    const there = fakeItem("new.csv");
+    const empty = { ...fakeItem("empty.csv"), size: 0 };
+    expect(await ask("new.csv", [there, fakeItem("new.csv.other")])).toMatchObject([{ present: true, now: { is: "not-taken-in" }, events: [] }]);
+    expect(await ask("empty.csv", [empty])).toMatchObject([{ now: { is: "ignored", because: "empty" } }]);
+  });
+
+  it("knows nothing of what was never there", async () => {
+    expect(await ask("nowhere.csv", [fakeItem("nowhere.csv.gz")])).toEqual([]);
+  });
+
+  it("tells that an item is to be trained again after a rollback with replay, and then that it was", async () => {
+    const other = memory();
+    const fake = fakePipeline(other);
+    const asked = async (): Promise<Version | undefined> => (await why({ store: other, config, items: itemsOf([]) }, "left.csv"))[0];
+    await learn(fake, [A]);
+    await learn(fake, [LEFT]);
+    await rollback(fake.ledger, { to: 1, replay: true, without: [], with: [], by: "ada", reason: "again" });
+    expect((await asked())?.now).toEqual({ is: "to-redo" });
+    await learn(fake, []);
+    expect(await asked()).toMatchObject({ now: { is: "learned", round: 4 }, events: [{ round: 2, onLine: false }, { round: 4, onLine: true }] });
+  });
+
+  it("tells of a round that was given up: its items wait again, and the newest plan has them", async () => {
+    const other = memory();
+    const fake = fakePipeline(other);
+    await learn(fake, [OUT], null);
+    await rollback(fake.ledger, { to: "head", replay: false, without: [], with: [], by: "ada", reason: "stuck" });
+    const [version] = await why({ store: other, config, items: itemsOf([]) }, "out.csv");
+    expect(version).toMatchObject({ now: { is: "waiting" }, events: [{ what: "given-up", round: 1 }] });
+  });
+});

@@ -1,0 +1,83 @@
+/** Where a run goes on from: the newest whole checkpoint of its own round, else the plan's parent, else nothing. */
+import { join } from "node:path";
+import { AccreteError, messageOf } from "../protocol/errors.ts";
+import type { Store } from "../protocol/ports.ts";
+import type { Checkpoint, Plan } from "../protocol/types.ts";
+import { manifestsOf, restore, type Restored } from "./checkpoint.ts";
+import { parseHoldout, type Holdout } from "./holdout-state.ts";
+import { parseSafetensors, type NamedTensor } from "./safetensors.ts";
+import { parseSchema, type Schema } from "./schema.ts";
+import { parseState, START, type State } from "./state.ts";
+
+/** A checkpoint's contents. Of one that was saved with nothing trained yet, schema, weights and holdout are missing. */
+export interface Beginning {
+  readonly restored: Restored;
+  readonly state: State;
+  readonly schema: Schema | null;
+  readonly weights: ReadonlyMap<string, NamedTensor> | null;
+  readonly slots: ReadonlyMap<string, NamedTensor>;
+  readonly holdout: Holdout | null;
+  readonly metricsText: string;
+}
+
+export interface BeginAt {
+  readonly store: Store;
+  readonly scratch: string;
+  readonly say: (line: string) => void;
+}
+
+/** The newest whole checkpoint of this very plan. One that is not whole is said, and the next older one is taken. */
+export async function ownBeginning(at: BeginAt, plan: Plan, planSha256: string): Promise<Beginning | null> {
+  for (const [i, key] of (await manifestsOf(at.store, plan.round)).entries()) {
+    try {
+      const restored = await restore(at.store, key, join(at.scratch, `own-${i}`));
+      if (restored.manifest.plan === planSha256) return await contents(restored);
+    } catch (error) {
+      if (!isBroken(error)) throw error;
+      at.say(`CHECKPOINT_NOT_WHOLE: ${messageOf(error)}; going on from the next older checkpoint`);
+    }
+  }
+  return null;
+}
+
+/** The plan's parent, at the start of a round. @throws {AccreteError} PARENT_NOT_WHOLE */
+export async function parentBeginning(at: BeginAt, plan: Plan): Promise<Beginning | null> {
+  if (plan.parent === null) return null;
+  try {
+    const beginning = await readCheckpoint(at, plan.parent, "parent");
+    return { ...beginning, state: { ...beginning.state, position: START } };
+  } catch (cause) {
+    if (isBroken(cause)) throw new AccreteError("PARENT_NOT_WHOLE", `the checkpoint of round ${plan.parent.round}: ${messageOf(cause)}`, { cause });
+    throw cause;
+  }
+}
+
+export async function readCheckpoint(at: BeginAt, checkpoint: Checkpoint, folder: string): Promise<Beginning> {
+  return contents(await restore(at.store, checkpoint.manifest, join(at.scratch, folder), checkpoint.sha256));
+}
+
+/** Damage in the store, as against a store that can't be read just now. */
+function isBroken(error: unknown): boolean {
+  return error instanceof AccreteError && ["CHECKPOINT_NOT_WHOLE", "STORED_NOT_READABLE", "STORED_TOO_LARGE"].includes(error.code);
+}
+
+async function contents(restored: Restored): Promise<Beginning> {
+  const folder = restored.manifestKey;
+  const text = async (name: string): Promise<string | undefined> => {
+    const bytes = await restored.file(name);
+    return bytes === undefined ? undefined : new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  };
+  const state = await text("state.json");
+  if (state === undefined) throw new AccreteError("CHECKPOINT_NOT_WHOLE", `${folder} lists no state.json`);
+  const schema = await text("schema.json");
+  const [weights, slots, holdout] = [await restored.file("weights.safetensors"), await restored.file("optimizer.safetensors"), await restored.file("holdout.safetensors")];
+  return {
+    restored,
+    state: parseState(state, folder),
+    schema: schema === undefined ? null : parseSchema(schema),
+    weights: weights === undefined ? null : parseSafetensors(weights, `${folder}: weights`),
+    slots: slots === undefined ? new Map() : parseSafetensors(slots, `${folder}: optimizer`),
+    holdout: holdout === undefined ? null : parseHoldout(holdout, `${folder}: holdout`),
+    metricsText: (await text("metrics.jsonl")) ?? "",
+  };
+}

@@ -1,0 +1,58 @@
+/** The records that were never trained on, of all rounds: state in the checkpoint, raw, so that later models can be measured on them. */
+import type { Records } from "./records.ts";
+import { parseSafetensors, type NamedTensor } from "./safetensors.ts";
+
+export interface Holdout {
+  readonly count: number;
+  readonly width: number;
+  readonly features: Float32Array;
+  readonly labels: Int32Array | Float32Array;
+  /** the round that each came with */
+  readonly rounds: Int32Array;
+}
+
+export function emptyHoldout(width: number, task: "classification" | "regression"): Holdout {
+  const labels = task === "regression" ? new Float32Array(0) : new Int32Array(0);
+  return { count: 0, width, features: new Float32Array(0), labels, rounds: new Int32Array(0) };
+}
+
+/** The holdout with a round's own records behind the earlier ones. */
+export function extendHoldout(before: Holdout, records: Records, round: number): Holdout {
+  const added = indexesOf(records, 1);
+  const count = before.count + added.length;
+  const features = new Float32Array(count * before.width);
+  features.set(before.features);
+  const labels = before.labels instanceof Float32Array ? new Float32Array(count) : new Int32Array(count);
+  labels.set(before.labels);
+  const rounds = new Int32Array(count).fill(round);
+  rounds.set(before.rounds);
+  added.forEach((row, i) => {
+    const at = before.count + i;
+    features.set(records.features.subarray(row * before.width, (row + 1) * before.width), at * before.width);
+    labels[at] = records.labels[row]!;
+  });
+  return { count, width: before.width, features, labels, rounds };
+}
+
+/** Rows that are (1) or are not (0) in the holdout. */
+export function indexesOf(records: Records, holdout: 0 | 1): Uint32Array {
+  const rows: number[] = [];
+  for (let row = 0; row < records.count; row++) if (records.holdout[row] === holdout) rows.push(row);
+  return Uint32Array.from(rows);
+}
+
+export function holdoutTensors({ count, width, features, labels, rounds }: Holdout): NamedTensor[] {
+  return [
+    { name: "features", dtype: "F32", shape: [count, width], data: features },
+    { name: "labels", dtype: labels instanceof Float32Array ? "F32" : "I32", shape: [count], data: labels },
+    { name: "rounds", dtype: "I32", shape: [count], data: rounds },
+  ];
+}
+
+export function parseHoldout(bytes: Uint8Array, what: string): Holdout {
+  const tensors = parseSafetensors(bytes, what);
+  const [features, labels, rounds] = [tensors.get("features"), tensors.get("labels"), tensors.get("rounds")];
+  const isLabels = labels?.data instanceof Float32Array || labels?.data instanceof Int32Array;
+  if (!(features?.data instanceof Float32Array) || !isLabels || !(rounds?.data instanceof Int32Array)) throw new Error(`${what}: not a holdout`);
+  return { count: features.shape[0]!, width: features.shape[1]!, features: features.data, labels: labels.data as Int32Array | Float32Array, rounds: rounds.data };
+}

@@ -1,0 +1,72 @@
+/** What a reader gives for one item, before the classes of all items are known. */
+import { printable } from "../protocol/printable.ts";
+import { CLASSES_MAX } from "./schema.ts";
+
+/** The item can't be read as it is: it is rejected with this message, and the others are read. */
+export class BadItem extends Error {
+  override readonly name = "BadItem";
+}
+
+export type LabelKind = "class" | "value";
+
+export interface Labels {
+  /** class: index into `names`; value: the value */
+  readonly labels: Int32Array | Float32Array;
+  /** class: names in the order in which they came first, and in which record that was */
+  readonly names: readonly { readonly name: string; readonly record: number }[];
+}
+
+export interface ItemRecords extends Labels {
+  readonly count: number;
+  /** of one record */
+  readonly shape: readonly number[];
+  /** count * width */
+  readonly features: Float32Array;
+  /** for messages: "line 7", "record 3" */
+  readonly where: (record: number) => Promise<string>;
+}
+
+export interface LabelBuilder {
+  /** @throws {BadItem} for a value that is not finite, or too many classes */
+  add(record: number, label: string | number, where: string): void;
+  done(): Labels;
+}
+
+/** Collects an item's labels. */
+export function labelBuilder(kind: LabelKind, count: number): LabelBuilder {
+  if (kind === "value") {
+    const labels = new Float32Array(count);
+    return {
+      add(record, label, where) {
+        labels[record] = typeof label === "number" ? label : NaN;
+        if (!Number.isFinite(labels[record])) throw new BadItem(`${where}: the label is ${shown(label)}: not a finite number`);
+      },
+      done: () => ({ labels, names: [] }),
+    };
+  }
+  const labels = new Int32Array(count);
+  const names: { name: string; record: number }[] = [];
+  const indices = new Map<string | number, number>(); // 7 and "7" are one class; the number saves making a text each time
+  return {
+    add(record, label, where) {
+      const known = indices.get(label);
+      if (known !== undefined) {
+        labels[record] = known;
+        return;
+      }
+      const name = String(label);
+      const index = indices.get(name) ?? names.length;
+      if (index === CLASSES_MAX) throw new BadItem(`${where}: more than ${CLASSES_MAX} classes: are the labels values? Then set data.task to "regression"`);
+      if (index === names.length) names.push({ name, record });
+      indices.set(name, index).set(label, index);
+      labels[record] = index;
+    },
+    done: () => ({ labels, names }),
+  };
+}
+
+/** A cell or a name in a message: quoted, on one line, not too long. */
+export function shown(value: unknown): string {
+  const text = printable(typeof value === "string" ? JSON.stringify(value) : String(value));
+  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+}

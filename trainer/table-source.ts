@@ -1,0 +1,199 @@
+/** Rows of a CSV or JSONL file, a batch at a time, so a file is never whole in memory as text. */
+import { createReadStream } from "node:fs";
+import { dirname, join, sep } from "node:path";
+import type { DuckDBConnection } from "@duckdb/node-api";
+import { messageOf } from "../protocol/errors.ts";
+import { findFault, lineOfRecord, scanCsv } from "./csv-scan.ts";
+import { BadItem, shown } from "./item-records.ts";
+import { numberOf } from "./schema.ts";
+
+/** null: nothing there */
+export type Cell = string | number | boolean | null;
+
+export interface TableSource {
+  readonly names: readonly string[];
+  /** From the top at each call. Each batch: the cells of each column of `names`. */
+  batches(): AsyncGenerator<readonly (readonly Cell[])[]>;
+  /** from 1 */
+  lineOf(record: number): Promise<number>;
+  /** undefined: it is no number */
+  number(cell: string | number | boolean): number | undefined;
+  /** whether a column may have numbers and text: text files know no types */
+  readonly typed: boolean;
+}
+
+/** A line longer than this is hardly a record. */
+const LINE_BYTES_MAX = 16_777_216;
+/** More than any table of the config may have */
+const COLUMNS_MAX = 10_001;
+
+/**
+ * An in-memory DuckDB for CSV files: it reaches the given folders and nothing else, and no file's content changes that.
+ * @param folders that the files are in, and where it may write what does not fit into memory
+ */
+export async function openDuckDb(scratch: string, paths: readonly string[]): Promise<{ connection: DuckDBConnection; close: () => void }> {
+  const { DuckDBInstance } = await import("@duckdb/node-api");
+  const instance = await DuckDBInstance.create(":memory:", {
+    threads: "1",
+    preserve_insertion_order: "true",
+    memory_limit: "512MB",
+    temp_directory: join(scratch, "duckdb"),
+    autoinstall_known_extensions: "false",
+    autoload_known_extensions: "false",
+  });
+  const connection = await instance.connect();
+  const folders = [...new Set([scratch, ...paths.map((path) => dirname(path))])].map((folder) => literal(folder + sep));
+  await connection.run(`SET allowed_directories = [${folders.join(", ")}]`);
+  await connection.run("SET enable_external_access = false");
+  await connection.run("SET lock_configuration = true");
+  const close = (): void => {
+    connection.closeSync();
+    instance.closeSync();
+  };
+  return { connection, close };
+}
+
+/** Unlike next(), it lets the generator end and close its file. */
+async function firstOf<T>(values: AsyncGenerator<T>): Promise<T | undefined> {
+  for await (const value of values) return value;
+  return undefined;
+}
+
+const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+
+/** @throws {BadItem} if there is no header row, or where the file is no CSV */
+export async function openCsv(connection: DuckDBConnection, path: string): Promise<TableSource> {
+  const header = await firstOf(scanCsv(path));
+  if (header === undefined) throw new BadItem("it is empty: expected a header row with the columns' names");
+  const columns: number = header.fields;
+  if (columns > COLUMNS_MAX) throw new BadItem(`line 1: ${columns} columns are more than ${COLUMNS_MAX}`);
+  // the columns get names of ours: none from the file ever is a part of a query
+  const struct = Array.from({ length: columns }, (_, i) => `'c${i}': 'VARCHAR'`).join(", ");
+  const query = `SELECT * FROM read_csv(${literal(path)}, auto_detect = false, header = false, columns = {${struct}}, delim = ',', quote = '"',
+    escape = '"', comment = '', compression = 'none', encoding = 'utf-8', strict_mode = true, null_padding = false, nullstr = '',
+    allow_quoted_nulls = true, max_line_size = ${LINE_BYTES_MAX})`;
+  const read = async function* (): AsyncGenerator<Cell[][]> {
+    try {
+      const result = await connection.stream(query);
+      for (;;) {
+        const chunk = await result.fetchChunk();
+        if (chunk === null || chunk.rowCount === 0) return;
+        yield chunk.getColumns().map((cells) => cells.map((cell) => (typeof cell === "string" ? cell : null)));
+      }
+    } catch (error) {
+      throw await csvError(error, path, columns);
+    }
+  };
+  const first = (await firstOf(read())) ?? [];
+  return {
+    names: first.map((cells) => String(cells[0] ?? "")),
+    async *batches() {
+      let headed = false;
+      for await (const batch of read()) {
+        if (headed) yield batch;
+        else if (batch[0]!.length > 1) yield batch.map((cells) => cells.slice(1));
+        headed = true;
+      }
+    },
+    lineOf: (record) => lineOfRecord(path, record + 1),
+    number: (cell) => numberOf(String(cell)),
+    typed: false,
+  };
+}
+
+async function csvError(error: unknown, path: string, columns: number): Promise<unknown> {
+  const text = messageOf(error);
+  if (!text.startsWith("Invalid Input Error") && !text.startsWith("Conversion Error")) return error;
+  const line = /CSV Error on Line: (\d+)/.exec(text)?.[1];
+  if (text.includes("Invalid unicode")) return new BadItem(`it is not UTF-8 (at about line ${line ?? 1})`);
+  const fault = await findFault(path, columns);
+  if (fault !== undefined) return new BadItem(fault);
+  if (line === undefined) return new BadItem("it is no valid CSV: is it one kind of line end throughout?");
+  const reason = text.split("\n").find((part) => part.startsWith("Value") || part.startsWith("Expected") || part.startsWith("Maximum"));
+  return new BadItem(`at about line ${line}: ${reason ?? "it is no valid CSV"}`);
+}
+
+const BATCH_ROWS = 2_048;
+
+/** @throws {BadItem} with the line, where the file is not one flat JSON object a line */
+export async function openJsonl(path: string): Promise<TableSource> {
+  const first = await firstOf(jsonLines(path));
+  if (first === undefined) throw new BadItem("it is empty: expected a JSON object in each line");
+  const names = Object.keys(first.row);
+  const known = new Set(names);
+  return {
+    names,
+    async *batches() {
+      let batch: Cell[][] = names.map(() => []);
+      for await (const { line, row } of jsonLines(path)) {
+        const extra = Object.keys(row).find((name) => !known.has(name));
+        if (extra !== undefined) throw new BadItem(`line ${line}: ${shown(extra)} is not in line ${first.line}`);
+        names.forEach((name, i) => batch[i]!.push(Object.hasOwn(row, name) ? row[name]! : null));
+        if (batch[0]?.length !== BATCH_ROWS) continue;
+        yield batch;
+        batch = names.map(() => []);
+      }
+      if ((batch[0]?.length ?? 0) > 0) yield batch;
+    },
+    async lineOf(record) {
+      let at = 0;
+      for await (const { line } of jsonLines(path)) if (at++ === record) return line;
+      return 0;
+    },
+    number: (cell) => (typeof cell === "number" ? cell : undefined),
+    typed: true,
+  };
+}
+
+interface JsonLine {
+  readonly line: number;
+  readonly row: Readonly<Record<string, Cell>>;
+}
+
+async function* jsonLines(path: string): AsyncGenerator<JsonLine> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  for await (const { line, bytes } of linesOf(path)) {
+    let text: string;
+    try {
+      text = decoder.decode(bytes); // a byte order mark at the start is left out
+    } catch {
+      throw new BadItem(`line ${line}: it is not UTF-8`);
+    }
+    if (text.trim() !== "") yield { line, row: parseRow(text, line) };
+  }
+}
+
+function parseRow(text: string, line: number): Record<string, Cell> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new BadItem(`line ${line}: ${messageOf(error)}`);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new BadItem(`line ${line}: ${shown(text)} is no JSON object`);
+  const row: Record<string, Cell> = Object.create(null); // a column may have any name
+  for (const [name, cell] of Object.entries<unknown>({ ...value })) {
+    if (cell !== null && typeof cell !== "string" && typeof cell !== "number" && typeof cell !== "boolean") {
+      throw new BadItem(`line ${line}, column ${shown(name)}: expected a number, a text or a boolean, not ${Array.isArray(cell) ? "a list" : "an object"}`);
+    }
+    row[name] = cell;
+  }
+  return row;
+}
+
+async function* linesOf(path: string): AsyncGenerator<{ line: number; bytes: Uint8Array }> {
+  let line = 1;
+  let rest = Buffer.alloc(0);
+  for await (const chunk of createReadStream(path, { highWaterMark: 262_144 })) {
+    if (!(chunk instanceof Uint8Array)) continue;
+    const bytes: Buffer<ArrayBuffer> = Buffer.concat([rest, chunk]);
+    let from = 0;
+    for (let end = bytes.indexOf(0x0a); end !== -1; end = bytes.indexOf(0x0a, from)) {
+      yield { line: line++, bytes: bytes.subarray(from, end) };
+      from = end + 1;
+    }
+    rest = bytes.subarray(from);
+    if (rest.length > LINE_BYTES_MAX) throw new BadItem(`line ${line}: longer than ${LINE_BYTES_MAX} bytes`);
+  }
+  if (rest.length > 0) yield { line, bytes: rest };
+}

@@ -1,0 +1,58 @@
+/** The one place that loads TensorFlow.js. Dynamic, so that the signal handlers are there before it. */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Tensor } from "@tensorflow/tfjs-core";
+import type { TensorFlow } from "../protocol/model.ts";
+
+export type Tf = TensorFlow;
+export type { Scalar, Tensor, Variable } from "@tensorflow/tfjs-core";
+export type { LayersModel } from "@tensorflow/tfjs-layers";
+
+export type Backend = "wasm" | "cpu";
+
+/** TensorFlow.js with both backends; wasm is the one in use where this machine can run it. */
+export async function loadTf(): Promise<{ tf: Tf; backend: Backend }> {
+  const [core, layers, wasm] = await Promise.all([
+    import("@tensorflow/tfjs-core"),
+    import("@tensorflow/tfjs-layers"),
+    import("@tensorflow/tfjs-backend-wasm"),
+    import("@tensorflow/tfjs-backend-cpu"),
+  ]);
+  const tf: Tf = { ...core, ...layers };
+  chainOperations(core);
+  tf.env().set("PROD", true); // no advice about other packages on the console
+  wasm.setWasmPaths(wasmFolder());
+  const works = await tf.setBackend("wasm").catch(() => false);
+  return { tf, backend: works ? "wasm" : await useCpu(tf) };
+}
+
+/** What TensorFlow.js calls its operations: `mul__op`. */
+const OPERATION_SUFFIX = "__op";
+
+/** x.mul(y) for mul(x, y), as users of the whole package @tensorflow/tfjs know it; the core alone leaves it out. */
+function chainOperations(core: typeof import("@tensorflow/tfjs-core")): void {
+  for (const [name, operation] of Object.entries(core)) {
+    if (typeof operation !== "function" || !operation.name.endsWith(OPERATION_SUFFIX) || name in core.Tensor.prototype) continue;
+    Object.defineProperty(core.Tensor.prototype, name, {
+      configurable: true,
+      value(this: Tensor, ...more: unknown[]): unknown {
+        return Reflect.apply(operation, undefined, [this, ...more]);
+      },
+    });
+  }
+}
+
+/** The plain backend: every operation, slower. Tensors move to it as they are used. */
+export async function useCpu(tf: Tf): Promise<Backend> {
+  await tf.setBackend("cpu");
+  return "cpu";
+}
+
+/** The .wasm files lie beside the bundle when published, in their package otherwise. */
+function wasmFolder(): string {
+  const here = dirname(fileURLToPath(import.meta.url));
+  if (existsSync(join(here, "tfjs-backend-wasm-simd.wasm"))) return `${here}/`;
+  return `${dirname(createRequire(import.meta.url).resolve("@tensorflow/tfjs-backend-wasm"))}/`;
+}

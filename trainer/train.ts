@@ -1,0 +1,81 @@
+/** The loop: a generator of steps, so that the caller says when to save, to log and to stop. */
+import { AccreteError } from "../protocol/errors.ts";
+import type { Plan } from "../protocol/types.ts";
+import { indexesOf } from "./holdout-state.ts";
+import { normaliseInto, type Normalisation } from "./normalise.ts";
+import type { Records } from "./records.ts";
+import { batchesOf, epochOrder } from "./sampler.ts";
+import { learningRateAt } from "./schedule.ts";
+import type { Position } from "./state.ts";
+import type { Batch, Stepper } from "./step.ts";
+
+export interface TrainingSet {
+  readonly records: Records;
+  /** rows to train on, in order */
+  readonly rows: Uint32Array;
+  readonly normalisation: Normalisation | null;
+}
+
+export interface StepDone {
+  /** after the step */
+  readonly position: Position;
+  readonly batchRecords: number;
+  readonly epochEnded: boolean;
+}
+
+export function trainingSet(records: Records, normalisation: Normalisation | null): TrainingSet {
+  return { records, rows: indexesOf(records, 0), normalisation };
+}
+
+export function stepsOf(set: TrainingSet, plan: Plan): number {
+  return batchesOf(set.rows.length, plan.trainer.batchSize) * plan.epochsToAdd;
+}
+
+/**
+ * Trains from a position to the round's end. The same position, weights and slots give the same bits.
+ * @param updates of this optimizer before the round
+ * @throws {AccreteError} LOSS_NOT_FINITE, before the step's weights can be saved
+ */
+export function* trainFrom(stepper: Stepper, set: TrainingSet, plan: Plan, from: Position, updates: number): Generator<StepDone> {
+  const batches = batchesOf(set.rows.length, plan.trainer.batchSize);
+  const steps = stepsOf(set, plan);
+  if (steps === 0) return;
+  let position = from;
+  while (position.epochIndex < plan.epochsToAdd) {
+    const order = epochOrder({ seed: plan.seed, epochIndex: position.epochIndex, records: set.rows.length });
+    for (const { epochIndex } = position; position.epochIndex === epochIndex; ) {
+      const batch = batchAt(set, order, position.batchIndex, plan.trainer.batchSize);
+      const learningRate = learningRateAt(plan.trainer, { step: position.step, steps });
+      const loss = stepper.run(batch, { step: position.step, update: updates + position.step + 1, learningRate });
+      if (!Number.isFinite(loss)) {
+        throw new AccreteError("LOSS_NOT_FINITE", `the loss is ${loss} in step ${position.step + 1} of ${steps} of round ${plan.round}, epoch ${position.epochIndex + 1}`);
+      }
+      position = afterBatch(position, loss, batch.size, batches);
+      yield { position, batchRecords: batch.size, epochEnded: position.batchIndex === 0 };
+    }
+  }
+}
+
+function afterBatch(position: Position, loss: number, size: number, batches: number): Position {
+  const lossSum = position.lossSum + loss * size;
+  const lossRecords = position.lossRecords + size;
+  const step = position.step + 1;
+  const batchIndex = position.batchIndex + 1;
+  if (batchIndex < batches) return { ...position, batchIndex, step, lossSum, lossRecords };
+  return { epochIndex: position.epochIndex + 1, batchIndex: 0, step, lossSum: 0, lossRecords: 0, epochLoss: lossSum / lossRecords };
+}
+
+/** One batch, normalised; the last of an epoch may be smaller. */
+export function batchAt(set: TrainingSet, order: Uint32Array, index: number, batchSize: number): Batch {
+  const { records, rows, normalisation } = set;
+  const chosen = order.subarray(index * batchSize, (index + 1) * batchSize);
+  const x = new Float32Array(chosen.length * records.width);
+  const y = records.labels instanceof Float32Array ? new Float32Array(chosen.length) : new Int32Array(chosen.length);
+  chosen.forEach((of, i) => {
+    const row = rows[of]!;
+    if (normalisation !== null) normaliseInto(normalisation, records.features, records.width, row, x, i);
+    else x.set(records.features.subarray(row * records.width, (row + 1) * records.width), i * records.width);
+    y[i] = records.labels[row]!;
+  });
+  return { size: chosen.length, x, y };
+}
