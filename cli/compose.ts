@@ -66,15 +66,16 @@ export async function openWorkspace(
   const loaded = await findConfig(options.dir, userFolder(env));
   const accrete = join(loaded.folder, ".accrete");
   const state = folderOf(env, "ACCRETE_STATE");
+  const dataFolder = folderOf(env, "ACCRETE_DATA") ?? join(accrete, "data");
   return {
     folder: loaded.folder,
     file: loaded.file,
     config: loaded.config,
     stateFolder: state ?? join(accrete, "state"),
-    dataFolder: folderOf(env, "ACCRETE_DATA") ?? join(accrete, "data"),
+    dataFolder,
     // with the state: whoever shares it has to find the same jobs; a store passes hidden names over
     jobsFolder: state === undefined ? join(accrete, "jobs") : join(state, ".jobs"),
-    items: openDirectoryItems(folderOf(env, "ACCRETE_DATA") ?? join(accrete, "data"), more.onSkipped === undefined ? {} : { onSkipped: more.onSkipped }),
+    items: openDirectoryItems(dataFolder, more.onSkipped === undefined ? {} : { onSkipped: more.onSkipped }),
   };
 }
 
@@ -96,6 +97,11 @@ function folderOf(env: NodeJS.ProcessEnv, name: string): string | undefined {
   if (value.startsWith("file:")) return fileURLToPath(value);
   if (/^[a-z][a-z0-9+.-]+:\/\//.test(value)) throw new AccreteError("USAGE", `${name}=${value}: expected a path or a file: URL`);
   return resolve(userFolder(env), value);
+}
+
+/** The data folder as it is at this moment, with what may still grow. */
+export function openItemsNow({ dataFolder }: Workspace): DirectoryItems {
+  return openDirectoryItems(dataFolder, { settleMs: 0 });
 }
 
 /**

@@ -25,6 +25,8 @@ const SWEEP_MS = 15 * 60_000;
 /** A tick without any news: the net under hints that were lost, and under another process that was killed. */
 const NET_MS = 10_000;
 const NET_ONCE_MS = 1_000;
+/** A file has surely settled so long after `settleMs`. */
+const SETTLED_MS = 100;
 /** Between two looks whether anything is left to do, for --once. */
 const LOOK_MS = 200;
 /** Ticks of --once that fail in a row until it gives up. */
@@ -83,7 +85,10 @@ export class Loop {
     await this.#ticks.ask(newest === undefined ? { kind: "plain" } : { kind: "segment", segment: newest }, 0);
     this.#beside(() => this.#tidy());
     this.#timers.push(setInterval(() => void this.#ticks.ask({ kind: "plain" }, 0), once ? NET_ONCE_MS : NET_MS));
-    if (!once) this.#timers.push(setInterval(() => this.#beside(() => this.#sweep()), SWEEP_MS));
+    if (once) return;
+    this.#timers.push(setInterval(() => this.#beside(() => this.#sweep()), SWEEP_MS));
+    // a file that was dropped just before the start had not settled at the first sweep, and makes no news any more
+    this.#timers.push(setTimeout(() => this.#beside(() => this.#sweep()), this.#pipeline.items.settleMs + SETTLED_MS));
   }
 
   /** These files have settled; paths relative to the data folder. */
@@ -102,8 +107,7 @@ export class Loop {
       const { next } = status;
       if (next.is === "blocked" || next.is === "paused") return { is: "obstacle", obstacle: next, status };
       if (next.is === "idle" || (next.is === "waiting" && next.for === "minimum")) {
-        // a file that was dropped just before the start was not settled at the first sweep
-        const settledInMs = this.#startedMs + items.settleMs + 100 - performance.now();
+        const settledInMs = this.#startedMs + items.settleMs + SETTLED_MS - performance.now();
         if (settledInMs > 0) await sleep(settledInMs);
         if ((await this.#sweep()) === 0) return { is: "done", status };
       } else if (next.is === "due") {
@@ -153,6 +157,7 @@ export class Loop {
 
   async #runTick(why: Tick): Promise<void> {
     const { store, config } = this.#pipeline;
+    await this.#tail?.tail.read(); // what the job has said comes before what follows from it
     await tick(this.#opened(), why);
     if (this.#errorsInARow > 0) this.#options.progress.forget(config.name, "error", "");
     this.#errorsInARow = 0;

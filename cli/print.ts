@@ -14,10 +14,10 @@ export function bytes(count: number): string {
   return unit === 0 ? `${count} B` : `${scaled.toFixed(1)} ${SIZES[unit]}`;
 }
 
-/** 0.4 s, 12 s, 3 min 5 s, 2 h 10 min, 4 d 3 h. */
+/** 0.4 s, 3 s, 12 s, 3 min 5 s, 2 h 10 min, 4 d 3 h. */
 export function duration(ms: number): string {
   const positive = Math.max(0, ms);
-  if (positive < 9_950) return `${(positive / 1_000).toFixed(1)} s`;
+  if (positive < 9_950 && positive % 1_000 !== 0) return `${(positive / 1_000).toFixed(1)} s`;
   const seconds = Math.round(positive / 1_000);
   const parts = [
     [Math.floor(seconds / 86_400), "d"],
@@ -25,6 +25,7 @@ export function duration(ms: number): string {
     [Math.floor(seconds / 60) % 60, "min"],
     [seconds % 60, "s"],
   ] as const;
+  if (seconds === 0) return "0 s";
   const first = parts.findIndex(([amount]) => amount > 0);
   return parts
     .slice(first, first + 2)

@@ -51,7 +51,8 @@ export class Progress {
   }
 
   /** A line of a job's log. */
-  job(pipeline: string, round: number, text: string): void {
+  job(pipeline: string, round: number, line: string): void {
+    const text = line.replace(new RegExp(`^round ${round}:? +`), ""); // it is said in front
     if (isTerminal()) this.#live.set(`${clockTime(Date.now())}  ${pipeline.padEnd(this.#widths.pipeline)}  ${`round ${round}`.padEnd(this.#widths.what)}  ${printable(text)}`);
     else this.say(pipeline, `round ${round}`, text);
   }
@@ -67,7 +68,7 @@ export class Progress {
         const { kind, pipeline, message } = notice;
         if (kind === "blocked") return this.sayOnce(pipeline, "blocked", String(notice.round), message);
         if (kind === "damaged") return this.sayOnce(pipeline, "damaged", notice.key, message);
-        const measured = kind === "committed" || kind === "held" ? await measuredBy(store, notice.seq) : "";
+        const measured = kind === "committed" || kind === "held" ? await measuredBy(store, notice.seq, message) : "";
         // said at least once: by each start of a process that finds the entry unfinished
         if ("seq" in notice) this.sayOnce(pipeline, kind, String(notice.seq), [message, measured].filter((text) => text !== "").join("; "));
         else this.say(pipeline, kind, message);
@@ -76,7 +77,9 @@ export class Progress {
   }
 }
 
-async function measuredBy(store: Store, seq: number): Promise<string> {
+/** The round's metrics but for those that the notice's message has said. */
+async function measuredBy(store: Store, seq: number, message: string): Promise<string> {
   const { document } = await readEntry(store, seq);
-  return document.kind === "round" ? metrics(document.metrics, MAIN_METRICS) : "";
+  const names = MAIN_METRICS.filter((name) => !message.includes(`${name} `));
+  return document.kind === "round" ? metrics(document.metrics, names) : "";
 }

@@ -39,7 +39,8 @@ export function labelBuilder(kind: LabelKind, count: number): LabelBuilder {
     return {
       add(record, label, where) {
         labels[record] = typeof label === "number" ? label : NaN;
-        if (!Number.isFinite(labels[record])) throw new BadItem(`${where}: the label is ${shown(label)}: not a finite number`);
+        if (!Number.isFinite(labels[record]))
+          throw new BadItem(`${where}: the label is ${shown(label)}: not a finite number`);
       },
       done: () => ({ labels, names: [] }),
     };
@@ -56,7 +57,10 @@ export function labelBuilder(kind: LabelKind, count: number): LabelBuilder {
       }
       const name = String(label);
       const index = indices.get(name) ?? names.length;
-      if (index === CLASSES_MAX) throw new BadItem(`${where}: more than ${CLASSES_MAX} classes: are the labels values? Then set data.task to "regression"`);
+      if (index === CLASSES_MAX)
+        throw new BadItem(
+          `${where}: more than ${CLASSES_MAX} classes: are the labels values? Then set data.task to "regression"`,
+        );
       if (index === names.length) names.push({ name, record });
       indices.set(name, index).set(label, index);
       labels[record] = index;

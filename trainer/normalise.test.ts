@@ -1,8 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { emptyNormalisation, FREEZE_AT, normaliseInto, NormalisationDocument, updateNormalisation } from "./normalise.ts";
+import {
+  emptyNormalisation,
+  FREEZE_AT,
+  normaliseInto,
+  NormalisationDocument,
+  updateNormalisation,
+} from "./normalise.ts";
 
 const width = 3;
-const features = Float32Array.from({ length: 3 * 1_500 }, (_, i) => (i % 3 === 2 ? 5 : Math.sin(i) * 10 ** (i % 3) + 1_000));
+const features = Float32Array.from({ length: 3 * 1_500 }, (_, i) =>
+  i % 3 === 2 ? 5 : Math.sin(i) * 10 ** (i % 3) + 1_000,
+);
 const all = Uint32Array.from({ length: 1_500 }, (_, i) => i);
 const numeric = Uint8Array.of(1, 1, 1);
 
@@ -45,7 +53,13 @@ describe("normalisation", () => {
   });
 
   it("leaves parts of a category as they are", () => {
-    const state = updateNormalisation(emptyNormalisation(2), Float32Array.of(1, 1, 3, 0), 2, [0, 1], Uint8Array.of(1, 0));
+    const state = updateNormalisation(
+      emptyNormalisation(2),
+      Float32Array.of(1, 1, 3, 0),
+      2,
+      [0, 1],
+      Uint8Array.of(1, 0),
+    );
     const target = new Float32Array(2);
     normaliseInto(state, Float32Array.of(3, 1), 2, 0, target, 0);
     expect([...target]).toEqual([1, 1]);

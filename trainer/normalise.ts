@@ -14,8 +14,8 @@ export interface Normalisation {
 
 export const NormalisationDocument = z.strictObject({
   count: z.int().check(z.gte(0)),
-  mean: z.array(z.number()),
-  m2: z.array(z.number().check(z.gte(0))),
+  mean: z.readonly(z.array(z.number())),
+  m2: z.readonly(z.array(z.number().check(z.gte(0)))),
   frozen: z.boolean(),
 });
 

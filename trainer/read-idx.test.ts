@@ -1,16 +1,29 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { file, idxArray, read, rows, whyBad } from "./reading.fixture.ts";
+import { file, idxArray, read, rows, whyBad } from "./testing/reading.ts";
 
 const idx = { format: "idx" } as const;
-const small = Buffer.concat([idxArray("u8", [3, 2, 2], [0, 51, 102, 153, 204, 255, 0, 51, 1, 2, 3, 4]), idxArray("u8", [3], [7, 10, 7])]);
+const small = Buffer.concat([
+  idxArray("u8", [3, 2, 2], [0, 51, 102, 153, 204, 255, 0, 51, 1, 2, 3, 4]),
+  idxArray("u8", [3], [7, 10, 7]),
+]);
 
 describe("an IDX file", () => {
   it("gives bytes in 0..1, images with one channel, and classes named by their numbers", async () => {
     const { schema, records, rejected } = await read([file("a", small)], idx);
     expect(rejected).toEqual([]);
-    expect(schema).toEqual({ format: 1, task: "classification", inputShape: [2, 2, 1], classes: ["7", "10"], columns: null, label: null });
-    expect(rows(records).slice(0, 2)).toEqual([[0, 0.2, 0.4, 0.6], [0.8, 1, 0, 0.2]]);
+    expect(schema).toEqual({
+      format: 1,
+      task: "classification",
+      inputShape: [2, 2, 1],
+      classes: ["7", "10"],
+      columns: null,
+      label: null,
+    });
+    expect(rows(records).slice(0, 2)).toEqual([
+      [0, 0.2, 0.4, 0.6],
+      [0.8, 1, 0, 0.2],
+    ]);
     expect([...records.labels]).toEqual([0, 1, 0]);
   });
 
@@ -24,7 +37,10 @@ describe("an IDX file", () => {
   it.each(["i8", "i16", "i32", "f32", "f64"] as const)("of %s values keeps them as they are", async (type) => {
     const body = Buffer.concat([idxArray(type, [2, 2], [-1, 2, 3, -100]), idxArray("i32", [2], [-5, 70_000])]);
     const { schema, records } = await read([file("a", body)], idx);
-    expect(rows(records)).toEqual([[-1, 2], [3, -100]]);
+    expect(rows(records)).toEqual([
+      [-1, 2],
+      [3, -100],
+    ]);
     expect(schema).toMatchObject({ inputShape: [2], classes: ["-5", "70000"] });
   });
 
@@ -47,13 +63,23 @@ describe("an IDX file", () => {
     ["it has more bytes than its header says", gzipSync(Buffer.concat([small, Buffer.alloc(50_000_000)]))],
     ["more than 1073741824 values", gzipSync(idxArray("u8", [60_000, 60_000, 60_000], []))],
     ["its gzip data is damaged", gzipSync(small).subarray(0, 30)],
+    ["its gzip data is damaged", Buffer.concat([gzipSync(small), Buffer.from("rest")])],
     ["it has 3 records, but 2 labels", Buffer.concat([small.subarray(0, 28), idxArray("u8", [2], [1, 2])])],
     ["its labels have 2 dimensions", Buffer.concat([small.subarray(0, 28), idxArray("u8", [3, 1], [1, 2, 3])])],
-    ["its labels are f32: classes are integers", Buffer.concat([small.subarray(0, 28), idxArray("f32", [3], [1, 2, 3])])],
+    [
+      "its labels are f32: classes are integers",
+      Buffer.concat([small.subarray(0, 28), idxArray("f32", [3], [1, 2, 3])]),
+    ],
     ["it has no records: their shape is [0, 2]", Buffer.concat([idxArray("u8", [0, 2], []), idxArray("u8", [0], [])])],
     ["the shape [2]: expected [n, width]", Buffer.concat([idxArray("u8", [2], [1, 1]), idxArray("u8", [2], [1, 1])])],
-    ["record 2: value 1 is NaN: not finite", Buffer.concat([idxArray("f32", [2, 2], [1, 2, NaN, 4]), idxArray("u8", [2], [1, 1])])],
-    ["record 1: value 2 is 1e+300: not finite", Buffer.concat([idxArray("f64", [1, 2], [1, 1e300]), idxArray("u8", [1], [1])])],
+    [
+      "record 2: value 1 is NaN: not finite",
+      Buffer.concat([idxArray("f32", [2, 2], [1, 2, NaN, 4]), idxArray("u8", [2], [1, 1])]),
+    ],
+    [
+      "record 1: value 2 is 1e+300: not finite",
+      Buffer.concat([idxArray("f64", [1, 2], [1, 1e300]), idxArray("u8", [1], [1])]),
+    ],
   ])("is bad: %s", async (reason, body) => {
     const message = await whyBad(body, idx, null, "some/\u001bfile");
     expect(message).toContain("bad some/\\x1bfile: ");
@@ -62,8 +88,12 @@ describe("an IDX file", () => {
 
   it("has to have the shape and the classes of round 1 later", async () => {
     const { schema } = await read([file("a", small)], idx);
-    expect(await whyBad(Buffer.concat([idxArray("u8", [1, 3], ones(3)), idxArray("u8", [1], [7])]), idx, schema)).toContain("shape [3], the model's have [2, 2, 1]");
-    expect(await whyBad(Buffer.concat([idxArray("u8", [2, 2, 2], ones(8)), idxArray("u8", [2], [7, 8])]), idx, schema)).toContain('record 2: the label "8" is none of the 2 classes "7", "10"');
+    expect(
+      await whyBad(Buffer.concat([idxArray("u8", [1, 3], ones(3)), idxArray("u8", [1], [7])]), idx, schema),
+    ).toContain("shape [3], the model's have [2, 2, 1]");
+    expect(
+      await whyBad(Buffer.concat([idxArray("u8", [2, 2, 2], ones(8)), idxArray("u8", [2], [7, 8])]), idx, schema),
+    ).toContain('record 2: the label "8" is none of the 2 classes "7", "10"');
     const again = await read([file("b", small)], idx, schema);
     expect(again.schema).toEqual(schema);
     expect(again.records.count).toBe(3);

@@ -42,28 +42,39 @@ export async function readIdx(path: string, kind: LabelKind): Promise<ItemRecord
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const records = readHeader(view, 0, "records");
   const count = checkRecords(records);
-  if (records.end > view.byteLength) throw new BadItem(`it ends after ${view.byteLength} bytes, its records need ${records.end}`);
+  if (records.end > view.byteLength)
+    throw new BadItem(`it ends after ${view.byteLength} bytes, its records need ${records.end}`);
   const labels = readHeader(view, records.end, "labels");
   checkLabels(labels, count, kind);
-  if (labels.end > view.byteLength) throw new BadItem(`it ends after ${view.byteLength} bytes, with its labels it needs ${labels.end}`);
+  if (labels.end > view.byteLength)
+    throw new BadItem(`it ends after ${view.byteLength} bytes, with its labels it needs ${labels.end}`);
   if (labels.end < view.byteLength) throw new BadItem(`${view.byteLength - labels.end} bytes follow its labels`);
   const shape = records.shape.length === 3 ? [...records.shape.slice(1), 1] : records.shape.slice(1);
   const builder = labelBuilder(kind, count);
   for (let record = 0; record < count; record++) {
     builder.add(record, labels.type.get(view, labels.start + record * labels.type.bytes), where(record));
   }
-  return { count, shape, features: readValues(view, records, count), ...builder.done(), where: async (record) => where(record) };
+  return {
+    count,
+    shape,
+    features: readValues(view, records, count),
+    ...builder.done(),
+    where: async (record) => where(record),
+  };
 }
 
 const where = (record: number): string => `record ${record + 1}`;
 
 function readHeader(view: DataView, at: number, what: string): Header {
-  if (at + 4 > view.byteLength) throw new BadItem(`there is no array of ${what}: it ends after ${view.byteLength} bytes`);
+  if (at + 4 > view.byteLength)
+    throw new BadItem(`there is no array of ${what}: it ends after ${view.byteLength} bytes`);
   const type = TYPES.get(view.getUint8(at + 2));
   const rank = view.getUint8(at + 3);
   if (view.getUint16(at) !== 0 || type === undefined) {
     const magic = view.getUint32(at).toString(16).padStart(8, "0");
-    throw new BadItem(`the array of ${what} at byte ${at} starts with 0x${magic}: an IDX array starts with 0x0000, type (08, 09, 0b..0e), number of dimensions`);
+    throw new BadItem(
+      `the array of ${what} at byte ${at} starts with 0x${magic}: an IDX array starts with 0x0000, type (08, 09, 0b..0e), number of dimensions`,
+    );
   }
   const start = at + 4 + 4 * rank;
   if (start > view.byteLength) throw new BadItem(`it ends within the header of its ${what}`);
@@ -75,18 +86,22 @@ function checkRecords({ shape, end }: Header): number {
   const count = shape[0] ?? 0;
   const found = `[${shape.join(", ")}]`;
   if (shape.length < 2 || shape.length > 4) {
-    throw new BadItem(`its records have the shape ${found}: expected [n, width], [n, height, width] or [n, height, width, channels]`);
+    throw new BadItem(
+      `its records have the shape ${found}: expected [n, width], [n, height, width] or [n, height, width, channels]`,
+    );
   }
   if (shape.includes(0)) throw new BadItem(`it has no records: their shape is ${found}`);
   const values = shape.reduce((product, size) => product * size, 1);
-  if (end > BYTES_MAX || values > VALUES_MAX) throw new BadItem(`its records have the shape ${found}: more than ${VALUES_MAX} values or ${BYTES_MAX} bytes`);
+  if (end > BYTES_MAX || values > VALUES_MAX)
+    throw new BadItem(`its records have the shape ${found}: more than ${VALUES_MAX} values or ${BYTES_MAX} bytes`);
   return count;
 }
 
 function checkLabels({ type, shape }: Header, count: number, kind: LabelKind): void {
   if (shape.length !== 1) throw new BadItem(`its labels have ${shape.length} dimensions: expected 1`);
   if (shape[0] !== count) throw new BadItem(`it has ${count} records, but ${shape[0]} labels`);
-  if (kind === "class" && type.name.startsWith("f")) throw new BadItem(`its labels are ${type.name}: classes are integers`);
+  if (kind === "class" && type.name.startsWith("f"))
+    throw new BadItem(`its labels are ${type.name}: classes are integers`);
 }
 
 function readValues(view: DataView, { type, start, end }: Header, count: number): Float32Array {
@@ -100,7 +115,10 @@ function readValues(view: DataView, { type, start, end }: Header, count: number)
   for (let i = 0; i < values.length; i++) {
     const value = type.get(view, start + i * type.bytes);
     values[i] = value;
-    if (!Number.isFinite(values[i])) throw new BadItem(`${where(Math.floor(i / width))}: value ${(i % width) + 1} is ${value}: not finite as a 32-bit float`);
+    if (!Number.isFinite(values[i]))
+      throw new BadItem(
+        `${where(Math.floor(i / width))}: value ${(i % width) + 1} is ${value}: not finite as a 32-bit float`,
+      );
   }
   return values;
 }
@@ -117,11 +135,13 @@ async function readWhole(path: string): Promise<Uint8Array> {
   try {
     for await (const chunk of source) {
       if (!(chunk instanceof Uint8Array)) continue;
-      if (length + chunk.length > bytes.length) bytes = Buffer.concat([bytes.subarray(0, length)], Math.max(2 * bytes.length, length + chunk.length));
+      if (length + chunk.length > bytes.length)
+        bytes = Buffer.concat([bytes.subarray(0, length)], Math.max(2 * bytes.length, length + chunk.length));
       bytes.set(chunk, length);
       length += chunk.length;
       limit ??= limitOf(bytes.subarray(0, length));
-      if (limit !== undefined && length > limit) throw new BadItem(`it has more bytes than its header says: ${limit} at most`);
+      if (limit !== undefined && length > limit)
+        throw new BadItem(`it has more bytes than its header says: ${limit} at most`);
     }
   } catch (error) {
     if (error instanceof BadItem || !gzip || !isZlibError(error)) throw error;

@@ -36,24 +36,43 @@ export async function readImage(
     image = await decode(sharp, file.path, options.shape);
   } catch (error) {
     if (error instanceof BadItem) throw error;
-    throw new BadItem(`it can't be read as a JPEG, PNG or WebP image: ${messageOf(error).replaceAll(file.path, "file")}`, { cause: error });
+    throw new BadItem(
+      `it can't be read as a JPEG, PNG or WebP image: ${messageOf(error).replaceAll(file.path, "file")}`,
+      { cause: error },
+    );
   }
-  return { count: 1, shape: image.shape, features: Float32Array.from(image.data, (byte) => byte / 255), ...labels.done(), where: async () => "its folder" };
+  return {
+    count: 1,
+    shape: image.shape,
+    features: Float32Array.from(image.data, (byte) => byte / 255),
+    ...labels.done(),
+    where: async () => "its folder",
+  };
 }
 
-async function decode(sharp: SharpConstructor, path: string, shape: readonly number[] | null): Promise<{ data: Uint8Array; shape: number[] }> {
+async function decode(
+  sharp: SharpConstructor,
+  path: string,
+  shape: readonly number[] | null,
+): Promise<{ data: Uint8Array; shape: number[] }> {
   const open = (): Sharp => sharp(path, { limitInputPixels: PIXELS_MAX, failOn: "error" });
   const meta = await open().metadata();
   const [height = meta.autoOrient.height, width = meta.autoOrient.width] = shape ?? [];
   const channels = shape?.[2] ?? (meta.channels <= 2 ? 1 : 3);
   if (height * width * channels > VALUES_MAX && shape === null) {
-    throw new BadItem(`it is the first image and has ${height} x ${width} pixels: set data.imageShape to what images are to be scaled to`);
+    throw new BadItem(
+      `it is the first image and has ${height} x ${width} pixels: set data.imageShape to what images are to be scaled to`,
+    );
   }
   const upright = open().autoOrient().flatten({ background: "#fff" }); // what is see-through is white, as on a page
-  const scaled = upright.resize(width, height, { fit: "fill", kernel: "lanczos3" }).toColourspace(channels === 1 ? "b-w" : "srgb");
+  const scaled = upright
+    .resize(width, height, { fit: "fill", kernel: "lanczos3" })
+    .toColourspace(channels === 1 ? "b-w" : "srgb");
   const { data, info } = await scaled.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
   if (info.width !== width || info.height !== height || info.channels !== channels) {
-    throw new BadItem(`it became ${info.height} x ${info.width} x ${info.channels}, not ${height} x ${width} x ${channels}`);
+    throw new BadItem(
+      `it became ${info.height} x ${info.width} x ${info.channels}, not ${height} x ${width} x ${channels}`,
+    );
   }
   return { data, shape: [height, width, channels] };
 }
@@ -64,7 +83,9 @@ function folderOf(key: string, prefix: string): string {
   const path = parts.slice(0, -1).join("/");
   const name = parts.at(-2);
   if (name === undefined || name === "" || prefix === path || prefix.startsWith(`${path}/`)) {
-    throw new BadItem(`it is in no folder${prefix === "" ? "" : ` below ${shown(prefix)}`}: the class of an image is the name of its folder`);
+    throw new BadItem(
+      `it is in no folder${prefix === "" ? "" : ` below ${shown(prefix)}`}: the class of an image is the name of its folder`,
+    );
   }
   return name;
 }

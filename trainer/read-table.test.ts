@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { file, read, rows, whyBad } from "./reading.fixture.ts";
+import { file, read, rows, whyBad } from "./testing/reading.ts";
 
 const csv = { format: "csv" } as const;
 const jsonl = { format: "jsonl" } as const;
 const flowers = "length,colour,label\n1.5,red,b\n-2e1,blue,a\n.25,red,b\n";
-const flowersJson = '{"length":1.5,"colour":"red","label":"b"}\n{"label":"a","length":-20,"colour":"blue"}\n{"length":0.25,"colour":"red","label":"b"}';
+const flowersJson =
+  '{"length":1.5,"colour":"red","label":"b"}\n{"label":"a","length":-20,"colour":"blue"}\n{"length":0.25,"colour":"red","label":"b"}';
 
 describe.each([
   ["CSV", csv, flowers],
@@ -24,7 +25,11 @@ describe.each([
       ],
       label: "label",
     });
-    expect(rows(records)).toEqual([[1.5, 0, 1], [-20, 1, 0], [0.25, 0, 1]]);
+    expect(rows(records)).toEqual([
+      [1.5, 0, 1],
+      [-20, 1, 0],
+      [0.25, 0, 1],
+    ]);
     expect([...records.labels]).toEqual([1, 0, 1]);
   });
 
@@ -40,7 +45,12 @@ describe.each([
   });
 
   it("gives values to predict", async () => {
-    const { schema, records } = await read([file("a", text)], { ...input, task: "regression", label: "length", features: ["colour"] });
+    const { schema, records } = await read([file("a", text)], {
+      ...input,
+      task: "regression",
+      label: "length",
+      features: ["colour"],
+    });
     expect(schema).toMatchObject({ task: "regression", classes: [], inputShape: [2] });
     expect([...records.labels]).toEqual([1.5, -20, 0.25]);
   });
@@ -54,9 +64,15 @@ describe.each([
   it("of a later round has to have the columns and classes of round 1", async () => {
     const { schema } = await read([file("a", text)], input);
     const change = (from: string, to: string): Promise<string> => whyBad(text.replaceAll(from, to), input, schema);
-    expect(await change("length", "width")).toContain('columns are missing: "length"; its columns are "width", "colour", "label"');
-    expect(await change("label", "kind")).toContain('there is no label column "label"; its columns are "length", "colour", "kind"');
-    expect(await change("-2", "x")).toMatch(input === csv ? /line 3, column "length": "xe1" is not a number/ : /line 2: /);
+    expect(await change("length", "width")).toContain(
+      'columns are missing: "length"; its columns are "width", "colour", "label"',
+    );
+    expect(await change("label", "kind")).toContain(
+      'there is no label column "label"; its columns are "length", "colour", "kind"',
+    );
+    expect(await change("-2", "x")).toMatch(
+      input === csv ? /line 3, column "length": "xe1" is not a number/ : /line 2: /,
+    );
     expect(await change("colour", "label2")).toContain('columns are missing: "colour"');
   });
 });
@@ -69,7 +85,10 @@ describe("a CSV file", () => {
       { name: `a"'; DROP TABLE x; --`, kind: "category", categories: ['x,\n"y"', "z"] },
       { name: "__proto__", kind: "number", categories: [] },
     ]);
-    expect(rows(records)).toEqual([[1, 0, 2], [0, 1, 3]]);
+    expect(rows(records)).toEqual([
+      [1, 0, 2],
+      [0, 1, 3],
+    ]);
   });
 
   it("has nothing in an empty field of a text column", async () => {
@@ -79,9 +98,18 @@ describe("a CSV file", () => {
   });
 
   it("keeps its order over many batches", async () => {
-    const lines = Array.from({ length: 10_000 }, (_, i) => `${i},${i % 2}`);
+    const lines = Array.from({ length: 40_000 }, (_, i) => `${i},${i % 2}`);
     const { records } = await read([file("a", `x,label\n${lines.join("\n")}`)], csv);
     expect([...records.features]).toEqual(lines.map((_, i) => i));
+    const late = `x,label\n${lines.join("\n")}`;
+    expect(await whyBad(`${late}\noops,1\n`, { ...csv, features: ["x"], task: "regression" }, null)).toContain(
+      "more than 1000 categories",
+    );
+    expect(await whyBad(`${late}\n1,2,3\n`, csv)).toContain("line 40002: 3 fields, but the header has 2");
+    const some = `x,label\n${lines.slice(0, 6_000).join("\n")}`;
+    expect(await whyBad(`${some}\n1,2,3\n`, csv)).toContain("line 6002: 3 fields, but the header has 2");
+    const { schema } = await read([file("b", "x,label\n1,0\n2,1\n")], csv);
+    expect(await whyBad(`${late}\noops,1\n`, csv, schema)).toContain('line 40002, column "x": "oops" is not a number');
   });
 
   it.each([
@@ -103,7 +131,10 @@ describe("a CSV file", () => {
     ['two columns have the name "x"', "x,x,label\n1,2,3\n"],
     ['there is no column but the label "label"', "label\n1\n"],
     ['column "y" has no values', "x,y,label\n1,,3\n"],
-    ['column "x" has more than 1000 categories', `x,label\n${Array.from({ length: 1_001 }, (_, i) => `n${i},1`).join("\n")}\n`],
+    [
+      'column "x" has more than 1000 categories',
+      `x,label\n${Array.from({ length: 1_001 }, (_, i) => `n${i},1`).join("\n")}\n`,
+    ],
     ["more than 10000 classes", `x,label\n${Array.from({ length: 10_001 }, (_, i) => `1,${i}`).join("\n")}\n`],
   ])("is bad: %s", async (reason, body) => {
     expect(await whyBad(body, csv)).toContain(`bad some/file: `);
@@ -111,20 +142,30 @@ describe("a CSV file", () => {
   });
 
   it("is bad with a label that is no finite value", async () => {
-    expect(await whyBad("x,label\n1,2\n2,nan\n", { ...csv, task: "regression" })).toContain('line 3, column "label": the label "nan" is not a finite number');
-    expect(await whyBad("x,label\n1,many\n", { ...csv, task: "regression" })).toContain('line 2, column "label": the label "many" is not a finite number');
+    expect(await whyBad("x,label\n1,2\n2,nan\n", { ...csv, task: "regression" })).toContain(
+      'line 3, column "label": the label "nan" is not a finite number',
+    );
+    expect(await whyBad("x,label\n1,many\n", { ...csv, task: "regression" })).toContain(
+      'line 2, column "label": the label "many" is not a finite number',
+    );
   });
 
   it("is bad with a column more than in round 1, or one that the config names and it has not", async () => {
     const { schema } = await read([file("a", flowers)], csv);
-    expect(await whyBad("length,colour,size,label\n1,red,2,a\n", csv, schema)).toContain('columns that round 1 did not have: "size"');
+    expect(await whyBad("length,colour,size,label\n1,red,2,a\n", csv, schema)).toContain(
+      'columns that round 1 did not have: "size"',
+    );
     expect(await whyBad(flowers, { ...csv, features: ["width"] })).toContain('columns are missing: "width"');
-    expect(await whyBad(flowers, { ...csv, features: ["length", "label"] })).toContain('the label column "label" is among data.features');
+    expect(await whyBad(flowers, { ...csv, features: ["length", "label"] })).toContain(
+      'the label column "label" is among data.features',
+    );
   });
 
   it("names the line of a label that is no class, and keeps what it shows on one line", async () => {
     const { schema } = await read([file("a", flowers)], csv);
-    expect(await whyBad('length,colour,label\n1,"\n",a\n1,red,"\u001b[2Jc"\n', csv, schema)).toContain(`line 4: the label "\\u001b[2Jc" is none of the 2 classes "a", "b"`);
+    expect(await whyBad('length,colour,label\n1,"\n",a\n1,red,"\u001b[2Jc"\n', csv, schema)).toContain(
+      `line 4: the label "\\u001b[2Jc" is none of the 2 classes "a", "b"`,
+    );
   });
 });
 
@@ -132,7 +173,10 @@ describe("a JSONL file", () => {
   it.each([
     ["line 3: ", '{"x":1,"label":"a"}\n\n{"x":1,\n'],
     ['line 1: "[1,2]" is no JSON object', "[1,2]\n"],
-    ['line 2, column "x": expected a number, a text or a boolean, not a list', '{"x":1,"label":"a"}\n{"x":[1],"label":"a"}\n'],
+    [
+      'line 2, column "x": expected a number, a text or a boolean, not a list',
+      '{"x":1,"label":"a"}\n{"x":[1],"label":"a"}\n',
+    ],
     ['line 1, column "x": expected a number, a text or a boolean, not an object', '{"x":{},"label":"a"}\n'],
     ['line 2: "y" is not in line 1', '{"x":1,"label":"a"}\n{"x":1,"y":1,"label":"a"}\n'],
     ['line 3, column "x": it is empty', '{"x":1,"label":"a"}\n\n{"label":"a"}\n'],
@@ -147,10 +191,16 @@ describe("a JSONL file", () => {
   });
 
   it("has booleans as categories, and columns of any name", async () => {
-    const { schema, records } = await read([file("a", '{"__proto__":true,"label":1}\n{"__proto__":false,"label":2}\n')], jsonl);
+    const { schema, records } = await read(
+      [file("a", '{"__proto__":true,"label":1}\n{"__proto__":false,"label":2}\n')],
+      jsonl,
+    );
     expect(schema?.columns).toEqual([{ name: "__proto__", kind: "category", categories: ["false", "true"] }]);
     expect(schema?.classes).toEqual(["1", "2"]);
-    expect(rows(records)).toEqual([[0, 1], [1, 0]]);
+    expect(rows(records)).toEqual([
+      [0, 1],
+      [1, 0],
+    ]);
   });
 
   it("is cut into lines wherever the disk's blocks end", async () => {

@@ -13,19 +13,27 @@ export async function readTable(
   options: { readonly data: DataConfig; readonly columns: readonly Column[] | null; readonly kind: LabelKind },
 ): Promise<ItemRecords & { readonly columns: readonly Column[] }> {
   const { data, kind } = options;
-  const features = options.columns?.map(({ name }) => name) ?? data.features ?? source.names.filter((name) => name !== data.label);
+  const features =
+    options.columns?.map(({ name }) => name) ?? data.features ?? source.names.filter((name) => name !== data.label);
   checkNames(source.names, features, data);
   const columns = options.columns ?? (await inferColumns(source, features));
   const values = await convert(source, columns, data.label, kind);
-  return { ...values, columns, shape: [columns.reduce((sum, column) => sum + inputsOf(column), 0)], where: async (record) => `line ${await source.lineOf(record)}` };
+  return {
+    ...values,
+    columns,
+    shape: [columns.reduce((sum, column) => sum + inputsOf(column), 0)],
+    where: async (record) => `line ${await source.lineOf(record)}`,
+  };
 }
 
 function checkNames(names: readonly string[], features: readonly string[], data: DataConfig): void {
-  const list = (some: readonly string[]): string => some.slice(0, 10).map(shown).join(", ") + (some.length > 10 ? ` and ${some.length - 10} more` : "");
+  const list = (some: readonly string[]): string =>
+    some.slice(0, 10).map(shown).join(", ") + (some.length > 10 ? ` and ${some.length - 10} more` : "");
   const twice = names.filter((name, i) => names.indexOf(name) !== i);
   if (twice.length > 0) throw new BadItem(`two columns have the name ${list(twice)}`);
   const known = new Set(names);
-  if (!known.has(data.label)) throw new BadItem(`there is no label column ${shown(data.label)}; its columns are ${list(names)}`);
+  if (!known.has(data.label))
+    throw new BadItem(`there is no label column ${shown(data.label)}; its columns are ${list(names)}`);
   if (features.includes(data.label)) throw new BadItem(`the label column ${shown(data.label)} is among data.features`);
   if (features.length === 0) throw new BadItem(`there is no column but the label ${shown(data.label)}`);
   const missing = features.filter((name) => !known.has(name));
@@ -38,7 +46,13 @@ function checkNames(names: readonly string[], features: readonly string[], data:
 
 /** A column is a number if all that is written in it are numbers, else a category. */
 async function inferColumns(source: TableSource, features: readonly string[]): Promise<Column[]> {
-  const found = features.map((name) => ({ name, at: source.names.indexOf(name), numbers: false, texts: new Set<string>(), text: false }));
+  const found = features.map((name) => ({
+    name,
+    at: source.names.indexOf(name),
+    numbers: false,
+    texts: new Set<string>(),
+    text: false,
+  }));
   let row = 0;
   for await (const batch of source.batches()) {
     for (const column of found) {
@@ -49,7 +63,12 @@ async function inferColumns(source: TableSource, features: readonly string[]): P
         if (source.number(cell) === undefined) column.text = true;
         else column.numbers = true;
         if (source.typed && column.text && column.numbers) {
-          throw await badCell(source, row + i, column.name, `${shown(cell)} is ${typeof cell === "number" ? "a number" : "none"}: the column has both numbers and others`);
+          throw await badCell(
+            source,
+            row + i,
+            column.name,
+            `${shown(cell)} is ${typeof cell === "number" ? "a number" : "none"}: the column has both numbers and others`,
+          );
         }
         // enough to say that there are too many, whatever the number of rows
         if (column.texts.size <= CATEGORIES_MAX) column.texts.add(String(cell));
@@ -61,7 +80,10 @@ async function inferColumns(source: TableSource, features: readonly string[]): P
   return found.map(({ name, text, numbers, texts }) => {
     if (!text && numbers) return { name, kind: "number", categories: [] };
     if (!text) throw new BadItem(`column ${shown(name)} has no values`);
-    if (texts.size > CATEGORIES_MAX) throw new BadItem(`column ${shown(name)} has more than ${CATEGORIES_MAX} categories: name the columns to learn from in data.features`);
+    if (texts.size > CATEGORIES_MAX)
+      throw new BadItem(
+        `column ${shown(name)} has more than ${CATEGORIES_MAX} categories: name the columns to learn from in data.features`,
+      );
     return { name, kind: "category", categories: [...texts].sort(compareNames) };
   });
 }
@@ -79,10 +101,20 @@ interface Place {
   readonly inputs: ReadonlyMap<string, number>;
 }
 
-async function convert(source: TableSource, columns: readonly Column[], label: string, kind: LabelKind): Promise<Pick<ItemRecords, "count" | "features" | "labels" | "names">> {
+async function convert(
+  source: TableSource,
+  columns: readonly Column[],
+  label: string,
+  kind: LabelKind,
+): Promise<Pick<ItemRecords, "count" | "features" | "labels" | "names">> {
   let width = 0;
   const places: Place[] = columns.map((column) => {
-    const place = { column, at: source.names.indexOf(column.name), to: width, inputs: new Map(column.categories.map((name, i) => [name, i])) };
+    const place = {
+      column,
+      at: source.names.indexOf(column.name),
+      to: width,
+      inputs: new Map(column.categories.map((name, i) => [name, i])),
+    };
     width += inputsOf(column);
     return place;
   });
@@ -104,7 +136,13 @@ async function convert(source: TableSource, columns: readonly Column[], label: s
     for (const [row, cell] of batch[labelAt]!.entries()) {
       const value = cell === null ? undefined : kind === "class" ? String(cell) : source.number(cell);
       if (value !== undefined && (kind === "class" || Number.isFinite(Math.fround(Number(value))))) labels.push(value);
-      else throw await badCell(source, count + row, label, cell === null ? "the label is empty" : `the label ${shown(cell)} is not a finite number`);
+      else
+        throw await badCell(
+          source,
+          count + row,
+          label,
+          cell === null ? "the label is empty" : `the label ${shown(cell)} is not a finite number`,
+        );
     }
     count += rows;
   }
@@ -115,7 +153,13 @@ async function convert(source: TableSource, columns: readonly Column[], label: s
 }
 
 /** A category that round 1 did not have, and none, is all zeros. */
-function writeColumn(source: TableSource, { column, to, inputs }: Place, cells: readonly Cell[], features: Float32Array, width: number): { row: number; reason: string } | undefined {
+function writeColumn(
+  source: TableSource,
+  { column, to, inputs }: Place,
+  cells: readonly Cell[],
+  features: Float32Array,
+  width: number,
+): { row: number; reason: string } | undefined {
   for (let row = 0; row < cells.length; row++) {
     const cell = cells[row]!;
     if (column.kind === "category") {
@@ -127,7 +171,8 @@ function writeColumn(source: TableSource, { column, to, inputs }: Place, cells: 
     const value = source.number(cell);
     if (value === undefined) return { row, reason: `${shown(cell)} is not a number` };
     features[row * width + to] = value;
-    if (!Number.isFinite(features[row * width + to])) return { row, reason: `${shown(cell)} is not finite as a 32-bit float` };
+    if (!Number.isFinite(features[row * width + to]))
+      return { row, reason: `${shown(cell)} is not finite as a 32-bit float` };
   }
   return undefined;
 }

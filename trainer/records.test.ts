@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { DataConfig } from "../protocol/config.ts";
 import { isHoldout } from "./holdout.ts";
-import { file, read, rows } from "./reading.fixture.ts";
+import { file, read, rows, type DataInput } from "./testing/reading.ts";
 import { numericMask, parseSchema, type Schema } from "./schema.ts";
 
 const csv = { format: "csv" } as const;
@@ -9,7 +9,12 @@ const numbers = "x,label\n1,a\n2,b\n";
 
 describe("a round's records", () => {
   it("are in the order of the files, then of their rows; a bad file is rejected alone", async () => {
-    const files = [file("a", "x,label\noops"), file("b", numbers), file("c", "x,label\n3,a\nx,b\n"), file("d", "x,label\n4,c\n")];
+    const files = [
+      file("a", "x,label\noops"),
+      file("b", numbers),
+      file("c", "x,label\n3,a\nx,b\n"),
+      file("d", "x,label\n4,c\n"),
+    ];
     const { records, rejected, schema } = await read(files, csv);
     expect(rows(records)).toEqual([[1], [2], [4]]);
     expect([...records.labels]).toEqual([0, 1, 2]);
@@ -43,15 +48,18 @@ describe("a round's records", () => {
     expect(await read(files, { ...csv, holdout: 0.5 })).toEqual(await read(files, { ...csv, holdout: 0.5 }));
   });
 
-  it.each([
+  it.each<[string, DataInput]>([
     ["task", { ...csv, task: "regression" }],
     ["label", { ...csv, label: "x" }],
     ["features", { ...csv, features: ["y"] }],
     ["labels", { ...csv, labels: ["a", "c"] }],
     ["format", { format: "idx" }],
-  ] as const)("can't be read with another data.%s than in round 1", async (name, input) => {
+  ])("can't be read with another data.%s than in round 1", async (name, input) => {
     const { schema } = await read([file("a", numbers)], csv);
-    await expect(read([], input, schema)).rejects.toMatchObject({ code: "CONFIG_INVALID", message: expect.stringContaining(`data.${name} `) });
+    await expect(read([], input, schema)).rejects.toMatchObject({
+      code: "CONFIG_INVALID",
+      message: expect.stringContaining(`data.${name} `),
+    });
   });
 
   it("fail as a whole if a file is not there: that is no fault of the data", async () => {
@@ -76,7 +84,11 @@ describe("the holdout", () => {
 
   it("has a record or has it not, whatever file, order and round it comes in", async () => {
     const first = await read([file("a", `x,label\n${many.join("\n")}`)], { ...csv, holdout: 0.2 });
-    const second = await read([file("b", `x,label\n${many.toReversed().join("\n")}`)], { ...csv, holdout: 0.2 }, first.schema);
+    const second = await read(
+      [file("b", `x,label\n${many.toReversed().join("\n")}`)],
+      { ...csv, holdout: 0.2 },
+      first.schema,
+    );
     expect(second.records.holdout).toEqual(first.records.holdout.toReversed());
   });
 
@@ -98,7 +110,7 @@ describe("the holdout", () => {
 
   it("is where it has always been", () => {
     const sides = Array.from({ length: 20 }, (_, i) => (isHoldout(Float32Array.of(i), "a", 0.5) ? 1 : 0)).join("");
-    expect(sides).toBe("PIN");
+    expect(sides).toBe("11100111000000011001");
   });
 });
 

@@ -32,7 +32,10 @@ interface Layout {
   readonly shape: readonly number[];
   readonly columns: readonly Column[] | null;
 }
-type ReadOne = (file: ReadItem, layout: Layout | null) => Promise<ItemRecords & { readonly columns: readonly Column[] | null }>;
+type ReadOne = (
+  file: ReadItem,
+  layout: Layout | null,
+) => Promise<ItemRecords & { readonly columns: readonly Column[] | null }>;
 
 interface Reader {
   readonly read: ReadOne;
@@ -68,36 +71,64 @@ async function openReader(files: readonly ReadItem[], options: { data: DataConfi
   const { data } = options;
   const kind: LabelKind = data.task === "classification" ? "class" : "value";
   const nothing = (): void => undefined;
-  if (data.format === "idx") return { together: 1, close: nothing, read: async ({ path }) => ({ ...(await readIdx(path, kind)), columns: null }) };
+  if (data.format === "idx")
+    return {
+      together: 1,
+      close: nothing,
+      read: async ({ path }) => ({ ...(await readIdx(path, kind)), columns: null }),
+    };
   if (data.format === "jsonl") {
-    return { together: 1, close: nothing, read: async ({ path }, layout) => readTable(await openJsonl(path), { data, kind, columns: layout?.columns ?? null }) };
+    return {
+      together: 1,
+      close: nothing,
+      read: async ({ path }, layout) =>
+        readTable(await openJsonl(path), { data, kind, columns: layout?.columns ?? null }),
+    };
   }
   if (data.format === "csv") {
-    const { connection, close } = await openDuckDb(options.scratch, files.map(({ path }) => path));
-    return { together: 1, close, read: async ({ path }, layout) => readTable(await openCsv(connection, path), { data, kind, columns: layout?.columns ?? null }) };
+    const { connection, close } = await openDuckDb(
+      options.scratch,
+      files.map(({ path }) => path),
+    );
+    return {
+      together: 1,
+      close,
+      read: async ({ path }, layout) =>
+        readTable(await openCsv(connection, path), { data, kind, columns: layout?.columns ?? null }),
+    };
   }
   const sharp = await openImages();
   const read: ReadOne = async ({ item, path }, layout) => {
     const shape = layout?.shape ?? data.imageShape;
-    return { ...(await readImage(sharp, { key: item.key, path }, { shape, prefix: data.prefix, kind })), columns: null };
+    return {
+      ...(await readImage(sharp, { key: item.key, path }, { shape, prefix: data.prefix, kind })),
+      columns: null,
+    };
   };
   return { together: 4, close: nothing, read };
 }
 
-async function readAll(files: readonly ReadItem[], reader: Reader, data: DataConfig, schema: Schema | null): Promise<{ read: ItemRecords[]; layout: Layout | null; rejected: RejectedItem[] }> {
+async function readAll(
+  files: readonly ReadItem[],
+  reader: Reader,
+  data: DataConfig,
+  schema: Schema | null,
+): Promise<{ read: ItemRecords[]; layout: Layout | null; rejected: RejectedItem[] }> {
   const read: ItemRecords[] = [];
   const rejected: RejectedItem[] = [];
   const givenNames = data.task === "regression" ? [] : (schema?.classes ?? data.labels);
   const given = givenNames === null ? null : new Set(givenNames);
   const classes = new Set<string>();
   let layout: Layout | null = schema === null ? null : { shape: schema.inputShape, columns: schema.columns };
-  for (let at = 0; at < files.length; ) {
+  for (let at = 0; at < files.length;) {
     const group = files.slice(at, at + (layout === null ? 1 : reader.together)); // the first that can be read says how
     at += group.length;
     const outcomes = await Promise.all(group.map((file) => orBad(() => reader.read(file, layout))));
     for (const [i, outcome] of outcomes.entries()) {
-      const records = outcome instanceof BadItem ? outcome : await orBad(() => checkRecords(outcome, layout, given, classes));
-      if (records instanceof BadItem) rejected.push({ item: group[i]!.item, code: "bad", message: rejection(group[i]!.item, records.message) });
+      const records =
+        outcome instanceof BadItem ? outcome : await orBad(() => checkRecords(outcome, layout, given, classes));
+      if (records instanceof BadItem)
+        rejected.push({ item: group[i]!.item, code: "bad", message: rejection(group[i]!.item, records.message) });
       else {
         read.push(records);
         layout ??= { shape: records.shape, columns: records.columns };
@@ -120,24 +151,35 @@ async function orBad<T>(work: () => Promise<T>): Promise<T | BadItem> {
  * @param given the classes there are; null: they are found out, in `classes`
  * @throws {BadItem}
  */
-async function checkRecords<R extends ItemRecords>(records: R, layout: Layout | null, given: ReadonlySet<string> | null, classes: Set<string>): Promise<R> {
+async function checkRecords<R extends ItemRecords>(
+  records: R,
+  layout: Layout | null,
+  given: ReadonlySet<string> | null,
+  classes: Set<string>,
+): Promise<R> {
   if (layout !== null && String(records.shape) !== String(layout.shape)) {
-    throw new BadItem(`its records have the shape [${records.shape.join(", ")}], the model's have [${layout.shape.join(", ")}]`);
+    throw new BadItem(
+      `its records have the shape [${records.shape.join(", ")}], the model's have [${layout.shape.join(", ")}]`,
+    );
   }
   if (given !== null) {
     const unknown = records.names.find(({ name }) => !given.has(name));
     if (unknown === undefined) return records;
     const known = [...given].slice(0, 10).map(shown).join(", ") + (given.size > 10 ? " ..." : "");
-    throw new BadItem(`${await records.where(unknown.record)}: the label ${shown(unknown.name)} is none of the ${given.size} classes ${known}`);
+    throw new BadItem(
+      `${await records.where(unknown.record)}: the label ${shown(unknown.name)} is none of the ${given.size} classes ${known}`,
+    );
   }
   const added = records.names.filter(({ name }) => !classes.has(name));
-  if (classes.size + added.length > CLASSES_MAX) throw new BadItem(`with its labels there are more than ${CLASSES_MAX} classes`);
+  if (classes.size + added.length > CLASSES_MAX)
+    throw new BadItem(`with its labels there are more than ${CLASSES_MAX} classes`);
   for (const { name } of added) classes.add(name);
   return records;
 }
 
 function schemaOf(data: DataConfig, layout: Layout, read: readonly ItemRecords[]): Schema {
-  const found = (): string[] => [...new Set(read.flatMap(({ names }) => names.map(({ name }) => name)))].sort(compareNames);
+  const found = (): string[] =>
+    [...new Set(read.flatMap(({ names }) => names.map(({ name }) => name)))].sort(compareNames);
   return {
     format: 1,
     task: data.task,
@@ -150,7 +192,13 @@ function schemaOf(data: DataConfig, layout: Layout, read: readonly ItemRecords[]
 
 function noRecords(schema: Schema | null, data: DataConfig): Records {
   const labels = data.task === "regression" ? new Float32Array(0) : new Int32Array(0);
-  return { count: 0, width: schema === null ? 0 : widthOf(schema.inputShape), features: new Float32Array(0), labels, holdout: new Uint8Array(0) };
+  return {
+    count: 0,
+    width: schema === null ? 0 : widthOf(schema.inputShape),
+    features: new Float32Array(0),
+    labels,
+    holdout: new Uint8Array(0),
+  };
 }
 
 /** @param read is emptied: each file's memory is freed once it is copied */

@@ -58,7 +58,10 @@ export function parseSchema(text: string): Schema {
   const parsed = z.safeParse(SchemaDocument, value);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
-    throw new AccreteError("CHECKPOINT_NOT_WHOLE", `schema.json: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? ""}`);
+    throw new AccreteError(
+      "CHECKPOINT_NOT_WHOLE",
+      `schema.json: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? ""}`,
+    );
   }
   return parsed.data;
 }
@@ -115,10 +118,18 @@ export function checkConfigFits(data: DataConfig, schema: Schema): void {
   const table = data.format === "csv" || data.format === "jsonl";
   differs("task", data.task, schema.task);
   if (table !== (schema.columns !== null)) {
-    throw new AccreteError("CONFIG_INVALID", `data.format is ${data.format}, but the model was trained with ${table ? "arrays or images" : "tables"}: change it back, or start a new pipeline`);
+    throw new AccreteError(
+      "CONFIG_INVALID",
+      `data.format is ${data.format}, but the model was trained with ${table ? "arrays or images" : "tables"}: change it back, or start a new pipeline`,
+    );
   }
   if (table) differs("label", data.label, schema.label);
-  if (table && data.features !== null) differs("features", data.features, schema.columns?.map(({ name }) => name));
+  if (table && data.features !== null)
+    differs(
+      "features",
+      data.features,
+      schema.columns?.map(({ name }) => name),
+    );
   if (data.labels !== null && data.task === "classification") differs("labels", data.labels, schema.classes);
   if (data.format === "images" && data.imageShape !== null) differs("imageShape", data.imageShape, schema.inputShape);
 }

@@ -16,10 +16,41 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 const planOf = (items: readonly Item[]): Plan => ({
-  ...{ format: 1, pipeline: "p", round: 1, kind: "extend", items: [...items], segments: [], parent: null, live: null, epochsToAdd: 1, seed: 1, scheduled: 0 },
-  trainer: { model: "m", epochs: 1, batchSize: 1, optimizer: { name: "sgd", learningRate: 1, momentum: 0 }, schedule: { name: "constant" }, seed: 1, saveEverySteps: 0, saveEvery: 1 },
-  data: { prefix: "", suffixes: [], format: "csv", task: "classification", label: "label", features: null, labels: null, imageShape: null, holdout: 0 },
-  ...{ code: "0".repeat(64), image: null, jobDefinition: null },
+  format: 1,
+  pipeline: "p",
+  round: 1,
+  kind: "extend",
+  items: [...items],
+  segments: [],
+  parent: null,
+  live: null,
+  epochsToAdd: 1,
+  trainer: {
+    model: "m",
+    epochs: 1,
+    batchSize: 1,
+    optimizer: { name: "sgd", learningRate: 1, momentum: 0 },
+    schedule: { name: "constant" },
+    seed: 1,
+    saveEverySteps: 0,
+    saveEvery: 1,
+  },
+  data: {
+    prefix: "",
+    suffixes: [],
+    format: "csv",
+    task: "classification",
+    label: "label",
+    features: null,
+    labels: null,
+    imageShape: null,
+    holdout: 0,
+  },
+  code: "0".repeat(64),
+  image: null,
+  jobDefinition: null,
+  seed: 1,
+  scheduled: 0,
 });
 
 async function put(count: number): Promise<{ items: Items; list: readonly Item[] }> {
@@ -33,10 +64,14 @@ describe("staging", () => {
   it("brings each item's bytes to a file that is named by its id, in the plan's order", async () => {
     const { items, list } = await put(30);
     const told: [number, number][] = [];
-    const { files, rejected } = await stageItems(items, planOf(list), join(root, "staged"), (done, bytes) => told.push([done, bytes]));
+    const { files, rejected } = await stageItems(items, planOf(list), join(root, "staged"), (done, bytes) =>
+      told.push([done, bytes]),
+    );
     expect(rejected).toEqual([]);
     expect(files.map(({ item }) => item)).toEqual(list);
-    expect(files.map(({ path }) => readFileSync(path, "utf8"))).toEqual(list.map(({ key }) => `body ${/\d+/.exec(key)![0]}`));
+    expect(files.map(({ path }) => readFileSync(path, "utf8"))).toEqual(
+      list.map(({ key }) => `body ${/\d+/.exec(key)![0]}`),
+    );
     expect(readdirSync(join(root, "staged")).sort()).toEqual(list.map(itemId).sort());
     expect(told.map(([done]) => done)).toEqual(list.map((_, i) => i + 1));
     expect(told.at(-1)![1]).toBe(list.reduce((sum, { size }) => sum + size, 0));
@@ -47,15 +82,27 @@ describe("staging", () => {
     unlinkSync(join(root, "data/sub/0.csv"));
     writeFileSync(join(root, "data/sub/1.csv"), "other!");
     const unsafe = { ...list[0]!, key: "../secret" };
-    const { files, rejected } = await stageItems(items, planOf([unsafe, ...list]), join(root, "staged"), () => undefined);
+    const { files, rejected } = await stageItems(
+      items,
+      planOf([unsafe, ...list]),
+      join(root, "staged"),
+      () => undefined,
+    );
     expect(files.map(({ item }) => item.key)).toEqual(["sub/2.csv"]);
-    expect(rejected.map(({ item, code }) => [item.key, code])).toEqual([["../secret", "bad"], ["sub/0.csv", "gone"], ["sub/1.csv", "gone"]]);
+    expect(rejected.map(({ item, code }) => [item.key, code])).toEqual([
+      ["../secret", "bad"],
+      ["sub/0.csv", "gone"],
+      ["sub/1.csv", "gone"],
+    ]);
     expect(rejected[1]!.message).toBe("sub/0.csv: it was deleted or overwritten since it arrived");
   });
 
   it.each(["archived", "forbidden"] as const)("rejects what is %s as that", async (outcome) => {
     const { items, list } = await put(2);
-    const store: Items = { list: items.list.bind(items), fetch: async (item, path) => (item === list[0] ? { outcome } : items.fetch(item, path)) };
+    const store: Items = {
+      list: items.list.bind(items),
+      fetch: async (item, path) => (item === list[0] ? { outcome } : items.fetch(item, path)),
+    };
     const { files, rejected } = await stageItems(store, planOf(list), join(root, "staged"), () => undefined);
     expect(files).toHaveLength(1);
     expect(rejected).toMatchObject([{ item: list[0], code: outcome }]);
@@ -76,7 +123,9 @@ describe("staging", () => {
         }
       },
     };
-    await expect(stageItems(store, planOf(list), join(root, "staged"), () => undefined)).rejects.toThrow("the network is away");
+    await expect(stageItems(store, planOf(list), join(root, "staged"), () => undefined)).rejects.toThrow(
+      "the network is away",
+    );
     expect(running).toBe(0);
     expect(most).toBe(8);
     expect(calls).toBeLessThan(list.length);

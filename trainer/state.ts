@@ -2,6 +2,7 @@
 import * as z from "zod/mini";
 import { canonicalJson } from "../protocol/digest.ts";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
+import { NormalisationDocument } from "./normalise.ts";
 
 const Count = z.int().check(z.gte(0));
 
@@ -32,9 +33,7 @@ export const State = z.strictObject({
   /** digest of the records that the position counts in: other records, other position */
   records: z.string(),
   /** running statistics of table columns; null for data that needs none */
-  normalisation: z.nullable(
-    z.strictObject({ count: Count, mean: z.array(z.number()), m2: z.array(z.number()), frozen: z.boolean() }),
-  ),
+  normalisation: z.nullable(NormalisationDocument),
 });
 export type State = z.infer<typeof State>;
 

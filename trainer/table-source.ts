@@ -1,7 +1,8 @@
 /** Rows of a CSV or JSONL file, a batch at a time, so a file is never whole in memory as text. */
 import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
-import type { DuckDBConnection } from "@duckdb/node-api";
+import type { DuckDBConnection, DuckDBResult } from "@duckdb/node-api";
 import { messageOf } from "../protocol/errors.ts";
 import { findFault, lineOfRecord, scanCsv } from "./csv-scan.ts";
 import { BadItem, shown } from "./item-records.ts";
@@ -24,6 +25,8 @@ export interface TableSource {
 
 /** A line longer than this is hardly a record. */
 const LINE_BYTES_MAX = 16_777_216;
+/** A file up to this is parsed once and held: a round may have 20,000 of them, and DuckDB's start is most of their time. */
+const SMALL_BYTES = 131_072;
 /** More than any table of the config may have */
 const COLUMNS_MAX = 10_001;
 
@@ -31,7 +34,10 @@ const COLUMNS_MAX = 10_001;
  * An in-memory DuckDB for CSV files: it reaches the given folders and nothing else, and no file's content changes that.
  * @param folders that the files are in, and where it may write what does not fit into memory
  */
-export async function openDuckDb(scratch: string, paths: readonly string[]): Promise<{ connection: DuckDBConnection; close: () => void }> {
+export async function openDuckDb(
+  scratch: string,
+  paths: readonly string[],
+): Promise<{ connection: DuckDBConnection; close: () => void }> {
   const { DuckDBInstance } = await import("@duckdb/node-api");
   const instance = await DuckDBInstance.create(":memory:", {
     threads: "1",
@@ -61,7 +67,10 @@ async function firstOf<T>(values: AsyncGenerator<T>): Promise<T | undefined> {
 
 const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
-/** @throws {BadItem} if there is no header row, or where the file is no CSV */
+/**
+ * One file at a time for a connection: the next one takes its place.
+ * @throws {BadItem} if there is no header row, or where the file is no CSV
+ */
 export async function openCsv(connection: DuckDBConnection, path: string): Promise<TableSource> {
   const header = await firstOf(scanCsv(path));
   if (header === undefined) throw new BadItem("it is empty: expected a header row with the columns' names");
@@ -69,27 +78,34 @@ export async function openCsv(connection: DuckDBConnection, path: string): Promi
   if (columns > COLUMNS_MAX) throw new BadItem(`line 1: ${columns} columns are more than ${COLUMNS_MAX}`);
   // the columns get names of ours: none from the file ever is a part of a query
   const struct = Array.from({ length: columns }, (_, i) => `'c${i}': 'VARCHAR'`).join(", ");
+  const { size } = await stat(path);
+  const small = size <= SMALL_BYTES;
   const query = `SELECT * FROM read_csv(${literal(path)}, auto_detect = false, header = false, columns = {${struct}}, delim = ',', quote = '"',
     escape = '"', comment = '', compression = 'none', encoding = 'utf-8', strict_mode = true, null_padding = false, nullstr = '',
-    allow_quoted_nulls = true, max_line_size = ${LINE_BYTES_MAX})`;
-  const read = async function* (): AsyncGenerator<Cell[][]> {
+    allow_quoted_nulls = true, max_line_size = ${small ? SMALL_BYTES : LINE_BYTES_MAX})`;
+  // A result that is streamed from the file itself would end early, without a word, at a line that is wrong: so the file is
+  // read whole first, by a query that fails as a whole; what does not fit into memory goes to the scratch folder.
+  try {
+    if (!small) await connection.run(`CREATE OR REPLACE TEMP TABLE cells AS ${query}`);
+  } catch (error) {
+    throw await csvError(error, path, columns);
+  }
+  const read = small ? () => readSmall() : () => readCells(connection);
+  async function* readSmall(): AsyncGenerator<Cell[][]> {
     try {
-      const result = await connection.stream(query);
-      for (;;) {
-        const chunk = await result.fetchChunk();
-        if (chunk === null || chunk.rowCount === 0) return;
-        yield chunk.getColumns().map((cells) => cells.map((cell) => (typeof cell === "string" ? cell : null)));
-      }
+      yield* batchesOf(await connection.run(query));
     } catch (error) {
       throw await csvError(error, path, columns);
     }
-  };
-  const first = (await firstOf(read())) ?? [];
+  }
+  const kept: Cell[][][] | undefined = small ? [] : undefined;
+  if (kept !== undefined) for await (const batch of read()) kept.push(batch);
+  const first = kept === undefined ? await firstOf(read()) : kept[0];
   return {
-    names: first.map((cells) => String(cells[0] ?? "")),
+    names: first?.map((cells) => String(cells[0] ?? "")) ?? [],
     async *batches() {
       let headed = false;
-      for await (const batch of read()) {
+      for await (const batch of kept ?? read()) {
         if (headed) yield batch;
         else if (batch[0]!.length > 1) yield batch.map((cells) => cells.slice(1));
         headed = true;
@@ -101,6 +117,25 @@ export async function openCsv(connection: DuckDBConnection, path: string): Promi
   };
 }
 
+/** @throws {Error} if not all rows came: that is no fault of the file */
+async function* readCells(connection: DuckDBConnection): AsyncGenerator<Cell[][]> {
+  const counted = await connection.runAndReadAll("SELECT count(*)::INTEGER FROM cells");
+  let rows = 0;
+  for await (const batch of batchesOf(await connection.stream("SELECT * FROM cells"))) {
+    rows += batch[0]!.length;
+    yield batch;
+  }
+  if (rows !== counted.value(0, 0)) throw new Error(`DuckDB gave ${rows} of ${String(counted.value(0, 0))} rows`);
+}
+
+async function* batchesOf(result: DuckDBResult): AsyncGenerator<Cell[][]> {
+  for (;;) {
+    const chunk = await result.fetchChunk();
+    if (chunk === null || chunk.rowCount === 0) return;
+    yield chunk.getColumns().map((cells) => cells.map((cell) => (typeof cell === "string" ? cell : null)));
+  }
+}
+
 async function csvError(error: unknown, path: string, columns: number): Promise<unknown> {
   const text = messageOf(error);
   if (!text.startsWith("Invalid Input Error") && !text.startsWith("Conversion Error")) return error;
@@ -109,7 +144,9 @@ async function csvError(error: unknown, path: string, columns: number): Promise<
   const fault = await findFault(path, columns);
   if (fault !== undefined) return new BadItem(fault);
   if (line === undefined) return new BadItem("it is no valid CSV: is it one kind of line end throughout?");
-  const reason = text.split("\n").find((part) => part.startsWith("Value") || part.startsWith("Expected") || part.startsWith("Maximum"));
+  const reason = text
+    .split("\n")
+    .find((part) => part.startsWith("Value") || part.startsWith("Expected") || part.startsWith("Maximum"));
   return new BadItem(`at about line ${line}: ${reason ?? "it is no valid CSV"}`);
 }
 
@@ -170,11 +207,14 @@ function parseRow(text: string, line: number): Record<string, Cell> {
   } catch (error) {
     throw new BadItem(`line ${line}: ${messageOf(error)}`);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new BadItem(`line ${line}: ${shown(text)} is no JSON object`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new BadItem(`line ${line}: ${shown(text)} is no JSON object`);
   const row: Record<string, Cell> = Object.create(null); // a column may have any name
   for (const [name, cell] of Object.entries<unknown>({ ...value })) {
     if (cell !== null && typeof cell !== "string" && typeof cell !== "number" && typeof cell !== "boolean") {
-      throw new BadItem(`line ${line}, column ${shown(name)}: expected a number, a text or a boolean, not ${Array.isArray(cell) ? "a list" : "an object"}`);
+      throw new BadItem(
+        `line ${line}, column ${shown(name)}: expected a number, a text or a boolean, not ${Array.isArray(cell) ? "a list" : "an object"}`,
+      );
     }
     row[name] = cell;
   }

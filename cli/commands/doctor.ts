@@ -80,7 +80,9 @@ async function outputOf(program: string, args: readonly string[]): Promise<{ tex
     return { text: stdout.trim() };
   } catch (error) {
     const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
-    return { failed: missing ? "is not installed" : `does not answer: ${messageOf(error).split("\n")[0] ?? ""}` };
+    if (missing) return { failed: "is not installed" };
+    const said = error instanceof Error && "stderr" in error && typeof error.stderr === "string" ? error.stderr.trim() : "";
+    return { failed: `does not answer: ${(said === "" ? messageOf(error) : said).split("\n")[0] ?? ""}` };
   }
 }
 

@@ -51,7 +51,7 @@ function withoutTimes(status: Status): string {
 
 export function oneLine(status: Status): string {
   const waits = status.waiting === null ? "" : `; ${count(status.waiting.items, "item")} waiting`;
-  return `${status.pipeline}: round ${status.round}, ${checkpoint(status.checkpoint)}${waits}; ${stepText(status.next, status)}`;
+  return `${status.pipeline}: ${checkpoint(status.checkpoint)}${waits}; ${stepText(status.next, status)}`;
 }
 
 export function statusText(status: Status): string {

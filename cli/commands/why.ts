@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { why, type Event, type Version, type Whereabouts } from "../../ledger/why.ts";
 import { AccreteError } from "../../protocol/errors.ts";
 import { printable } from "../../protocol/printable.ts";
-import { choosePipeline, openWorkspace, userFolder, type GlobalOptions, type Workspace } from "../compose.ts";
+import { choosePipeline, openItemsNow, openWorkspace, userFolder, type GlobalOptions, type Workspace } from "../compose.ts";
 import { bytes, dateTime } from "../print.ts";
 import { line, printJson, style } from "../terminal.ts";
 
@@ -17,9 +17,10 @@ export function whyCommand(): Command {
       const options = command.optsWithGlobals<GlobalOptions>();
       const workspace = await openWorkspace(options);
       const pipeline = choosePipeline(workspace, options.pipeline);
-      let versions = await why(pipeline, object);
+      const ports = { ...pipeline, items: openItemsNow(workspace) };
+      let versions = await why(ports, object);
       const key = keyOfPath(workspace, object);
-      if (versions.length === 0 && key !== undefined && key !== object) versions = await why(pipeline, key);
+      if (versions.length === 0 && key !== undefined && key !== object) versions = await why(ports, key);
       if (versions.length === 0) throw new AccreteError("NOT_FOUND", `${object}: no round, no segment and no file in ${workspace.dataFolder} has it`);
       if (options.json === true) return printJson(versions);
       for (const version of versions) line(versionText(version));

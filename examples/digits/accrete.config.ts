@@ -5,10 +5,10 @@ export default defineConfig({
   pipelines: [
     {
       name: "digits",
-      data: { prefix: "digits/", format: "idx", holdout: 0.1 },
+      data: { prefix: "digits/", format: "idx", holdout: 0.15 },
       trainer: {
         model: "./model.ts",
-        epochs: 3,
+        epochs: 5,
         batchSize: 32,
         optimizer: { name: "adam", learningRate: 0.001 },
         saveEverySteps: 100,

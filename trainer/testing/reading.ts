@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import { DataConfig } from "../protocol/config.ts";
-import { itemId, sha256 } from "../protocol/digest.ts";
-import { readRecords, type ReadItem } from "./records.ts";
-import type { Schema } from "./schema.ts";
+import { DataConfig } from "../../protocol/config.ts";
+import { itemId, sha256 } from "../../protocol/digest.ts";
+import { readRecords, type ReadItem } from "../records.ts";
+import type { Schema } from "../schema.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "accrete-read-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -20,19 +20,30 @@ export function file(key: string, body: string | Uint8Array): ReadItem {
 
 export type DataInput = Partial<DataConfig> & Pick<DataConfig, "format">;
 
-export async function read(files: readonly ReadItem[], input: DataInput, schema: Schema | null = null): Promise<Awaited<ReturnType<typeof readRecords>>> {
+export async function read(
+  files: readonly ReadItem[],
+  input: DataInput,
+  schema: Schema | null = null,
+): Promise<Awaited<ReturnType<typeof readRecords>>> {
   return readRecords(files, { data: DataConfig.parse({ holdout: 0, ...input }), schema, scratch: folder });
 }
 
 /** Features as rows, rounded: 32-bit floats are compared as what they were written as. */
 export function rows(records: { count: number; width: number; features: Float32Array }): number[][] {
   return Array.from({ length: records.count }, (_, row) =>
-    Array.from(records.features.subarray(row * records.width, (row + 1) * records.width), (value) => Number(value.toPrecision(6))),
+    Array.from(records.features.subarray(row * records.width, (row + 1) * records.width), (value) =>
+      Number(value.toPrecision(6)),
+    ),
   );
 }
 
 /** The message of the only rejected file. */
-export async function whyBad(body: string | Uint8Array, input: DataInput, schema: Schema | null = null, key = "some/file"): Promise<string> {
+export async function whyBad(
+  body: string | Uint8Array,
+  input: DataInput,
+  schema: Schema | null = null,
+  key = "some/file",
+): Promise<string> {
   const { rejected, records } = await read([file(key, body)], input, schema);
   if (rejected.length !== 1 || records.count !== 0) return `not rejected: ${records.count} records`;
   return `${rejected[0]!.code} ${rejected[0]!.message}`;
@@ -46,7 +57,13 @@ export function idxArray(type: keyof typeof CODES, shape: readonly number[], val
   header.writeUInt8(shape.length, 3);
   shape.forEach((size, i) => header.writeUInt32BE(size, 4 + 4 * i));
   if (type === "u8") return Buffer.concat([header, Uint8Array.from(values)]);
-  const write = { i8: "writeInt8", i16: "writeInt16BE", i32: "writeInt32BE", f32: "writeFloatBE", f64: "writeDoubleBE" } as const;
+  const write = {
+    i8: "writeInt8",
+    i16: "writeInt16BE",
+    i32: "writeInt32BE",
+    f32: "writeFloatBE",
+    f64: "writeDoubleBE",
+  } as const;
   const size = { i8: 1, i16: 2, i32: 4, f32: 4, f64: 8 }[type];
   const body = Buffer.alloc(size * values.length);
   values.forEach((value, i) => body[write[type]](value, i * size));

@@ -1,0 +1,68 @@
+/** `accrete up` beside another one, killed and interrupted: real processes, the real trainer. */
+import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { initWorkspace, runCli, startCli } from "../test/run-cli.ts";
+import { sampleCsv } from "./sample.ts";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "accrete-up-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe("up", () => {
+  /** By another name first, so that a file appears whole. */
+  async function drop(dir: string, name: string, seed: number): Promise<void> {
+    const data = join(dir, ".accrete", "data", "flowers");
+    await mkdir(data, { recursive: true });
+    await writeFile(join(dir, name), sampleCsv(100, seed));
+    await rename(join(dir, name), join(data, name));
+  }
+  const entries = async (dir: string): Promise<unknown> => JSON.parse((await runCli(dir, ["log", "--json"])).out);
+
+  it("two of them on one directory train no round twice and meet no error", async () => {
+    const dir = await initWorkspace(folder, "both");
+    const ups = [startCli(dir, ["up"]), startCli(dir, ["up"])];
+    const said = (): string => ups.map((up) => up.out()).join("");
+    try {
+      await Promise.all(ups.map((up) => up.says(/Ctrl-C stops it/)));
+      for (const round of [1, 2, 3]) {
+        await drop(dir, `day-${round}.csv`, round);
+        for (let looks = 0; !said().includes(`round ${round} has learned 1 item`); looks++) {
+          if (looks > 1_000) throw new Error(said());
+          await new Promise((resolve) => setTimeout(resolve, 25));
+        }
+      }
+    } finally {
+      for (const up of ups) up.process.kill("SIGINT");
+    }
+    const ended = await Promise.all(ups.map((up) => up.ended));
+    expect(ended).toMatchObject([{ code: 0, err: "" }, { code: 0, err: "" }]);
+    expect(said()).not.toMatch(/error|warning/);
+    for (const round of [1, 2, 3]) expect(said().match(new RegExp(`round ${round}: attempt`, "g"))).toHaveLength(1);
+    expect(await entries(dir)).toMatchObject([{ round: 3, items: 1 }, { round: 2, items: 1 }, { round: 1, items: 1 }]);
+    expect(await runCli(dir, ["verify"])).toMatchObject({ code: 0 });
+  });
+
+  it("killed in the middle of a training, the next one finds the job; Ctrl-C lets it save, and the next goes on from there", async () => {
+    const dir = await initWorkspace(folder, "killed", [["epochs: 5,", "epochs: 250,"]]);
+    await drop(dir, "day-1.csv", 1);
+    const first = startCli(dir, ["up"]);
+    await first.says(/round 1 {4}epoch /);
+    first.process.kill("SIGKILL");
+    await first.ended;
+    const second = startCli(dir, ["up"]);
+    await second.says(/round 1 {4}epoch /);
+    expect(second.out()).not.toContain("submitted");
+    second.process.kill("SIGINT");
+    const stopped = await second.ended;
+    expect(stopped).toMatchObject({ code: 0, err: "" });
+    expect(stopped.out).toMatch(/stopping {3}flowers-1-1-\S+ is asked to save and end[^]*stopped {4}the next/);
+    const third = await runCli(dir, ["up", "--once"]);
+    expect(third).toMatchObject({ code: 0, err: "" });
+    expect(third.out).toMatch(/round 1: attempt 2 started[^]*committed/);
+    expect(JSON.parse((await runCli(dir, ["show", "1", "--json"])).out)).toMatchObject({ attempts: [{ attempt: 1, job: { exitCode: 75 } }, { attempt: 2, job: { exitCode: 0 } }], result: { epochsAdded: 250 } });
+  });
+});
