@@ -150,7 +150,7 @@ describe("a workspace from init to pull", () => {
   });
 });
 
-describe("a command that can't be done", () => {
+describe.concurrent("a command that can't be done", () => {
   const failing = (...args: string[]): Promise<CliResult> => runCli(folder, args);
 
   it("says what was not understood and what is near, exit code 64", async () => {

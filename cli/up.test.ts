@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-describe("up", () => {
+describe.concurrent("up", () => {
   /** By another name first, so that a file appears whole. */
   async function drop(dir: string, name: string, seed: number): Promise<void> {
     const data = join(dir, ".accrete", "data", "flowers");
@@ -47,7 +47,7 @@ describe("up", () => {
   });
 
   it("killed in the middle of a training, the next one finds the job; Ctrl-C lets it save, and the next goes on from there", async () => {
-    const dir = await initWorkspace(folder, "killed", [["epochs: 5,", "epochs: 250,"]]);
+    const dir = await initWorkspace(folder, "killed", [["epochs: 5,", "epochs: 150,"]]);
     await drop(dir, "day-1.csv", 1);
     const first = startCli(dir, ["up"]);
     await first.says(/round 1 {4}epoch /);
@@ -63,6 +63,6 @@ describe("up", () => {
     const third = await runCli(dir, ["up", "--once"]);
     expect(third).toMatchObject({ code: 0, err: "" });
     expect(third.out).toMatch(/round 1: attempt 2 started[^]*committed/);
-    expect(JSON.parse((await runCli(dir, ["show", "1", "--json"])).out)).toMatchObject({ attempts: [{ attempt: 1, job: { exitCode: 75 } }, { attempt: 2, job: { exitCode: 0 } }], result: { epochsAdded: 250 } });
+    expect(JSON.parse((await runCli(dir, ["show", "1", "--json"])).out)).toMatchObject({ attempts: [{ attempt: 1, job: { exitCode: 75 } }, { attempt: 2, job: { exitCode: 0 } }], result: { epochsAdded: 150 } });
   });
 });

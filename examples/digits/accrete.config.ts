@@ -8,7 +8,7 @@ export default defineConfig({
       data: { prefix: "digits/", format: "idx", holdout: 0.15 },
       trainer: {
         model: "./model.ts",
-        epochs: 5,
+        epochs: 6,
         batchSize: 32,
         optimizer: { name: "adam", learningRate: 0.001 },
         saveEverySteps: 100,
