@@ -34,7 +34,7 @@ export class LiveLine {
 
   set(text: string): void {
     if (!isTerminal()) return;
-    const width = Math.max(20, (process.stdout.columns ?? 80) - 1);
+    const width = Math.max(20, (process.stdout.columns || 80) - 1);
     process.stdout.write(`\r\u001b[2K${text.length > width ? `${text.slice(0, width - 1)}…` : text}`);
     this.#shown = true;
   }

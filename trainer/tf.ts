@@ -15,9 +15,9 @@ export type Backend = "wasm" | "cpu";
 /** TensorFlow.js with both backends; wasm is the one in use where this machine can run it. */
 export async function loadTf(): Promise<{ tf: Tf; backend: Backend }> {
   const [core, layers, wasm] = await Promise.all([
-    import("@tensorflow/tfjs-core"),
-    import("@tensorflow/tfjs-layers"),
-    import("@tensorflow/tfjs-backend-wasm"),
+    import("@tensorflow/tfjs-core").then(exportsOf),
+    import("@tensorflow/tfjs-layers").then(exportsOf),
+    import("@tensorflow/tfjs-backend-wasm").then(exportsOf),
     import("@tensorflow/tfjs-backend-cpu"),
   ]);
   const tf: Tf = { ...core, ...layers };
@@ -26,6 +26,11 @@ export async function loadTf(): Promise<{ tf: Tf; backend: Backend }> {
   wasm.setWasmPaths(wasmFolder());
   const works = await tf.setBackend("wasm").catch(() => false);
   return { tf, backend: works ? "wasm" : await useCpu(tf) };
+}
+
+/** They are CommonJS: Node finds their names, a bundle has them in `default` alone. */
+function exportsOf<Module extends object>(module: Module & { default?: Module }): Module {
+  return module.default ?? module;
 }
 
 /** What TensorFlow.js calls its operations: `mul__op`. */
