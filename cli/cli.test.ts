@@ -14,65 +14,128 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 const workspace = (name: string, changes?: Changes): Promise<string> => initWorkspace(folder, name, changes);
 
-describe("a workspace from init to pull", () => {
-  let dir: string;
-  const accrete = (...args: string[]): Promise<CliResult> => runCli(dir, args);
-  const json = async (...args: string[]): Promise<unknown> => JSON.parse((await accrete(...args, "--json")).out);
+/** The workspace that the first parts go through, one after the other. */
+let dir: string;
+const accrete = (...args: string[]): Promise<CliResult> => runCli(dir, args);
+const json = async (...args: string[]): Promise<unknown> => JSON.parse((await accrete(...args, "--json")).out);
 
+describe("a new workspace", () => {
   it("init writes what works, says what to type, and overwrites nothing", async () => {
     dir = await workspace("first");
     const again = await runCli(folder, ["init", "first"]);
-    expect(again).toMatchObject({ code: 1, out: "", err: expect.stringMatching(/^error TARGET_EXISTS: .*nothing was written\nwhat to do: /) });
+    expect(again).toMatchObject({
+      code: 1,
+      out: "",
+      err: expect.stringMatching(/^error TARGET_EXISTS: .*nothing was written\nwhat to do: /),
+    });
     const other = await runCli(folder, ["init", "other"]);
     expect(other.out).toContain("  cd other\n  accrete add sample/flowers-1.csv\n  accrete up --once\n");
   });
 
   it("says that nothing has been done yet", async () => {
-    const [status, log, once, pull, train, retry] = await Promise.all([accrete("status"), accrete("log"), accrete("up", "--once"), accrete("pull", "model"), accrete("train"), accrete("retry")]);
-    expect(status).toMatchObject({ code: 0, out: expect.stringContaining("nothing waits: add data, and it is learned") });
+    const [status, log, once, pull, train, retry] = await Promise.all([
+      accrete("status"),
+      accrete("log"),
+      accrete("up", "--once"),
+      accrete("pull", "model"),
+      accrete("train"),
+      accrete("retry"),
+    ]);
+    expect(status).toMatchObject({
+      code: 0,
+      out: expect.stringContaining("nothing waits: add data, and it is learned"),
+    });
     expect(log).toMatchObject({ code: 0, out: "nothing has been committed yet\n" });
-    expect(once).toMatchObject({ code: 0, err: "", out: expect.stringContaining("nothing is left to do: nothing has been trained yet") });
-    expect(pull).toMatchObject({ code: 1, err: expect.stringContaining("error NOT_FOUND: nothing has been trained yet") });
+    expect(once).toMatchObject({
+      code: 0,
+      err: "",
+      out: expect.stringContaining("nothing is left to do: nothing has been trained yet"),
+    });
+    expect(pull).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("error NOT_FOUND: nothing has been trained yet"),
+    });
     expect(train).toMatchObject({ code: 1, err: expect.stringContaining("error NOTHING_TO_TRAIN") });
     expect(retry).toMatchObject({ code: 1, err: expect.stringContaining("error NOTHING_TO_RETRY") });
   });
 
   it("add copies whole files, and overwrites only if it is told to", async () => {
-    expect(await accrete("add", "sample/flowers-1.csv")).toMatchObject({ code: 0, out: expect.stringMatching(/^added 1 file, 4\.7 kB, to .*under flowers\/\n$/) });
-    expect((await accrete("add", "sample/flowers-1.csv")).out).toContain("1 file is there already with the same content");
+    expect(await accrete("add", "sample/flowers-1.csv")).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^added 1 file, 4\.7 kB, to .*under flowers\/\n$/),
+    });
+    expect((await accrete("add", "sample/flowers-1.csv")).out).toContain(
+      "1 file is there already with the same content",
+    );
     await writeFile(join(dir, "empty.csv"), "");
     await mkdir(join(dir, "changed"), { recursive: true });
     await writeFile(join(dir, "changed", "flowers-1.csv"), sampleCsv(100, 7));
-    const [clash, missing, empty, suffix] = await Promise.all([accrete("add", "changed/flowers-1.csv"), accrete("add", "nowhere.csv"), accrete("add", "empty.csv"), accrete("add", "model.ts")]);
-    expect(clash).toMatchObject({ code: 1, err: expect.stringContaining("another content is in the data folder already as flowers/flowers-1.csv") });
+    const [clash, missing, empty, suffix] = await Promise.all([
+      accrete("add", "changed/flowers-1.csv"),
+      accrete("add", "nowhere.csv"),
+      accrete("add", "empty.csv"),
+      accrete("add", "model.ts"),
+    ]);
+    expect(clash).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("another content is in the data folder already as flowers/flowers-1.csv"),
+    });
     expect(missing).toMatchObject({ code: 1, err: expect.stringContaining("error NOT_FOUND") });
     expect(empty).toMatchObject({ code: 64, err: expect.stringContaining("it is empty") });
     expect(suffix).toMatchObject({ code: 64, err: expect.stringContaining("data.suffixes: .csv") });
     expect(await readdir(join(dir, ".accrete", "data", "flowers"))).toEqual(["flowers-1.csv"]);
     expect((await accrete("why", "flowers/flowers-1.csv")).out).toContain("not taken in yet");
   });
+});
 
+describe("a workspace that learns", () => {
   it("up --once learns what was added and ends", async () => {
     const up = await accrete("up", "--once");
     expect(up).toMatchObject({ code: 0, err: "" });
-    expect(up.out).toMatch(/planned {4}round 1: 1 item planned\n.*submitted(.*\n)+.*round 1 {4}epoch 5\/5 .*\n(.*\n)*.*committed  round 1 has learned 1 item; accuracy .*loss .*\n/);
+    expect(up.out).toMatch(
+      /planned {4}round 1: 1 item planned\n.*submitted(.*\n)+.*round 1 {4}epoch 5\/5 .*\n(.*\n)*.*committed  round 1 has learned 1 item; accuracy .*loss .*\n/,
+    );
     expect(up.out).toContain("nothing is left to do: the model is at round 1, epoch 5\n");
     expect(up.out).not.toContain("\u001b");
   });
 
   it("status, log, show and why tell of it", async () => {
-    const [status, log, show, why] = await Promise.all([json("status"), json("log"), accrete("show", "1"), accrete("why", ".accrete/data/flowers/flowers-1.csv")]);
-    expect(status).toMatchObject({ pipeline: "flowers", round: 1, checkpoint: { epoch: 5 }, metrics: { accuracy: expect.any(Number) }, waiting: null, open: null, next: { is: "idle" } });
+    const [status, log, show, why] = await Promise.all([
+      json("status"),
+      json("log"),
+      accrete("show", "1"),
+      accrete("why", ".accrete/data/flowers/flowers-1.csv"),
+    ]);
+    expect(status).toMatchObject({
+      pipeline: "flowers",
+      round: 1,
+      checkpoint: { epoch: 5 },
+      metrics: { accuracy: expect.any(Number) },
+      waiting: null,
+      open: null,
+      next: { is: "idle" },
+    });
     expect(log).toMatchObject([{ seq: 1, kind: "round", round: 1, items: 1, gate: { because: "first" } }]);
-    expect(show.out).toMatch(/round 1 {2}committed as entry 1[^]*flowers\/flowers-1\.csv \(4\.7 kB\)[^]*succeeded: exit code 0[^]*log \/[^]*rounds\/0000000001\/checkpoints\/[^]*accuracy[^]*passed: goes live/);
+    expect(show.out).toMatch(
+      /round 1 {2}committed as entry 1[^]*flowers\/flowers-1\.csv \(4\.7 kB\)[^]*succeeded: exit code 0[^]*log \/[^]*rounds\/0000000001\/checkpoints\/[^]*accuracy[^]*passed: goes live/,
+    );
     expect(why.out).toContain("learned by round 1\n");
     expect((await accrete("show", "9")).err).toContain("error NOT_FOUND: there is no round 9");
-    expect(await accrete("why", "nowhere.csv")).toMatchObject({ code: 1, err: expect.stringContaining("error NOT_FOUND") });
+    expect(await accrete("why", "nowhere.csv")).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("error NOT_FOUND"),
+    });
   });
 
   it("train starts at once what waits, and add --force makes a new item of an overwritten object", async () => {
-    expect((await accrete("add", "--force", "changed/flowers-1.csv")).out).toContain("1 file was overwritten: a new item each");
-    expect(await accrete("train")).toMatchObject({ code: 0, err: "", out: expect.stringMatching(/planned[^]*submitted[^]*flowers: round 2: /) });
+    expect((await accrete("add", "--force", "changed/flowers-1.csv")).out).toContain(
+      "1 file was overwritten: a new item each",
+    );
+    expect(await accrete("train")).toMatchObject({
+      code: 0,
+      err: "",
+      out: expect.stringMatching(/planned[^]*submitted[^]*flowers: round 2: /),
+    });
     expect(await accrete("up", "--once")).toMatchObject({ code: 0, err: "" });
     expect(await json("status")).toMatchObject({ round: 2, checkpoint: { epoch: 10 } });
     expect(await json("why", "flowers/flowers-1.csv")).toMatchObject([
@@ -86,14 +149,25 @@ describe("a workspace from init to pull", () => {
     expect((await accrete("up", "--once")).out).not.toMatch(/planned|arrived/);
     expect(await json("log")).toEqual(before);
   });
+});
 
+describe("a workspace that has learned", () => {
   it("pull copies a checkpoint whose bytes are those that its manifest names", async () => {
-    expect(await accrete("pull", "model")).toMatchObject({ code: 0, out: expect.stringMatching(/^round 2, epoch 10, step \d+, live: \d+ files/) });
+    expect(await accrete("pull", "model")).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^round 2, epoch 10, step \d+, live: \d+ files/),
+    });
     const names = (await readdir(join(dir, "model"))).sort();
-    const manifest: { files: { name: string; sha256: string }[] } = JSON.parse(await readFile(join(dir, "model", "MANIFEST.json"), "utf8"));
+    const manifest: { files: { name: string; sha256: string }[] } = JSON.parse(
+      await readFile(join(dir, "model", "MANIFEST.json"), "utf8"),
+    );
     expect(names).toEqual(["MANIFEST.json", ...manifest.files.map(({ name }) => name)].sort());
-    for (const { name, sha256: digest } of manifest.files) expect(sha256(await readFile(join(dir, "model", name)))).toBe(digest);
-    expect(await accrete("pull", "model")).toMatchObject({ code: 1, err: expect.stringContaining("error TARGET_EXISTS") });
+    for (const { name, sha256: digest } of manifest.files)
+      expect(sha256(await readFile(join(dir, "model", name)))).toBe(digest);
+    expect(await accrete("pull", "model")).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("error TARGET_EXISTS"),
+    });
     expect((await accrete("pull", "model", "--force", "--round", "1")).out).toContain("round 1, epoch 5");
     expect((await accrete("pull", "at-7", "--epoch", "7")).out).toContain("round 2, epoch 7");
     expect((await accrete("pull", "sample", "--force")).err).toContain("files in it that are no checkpoint");
@@ -102,7 +176,10 @@ describe("a workspace from init to pull", () => {
   });
 
   it("verify finds all whole, and names a file whose bytes were flipped; pull refuses it", async () => {
-    expect(await accrete("verify")).toMatchObject({ code: 0, out: expect.stringMatching(/2 entries of the log: all whole\n$/) });
+    expect(await accrete("verify")).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/2 entries of the log: all whole\n$/),
+    });
     const { checkpoint } = (await json("status")) as { checkpoint: { manifest: string } };
     const key = checkpoint.manifest.replace("MANIFEST.json", "weights.safetensors");
     const path = join(dir, ".accrete", "state", "flowers", key);
@@ -110,7 +187,10 @@ describe("a workspace from init to pull", () => {
     await rm(path);
     await writeFile(path, whole.with(whole.length - 5, whole.at(-5)! ^ 1));
     const [damaged, pulled] = await Promise.all([accrete("verify"), accrete("pull", "damaged")]);
-    expect(damaged).toMatchObject({ code: 1, err: expect.stringContaining(`error NOT_VERIFIED: 1 file of flowers: ${key}\n`) });
+    expect(damaged).toMatchObject({
+      code: 1,
+      err: expect.stringContaining(`error NOT_VERIFIED: 1 file of flowers: ${key}\n`),
+    });
     expect(damaged.out).toContain(`damage   ${key}: its bytes are not those`);
     expect(pulled).toMatchObject({ code: 1, err: expect.stringContaining(key) });
     expect(await readdir(dir)).not.toContain("damaged");
@@ -124,7 +204,7 @@ describe("a workspace from init to pull", () => {
     await writeFile(join(dir, ".accrete", "data", "flowers", name), "length,width,label\n1,2,iris\n");
     const why = await accrete("why", `flowers/${name}`);
     expect(why.out).toContain("flowers/\\x1b[31mred\\u{202e}.csv");
-    expect(why.out).not.toMatch(/\u001b|\u202e/);
+    for (const character of ["\u001b", "\u202e"]) expect(why.out).not.toContain(character);
     await rm(join(dir, ".accrete", "data", "flowers", name));
   });
 
@@ -154,7 +234,12 @@ describe.concurrent("a command that can't be done", () => {
   const failing = (...args: string[]): Promise<CliResult> => runCli(folder, args);
 
   it("says what was not understood and what is near, exit code 64", async () => {
-    const [verb, option, number, none] = await Promise.all([failing("statsu"), failing("up", "--onse"), failing("show", "two"), failing()]);
+    const [verb, option, number, none] = await Promise.all([
+      failing("statsu"),
+      failing("up", "--onse"),
+      failing("show", "two"),
+      failing(),
+    ]);
     expect(verb).toMatchObject({ code: 64, err: expect.stringMatching(/unknown command 'statsu'[^]*status/) });
     expect(option).toMatchObject({ code: 64, err: expect.stringMatching(/unknown option '--onse'[^]*--once/) });
     expect(number).toMatchObject({ code: 64, err: expect.stringContaining("whole number") });
@@ -163,12 +248,25 @@ describe.concurrent("a command that can't be done", () => {
 
   it("says that there is no config, or what is wrong with it, exit code 78", async () => {
     await mkdir(join(folder, "wrong"));
-    await writeFile(join(folder, "wrong", "accrete.config.ts"), `export default { pipelines: [{ name: "a", data: { format: "csv" }, trainer: { model: "./m.ts", epoch: 3 } }] };`);
+    await writeFile(
+      join(folder, "wrong", "accrete.config.ts"),
+      `export default { pipelines: [{ name: "a", data: { format: "csv" }, trainer: { model: "./m.ts", epoch: 3 } }] };`,
+    );
     await mkdir(join(folder, "no-model"));
-    await writeFile(join(folder, "no-model", "accrete.config.ts"), `export default { pipelines: [{ name: "a", data: { format: "csv" }, trainer: { model: "./m.ts" } }] };`);
-    const [none, wrong, model] = await Promise.all([failing("status"), failing("status", "--dir", "wrong"), failing("up", "--once", "--dir", "no-model")]);
+    await writeFile(
+      join(folder, "no-model", "accrete.config.ts"),
+      `export default { pipelines: [{ name: "a", data: { format: "csv" }, trainer: { model: "./m.ts" } }] };`,
+    );
+    const [none, wrong, model] = await Promise.all([
+      failing("status"),
+      failing("status", "--dir", "wrong"),
+      failing("up", "--once", "--dir", "no-model"),
+    ]);
     expect(none).toMatchObject({ code: 78, err: expect.stringContaining("error CONFIG_NOT_FOUND") });
-    expect(wrong).toMatchObject({ code: 78, err: expect.stringMatching(/error CONFIG_INVALID: .*"epoch" is not known: did you mean "epochs"\?/) });
+    expect(wrong).toMatchObject({
+      code: 78,
+      err: expect.stringMatching(/error CONFIG_INVALID: .*"epoch" is not known: did you mean "epochs"\?/),
+    });
     expect(model).toMatchObject({ code: 78, err: expect.stringContaining("error MODEL_NOT_LOADABLE") });
   });
 
@@ -176,7 +274,11 @@ describe.concurrent("a command that can't be done", () => {
     const two = `const of = (name) => ({ name, data: { format: "csv", prefix: name + "/" }, trainer: { model: "./m.ts" } });\nexport default { pipelines: [of("cats"), of("dogs")] };`;
     await mkdir(join(folder, "two"));
     await writeFile(join(folder, "two", "accrete.config.ts"), two);
-    const [which, near, status] = await Promise.all([failing("log", "--dir", "two"), failing("log", "--dir", "two", "--pipeline", "dog"), failing("status", "--dir", "two")]);
+    const [which, near, status] = await Promise.all([
+      failing("log", "--dir", "two"),
+      failing("log", "--dir", "two", "--pipeline", "dog"),
+      failing("status", "--dir", "two"),
+    ]);
     expect(which).toMatchObject({ code: 64, err: expect.stringContaining("cats, dogs") });
     expect(near).toMatchObject({ code: 64, err: expect.stringContaining('did you mean "dogs"?') });
     expect(status.out).toMatch(/^cats\n[^]*\ndogs\n/);
@@ -185,19 +287,45 @@ describe.concurrent("a command that can't be done", () => {
   it("each command has help with examples", async () => {
     const help = await failing("--help");
     expect(help.code).toBe(0);
-    const verbs = [...help.out.matchAll(/^ {2}([a-z]+) .*$/gm)].map(([, verb]) => verb!).filter((verb) => verb !== "help");
-    expect(verbs).toEqual(["init", "up", "add", "status", "log", "show", "why", "verify", "pull", "train", "retry", "doctor"]);
-    for (const { out } of await Promise.all(verbs.slice(0, 4).map((verb) => failing(verb, "--help")))) expect(out).toMatch(/Examples:\n {2}\$ accrete/);
-    expect((await failing("--version")).out).toBe(`${JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8")).version}\n`);
+    const verbs = [...help.out.matchAll(/^ {2}([a-z]+) .*$/gm)]
+      .map(([, verb]) => verb!)
+      .filter((verb) => verb !== "help");
+    expect(verbs).toEqual([
+      "init",
+      "up",
+      "add",
+      "status",
+      "log",
+      "show",
+      "why",
+      "verify",
+      "pull",
+      "train",
+      "retry",
+      "doctor",
+    ]);
+    for (const { out } of await Promise.all(verbs.slice(0, 4).map((verb) => failing(verb, "--help"))))
+      expect(out).toMatch(/Examples:\n {2}\$ accrete/);
+    expect((await failing("--version")).out).toBe(
+      `${JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8")).version}\n`,
+    );
   });
 
   it("a blocked round ends up --once with its reason; retry makes one attempt more", async () => {
     const dir = await workspace("blocked", [["learningRate: 0.01", "learningRate: 1e30"]]);
     await runCli(dir, ["add", "sample/flowers-1.csv"]);
     const up = await runCli(dir, ["up", "--once"]);
-    expect(up).toMatchObject({ code: 1, err: expect.stringMatching(/error LOSS_NOT_FINITE: flowers is blocked: .*\nwhat to do: Lower the learning rate/) });
-    expect((await runCli(dir, ["status"])).out).toMatch(/blocked: LOSS_NOT_FINITE: .*\n.*what to do: Lower the learning rate/);
-    expect(await runCli(dir, ["retry"])).toMatchObject({ code: 0, out: expect.stringMatching(/submitted {2}round 1: attempt 2 started/) });
+    expect(up).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/error LOSS_NOT_FINITE: flowers is blocked: .*\nwhat to do: Lower the learning rate/),
+    });
+    expect((await runCli(dir, ["status"])).out).toMatch(
+      /blocked: LOSS_NOT_FINITE: .*\n.*what to do: Lower the learning rate/,
+    );
+    expect(await runCli(dir, ["retry"])).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/submitted {2}round 1: attempt 2 started/),
+    });
     expect((await runCli(dir, ["up", "--once"])).code).toBe(1);
     expect((await runCli(dir, ["show", "1"])).out.match(/LOSS_NOT_FINITE/g)).toHaveLength(2);
   });
@@ -205,7 +333,10 @@ describe.concurrent("a command that can't be done", () => {
   it("waits for its minimum and says so; train does not", async () => {
     const dir = await workspace("few", [["minItems: 1", "minItems: 2"]]);
     await runCli(dir, ["add", "sample/flowers-1.csv"]);
-    expect(await runCli(dir, ["up", "--once"])).toMatchObject({ code: 0, out: expect.stringContaining("1 item of at least 2 wait for more") });
+    expect(await runCli(dir, ["up", "--once"])).toMatchObject({
+      code: 0,
+      out: expect.stringContaining("1 item of at least 2 wait for more"),
+    });
     expect((await runCli(dir, ["train"])).out).toContain("planned    round 1: 1 item planned");
     expect((await runCli(dir, ["up", "--once"])).out).toContain("committed");
   });

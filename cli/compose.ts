@@ -5,7 +5,10 @@ import { systemClock } from "../adapters/clock.ts";
 import { bundleModel, loadConfigFile } from "../adapters/config-file.ts";
 import { openDirectoryItems, type DirectoryItems } from "../adapters/directory-items.ts";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
+import { isTemporaryName, watchDirectory, type DirectoryWatcher } from "../adapters/directory-watcher.ts";
+import { pruneJobs, watchJobs, type JobsWatch } from "../adapters/process-jobs-watch.ts";
 import { openProcessJobs } from "../adapters/process-jobs.ts";
+import { openTimerTicks, type TimerTicks } from "../adapters/timer-ticks.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { nearestName, type Config, type PipelineConfig } from "../protocol/config.ts";
 import { AccreteError } from "../protocol/errors.ts";
@@ -86,7 +89,8 @@ async function findConfig(dir: string | undefined, from: string): ReturnType<typ
       return await loadConfigFile(folder);
     } catch (error) {
       if (!(error instanceof AccreteError) || error.code !== "CONFIG_NOT_FOUND") throw error;
-      if (folder === dirname(folder)) throw new AccreteError("CONFIG_NOT_FOUND", `there is no accrete.config.ts in ${from}, nor in a folder above`);
+      if (folder === dirname(folder))
+        throw new AccreteError("CONFIG_NOT_FOUND", `there is no accrete.config.ts in ${from}, nor in a folder above`);
     }
   }
 }
@@ -95,7 +99,8 @@ function folderOf(env: NodeJS.ProcessEnv, name: string): string | undefined {
   const value = env[name];
   if (value === undefined || value === "") return undefined;
   if (value.startsWith("file:")) return fileURLToPath(value);
-  if (/^[a-z][a-z0-9+.-]+:\/\//.test(value)) throw new AccreteError("USAGE", `${name}=${value}: expected a path or a file: URL`);
+  if (/^[a-z][a-z0-9+.-]+:\/\//.test(value))
+    throw new AccreteError("USAGE", `${name}=${value}: expected a path or a file: URL`);
   return resolve(userFolder(env), value);
 }
 
@@ -111,11 +116,15 @@ export function openItemsNow({ dataFolder }: Workspace): DirectoryItems {
 export function choosePipeline(workspace: Workspace, name: string | undefined): Pipeline {
   const { pipelines } = workspace.config;
   const names = pipelines.map((pipeline) => pipeline.name);
-  if (name === undefined && pipelines.length > 1) throw new AccreteError("PIPELINE_UNKNOWN", `there are several pipelines: ${names.join(", ")}`);
+  if (name === undefined && pipelines.length > 1)
+    throw new AccreteError("PIPELINE_UNKNOWN", `there are several pipelines: ${names.join(", ")}`);
   const config = name === undefined ? pipelines[0] : pipelines.find((pipeline) => pipeline.name === name);
   if (config === undefined) {
     const near = name === undefined ? undefined : nearestName(name, names);
-    throw new AccreteError("PIPELINE_UNKNOWN", `there is no pipeline "${name}"${near === undefined ? `: there is ${names.join(", ")}` : `: did you mean "${near}"?`}`);
+    throw new AccreteError(
+      "PIPELINE_UNKNOWN",
+      `there is no pipeline "${name}"${near === undefined ? `: there is ${names.join(", ")}` : `: did you mean "${near}"?`}`,
+    );
   }
   return openPipeline(workspace, config);
 }
@@ -123,7 +132,10 @@ export function choosePipeline(workspace: Workspace, name: string | undefined): 
 export function openPipeline(workspace: Workspace, config: PipelineConfig): Pipeline {
   const stateFolder = join(workspace.stateFolder, config.name);
   const jobsFolder = join(workspace.jobsFolder, config.name);
-  const env = { ACCRETE_STATE: pathToFileURL(stateFolder).href, ACCRETE_DATA: pathToFileURL(workspace.dataFolder).href };
+  const env = {
+    ACCRETE_STATE: pathToFileURL(stateFolder).href,
+    ACCRETE_DATA: pathToFileURL(workspace.dataFolder).href,
+  };
   return {
     workspace,
     config,
@@ -148,3 +160,34 @@ export async function openLedger(pipeline: Pipeline, ports: { ticks: Ticks; noti
 
 /** For a command that makes one tick and leaves: what is asked for later comes by `accrete up`. */
 export const NO_TICKS: Ticks = { ask: async () => undefined };
+
+/** Ticks by this process's timers. */
+export function openTicks(options: Parameters<typeof openTimerTicks>[0]): TimerTicks {
+  return openTimerTicks(options);
+}
+
+/** News of the data folder: paths relative to it. */
+export function watchData(
+  { dataFolder }: Workspace,
+  on: { onSettled: (paths: readonly string[]) => void; onError: (error: unknown) => void },
+): Promise<DirectoryWatcher> {
+  return watchDirectory({ folder: dataFolder, ...on });
+}
+
+/** News of the pipeline's jobs, also of those that another process has started. */
+export function watchEnds(
+  { jobsFolder, jobs }: Pipeline,
+  on: { onEnded: (ids: readonly string[]) => void; onError: (error: unknown) => void },
+): Promise<JobsWatch> {
+  return watchJobs({ folder: jobsFolder, jobs, ...on });
+}
+
+/** Takes the folders of old jobs away. */
+export async function tidyJobs({ jobsFolder }: Pipeline): Promise<void> {
+  await pruneJobs(jobsFolder);
+}
+
+/** Names that are passed over in a data folder. */
+export function isPassedOver(name: string): boolean {
+  return isTemporaryName(name);
+}

@@ -3,8 +3,8 @@
  * of its own, so it may be killed at any moment, and any number may run on the same directory.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { pruneJobs, watchJobs, type JobsWatch } from "../adapters/process-jobs-watch.ts";
-import { openTimerTicks, type TimerTicks } from "../adapters/timer-ticks.ts";
+import type { JobsWatch } from "../adapters/process-jobs-watch.ts";
+import type { TimerTicks } from "../adapters/timer-ticks.ts";
 import { inspectAttempts } from "../ledger/inspect.ts";
 import { intake } from "../ledger/intake.ts";
 import { janitor } from "../ledger/janitor.ts";
@@ -15,7 +15,7 @@ import { sweep } from "../ledger/sweep.ts";
 import { tick } from "../ledger/tick.ts";
 import type { Job, Store, Tick } from "../protocol/ports.ts";
 import { isAlive } from "../protocol/round.ts";
-import { openLedger, type Pipeline } from "./compose.ts";
+import { openLedger, openTicks, tidyJobs, watchEnds, type Pipeline } from "./compose.ts";
 import { followLog, type JobTail } from "./job-tail.ts";
 import { count } from "./print.ts";
 import type { Progress } from "./progress.ts";
@@ -34,7 +34,9 @@ const ERRORS_MAX = 3;
 /** Between two looks at the log of the job that runs. */
 const TAIL_MS = { terminal: 200, log: 500 } as const;
 
-export type Done = { readonly is: "done"; readonly status: Status } | { readonly is: "obstacle"; readonly obstacle: Obstacle; readonly status: Status };
+export type Done =
+  | { readonly is: "done"; readonly status: Status }
+  | { readonly is: "obstacle"; readonly obstacle: Obstacle; readonly status: Status };
 
 export interface LoopOptions {
   readonly progress: Progress;
@@ -48,8 +50,14 @@ export interface LoopOptions {
  */
 export async function startLoop(pipeline: Pipeline, options: LoopOptions): Promise<Loop> {
   const loop = new Loop(pipeline, options);
-  await loop.start();
-  return loop;
+  try {
+    await loop.start();
+    return loop;
+  } catch (error) {
+    // what was opened would keep the process alive; that the state can't be read is what `error` says
+    await loop.stop().catch(() => []);
+    throw error;
+  }
 }
 
 export class Loop {
@@ -70,15 +78,15 @@ export class Loop {
   constructor(pipeline: Pipeline, options: LoopOptions) {
     this.#pipeline = pipeline;
     this.#options = options;
-    this.#ticks = openTimerTicks({ run: (why) => this.#runTick(why), onError: (error) => this.#failed(error) });
+    this.#ticks = openTicks({ run: (why) => this.#runTick(why), onError: (error) => this.#failed(error) });
   }
 
   async start(): Promise<void> {
-    const { store, jobs, jobsFolder } = this.#pipeline;
+    const { store } = this.#pipeline;
     const { progress, once } = this.#options;
     this.#ledger = await openLedger(this.#pipeline, { ticks: this.#ticks, notify: progress.notify(store) });
     const onEnded = (): void => void this.#ticks.ask({ kind: "plain" }, 0);
-    this.#jobsWatch = await watchJobs({ folder: jobsFolder, jobs, onEnded, onError: (error) => this.#failed(error) });
+    this.#jobsWatch = await watchEnds(this.#pipeline, { onEnded, onError: (error) => this.#failed(error) });
     await this.#sweep();
     this.#startedMs = performance.now();
     const newest = await newestSegment(store);
@@ -168,9 +176,9 @@ export class Loop {
   }
 
   async #tidy(): Promise<void> {
-    const { store, config, jobsFolder } = this.#pipeline;
+    const { store, config } = this.#pipeline;
     await janitor(store, { history: config.keep.history });
-    await pruneJobs(jobsFolder);
+    await tidyJobs(this.#pipeline);
   }
 
   async #runningJobs(round: number): Promise<readonly Job[]> {
@@ -189,7 +197,10 @@ export class Loop {
     }
     if (job?.log === undefined || this.#tail !== undefined) return;
     const onLine = (text: string): void => progress.job(this.#pipeline.config.name, round, text);
-    this.#tail = { job: job.id, tail: followLog(job.log, { everyMs: isTerminal() ? TAIL_MS.terminal : TAIL_MS.log, onLine }) };
+    this.#tail = {
+      job: job.id,
+      tail: followLog(job.log, { everyMs: isTerminal() ? TAIL_MS.terminal : TAIL_MS.log, onLine }),
+    };
   }
 
   async #takeIn(paths: readonly string[]): Promise<void> {
@@ -215,9 +226,10 @@ export class Loop {
 
 async function newestSegment(store: Store): Promise<string | undefined> {
   let newest: { key: string; modifiedMs: number } | undefined;
-  for (let after: string | undefined; ; ) {
+  for (let after: string | undefined; ;) {
     const page = await listInbox(store, after);
-    for (const segment of page.segments) if (newest === undefined || segment.modifiedMs >= newest.modifiedMs) newest = segment;
+    for (const segment of page.segments)
+      if (newest === undefined || segment.modifiedMs >= newest.modifiedMs) newest = segment;
     if (!page.more || page.last === undefined) return newest?.key;
     after = page.last;
   }

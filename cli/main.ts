@@ -27,12 +27,28 @@ function program(): Command {
     .option("--no-color", "no colours, as with NO_COLOR in the environment")
     .helpOption("-h, --help", "say how a command is used")
     .configureHelp({ showGlobalOptions: true })
-    .addHelpText("after", "\nExamples:\n  $ accrete init digits && cd digits    a config, a model and a sample\n  $ accrete up                          learn whatever is put into the data folder\n  $ accrete status --follow             look on from another terminal")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ accrete init digits && cd digits    a config, a model and a sample\n  $ accrete up                          learn whatever is put into the data folder\n  $ accrete status --follow             look on from another terminal",
+    )
     .exitOverride()
     .hook("preAction", (_root, command) => {
       if (command.optsWithGlobals<{ color: boolean }>().color === false) process.env["NO_COLOR"] = "1";
     });
-  const verbs = [initCommand, upCommand, addCommand, statusCommand, logCommand, showCommand, whyCommand, verifyCommand, pullCommand, trainCommand, retryCommand, doctorCommand];
+  const verbs = [
+    initCommand,
+    upCommand,
+    addCommand,
+    statusCommand,
+    logCommand,
+    showCommand,
+    whyCommand,
+    verifyCommand,
+    pullCommand,
+    trainCommand,
+    retryCommand,
+    doctorCommand,
+  ];
   for (const verb of verbs) root.addCommand(verb().configureHelp({ showGlobalOptions: true }).exitOverride());
   return root;
 }
@@ -42,7 +58,8 @@ function version(): string {
   for (const path of ["../package.json", "../../package.json"]) {
     try {
       const parsed: unknown = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
-      if (typeof parsed === "object" && parsed !== null && "version" in parsed && typeof parsed.version === "string") return parsed.version;
+      if (typeof parsed === "object" && parsed !== null && "version" in parsed && typeof parsed.version === "string")
+        return parsed.version;
     } catch {
       // one of the two is there
     }

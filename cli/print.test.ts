@@ -42,10 +42,19 @@ describe("what the CLI prints", () => {
     expect(metric(-0.25)).toBe("-0.2500");
   });
 
-  it("counts with their noun", () => expect([count(1, "entry", "entries"), count(12_345, "item")]).toEqual(["1 entry", "12,345 items"]));
+  it("counts with their noun", () =>
+    expect([count(1, "entry", "entries"), count(12_345, "item")]).toEqual(["1 entry", "12,345 items"]));
 
   it("tables with numbers to the right, colours not counted", () => {
-    expect(table([["a", "1"], ["\u001b[31mlong\u001b[39m", "12"]], ["name", "n"])).toBe("name   n\na      1\n\u001b[31mlong\u001b[39m  12");
+    expect(
+      table(
+        [
+          ["a", "1"],
+          ["\u001b[31mlong\u001b[39m", "12"],
+        ],
+        ["name", "n"],
+      ),
+    ).toBe("name   n\na      1\n\u001b[31mlong\u001b[39m  12");
   });
 
   it("no control or bidi character of a key, also in JSON, which reads back as it was", () => {
@@ -61,18 +70,29 @@ describe("what the CLI prints", () => {
 describe("how a command fails", () => {
   it("an error of ours with its code and what to do, and the exit code of its kind", () => {
     const error = new AccreteError("CONFIG_INVALID", "pipelines: \u001b[31mwrong");
-    expect(failureText(error, false)).toMatch(/^error CONFIG_INVALID: pipelines: \\x1b\[31mwrong\nwhat to do: Correct accrete\.config\.ts/);
-    expect([exitCodeOf(error), exitCodeOf(new AccreteError("USAGE", "")), exitCodeOf(new AccreteError("NOT_VERIFIED", ""))]).toEqual([78, 64, 1]);
+    expect(failureText(error, false)).toMatch(
+      /^error CONFIG_INVALID: pipelines: \\x1b\[31mwrong\nwhat to do: Correct accrete\.config\.ts/,
+    );
+    expect([
+      exitCodeOf(error),
+      exitCodeOf(new AccreteError("USAGE", "")),
+      exitCodeOf(new AccreteError("NOT_VERIFIED", "")),
+    ]).toEqual([78, 64, 1]);
   });
 
   it("an obstacle with a trainer's own code", () => {
     const error = new Obstructed("round 3 is blocked", { code: "MY_CODE", advice: "mend it" });
-    expect([failureText(error, false), exitCodeOf(error)]).toEqual(["error MY_CODE: round 3 is blocked\nwhat to do: mend it", 1]);
+    expect([failureText(error, false), exitCodeOf(error)]).toEqual([
+      "error MY_CODE: round 3 is blocked\nwhat to do: mend it",
+      1,
+    ]);
   });
 
   it("what was not expected without a stack, but with one for debugging", () => {
     const error = new TypeError("x is undefined");
-    expect(failureText(error, false)).toBe("error: x is undefined\nThis was not expected. With ACCRETE_DEBUG=1 it says where it happened.");
+    expect(failureText(error, false)).toBe(
+      "error: x is undefined\nThis was not expected. With ACCRETE_DEBUG=1 it says where it happened.",
+    );
     expect(failureText(error, true)).toContain("print.test.ts");
     expect(exitCodeOf(error)).toBe(70);
     expect(exitCodeOf(Object.assign(new Error("EACCES"), { syscall: "open", code: "EACCES" }))).toBe(1);

@@ -88,7 +88,9 @@ export function table(rows: readonly (readonly string[])[], header?: readonly st
   const width = (cell: string): number => [...stripVTControlCharacters(cell)].length;
   const columns = Math.max(0, ...all.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, i) => Math.max(...all.map((row) => width(row[i] ?? ""))));
-  const isNumber = widths.map((_, i) => rows.length > 0 && rows.every((row) => /^[\d.,%-]*$/.test(stripVTControlCharacters(row[i] ?? ""))));
+  const isNumber = widths.map(
+    (_, i) => rows.length > 0 && rows.every((row) => /^[\d.,%-]*$/.test(stripVTControlCharacters(row[i] ?? ""))),
+  );
   const pad = (cell: string, i: number): string => {
     const space = " ".repeat(widths[i]! - width(cell));
     return isNumber[i] ? space + cell : cell + space;

@@ -28,7 +28,9 @@ export class Progress {
   say(pipeline: string, what: string, message: string): void {
     this.#live.clear();
     const time = style("dim", clockTime(Date.now()));
-    line(`${time}  ${pipeline.padEnd(this.#widths.pipeline)}  ${style(STYLES[what] ?? "cyan", what.padEnd(this.#widths.what))}  ${printable(message)}`);
+    line(
+      `${time}  ${pipeline.padEnd(this.#widths.pipeline)}  ${style(STYLES[what] ?? "cyan", what.padEnd(this.#widths.what))}  ${printable(message)}`,
+    );
   }
 
   /** Only if it is not what was said of this last. */
@@ -45,15 +47,20 @@ export class Progress {
   }
 
   error(pipeline: string, error: unknown): void {
-    const advice = error instanceof AccreteError ? `${error.code}: ${error.message} - ${error.advice}` : messageOf(error);
-    if (process.env["ACCRETE_DEBUG"] !== undefined && error instanceof Error) line(printable(error.stack ?? "").replaceAll("\\n", "\n"));
+    const advice =
+      error instanceof AccreteError ? `${error.code}: ${error.message} - ${error.advice}` : messageOf(error);
+    if (process.env["ACCRETE_DEBUG"] !== undefined && error instanceof Error)
+      line(printable(error.stack ?? "").replaceAll("\\n", "\n"));
     this.sayOnce(pipeline, "error", "", advice);
   }
 
   /** A line of a job's log. */
   job(pipeline: string, round: number, line: string): void {
     const text = line.replace(new RegExp(`^round ${round}:? +`), ""); // it is said in front
-    if (isTerminal()) this.#live.set(`${clockTime(Date.now())}  ${pipeline.padEnd(this.#widths.pipeline)}  ${`round ${round}`.padEnd(this.#widths.what)}  ${printable(text)}`);
+    if (isTerminal())
+      this.#live.set(
+        `${clockTime(Date.now())}  ${pipeline.padEnd(this.#widths.pipeline)}  ${`round ${round}`.padEnd(this.#widths.what)}  ${printable(text)}`,
+      );
     else this.say(pipeline, `round ${round}`, text);
   }
 
@@ -70,7 +77,13 @@ export class Progress {
         if (kind === "damaged") return this.sayOnce(pipeline, "damaged", notice.key, message);
         const measured = kind === "committed" || kind === "held" ? await measuredBy(store, notice.seq, message) : "";
         // said at least once: by each start of a process that finds the entry unfinished
-        if ("seq" in notice) this.sayOnce(pipeline, kind, String(notice.seq), [message, measured].filter((text) => text !== "").join("; "));
+        if ("seq" in notice)
+          this.sayOnce(
+            pipeline,
+            kind,
+            String(notice.seq),
+            [message, measured].filter((text) => text !== "").join("; "),
+          );
         else this.say(pipeline, kind, message);
       },
     };

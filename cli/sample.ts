@@ -15,7 +15,8 @@ function randomFrom(seed: number): () => number {
 export function sampleCsv(rows: number, seed: number): string {
   const random = randomFrom(seed);
   // sum of uniforms: near enough to a bell curve, without the tails
-  const around = (mean: number, spread: number): string => (mean + spread * (random() + random() + random() + random() - 2)).toFixed(2);
+  const around = (mean: number, spread: number): string =>
+    (mean + spread * (random() + random() + random() + random() - 2)).toFixed(2);
   const kinds = [
     { label: "crocus", length: 1.5, width: 0.3 },
     { label: "iris", length: 4.3, width: 1.3 },

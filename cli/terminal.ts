@@ -21,7 +21,10 @@ const NOT_PRINTABLE = /[\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}\u007f-\u009f]/gu;
 
 /** JSON for scripts, safe on a terminal too: what is not printable is escaped, which JSON reads back as it was. */
 export function jsonText(value: unknown, indent = 2): string {
-  return JSON.stringify(value, null, indent).replace(NOT_PRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return JSON.stringify(value, null, indent).replace(
+    NOT_PRINTABLE,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 export function printJson(value: unknown): void {

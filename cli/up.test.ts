@@ -39,10 +39,17 @@ describe.concurrent("up", () => {
       for (const up of ups) up.process.kill("SIGINT");
     }
     const ended = await Promise.all(ups.map((up) => up.ended));
-    expect(ended).toMatchObject([{ code: 0, err: "" }, { code: 0, err: "" }]);
+    expect(ended).toMatchObject([
+      { code: 0, err: "" },
+      { code: 0, err: "" },
+    ]);
     expect(said()).not.toMatch(/error|warning/);
     for (const round of [1, 2, 3]) expect(said().match(new RegExp(`round ${round}: attempt`, "g"))).toHaveLength(1);
-    expect(await entries(dir)).toMatchObject([{ round: 3, items: 1 }, { round: 2, items: 1 }, { round: 1, items: 1 }]);
+    expect(await entries(dir)).toMatchObject([
+      { round: 3, items: 1 },
+      { round: 2, items: 1 },
+      { round: 1, items: 1 },
+    ]);
     expect(await runCli(dir, ["verify"])).toMatchObject({ code: 0 });
   });
 
@@ -63,6 +70,24 @@ describe.concurrent("up", () => {
     const third = await runCli(dir, ["up", "--once"]);
     expect(third).toMatchObject({ code: 0, err: "" });
     expect(third.out).toMatch(/round 1: attempt 2 started[^]*committed/);
-    expect(JSON.parse((await runCli(dir, ["show", "1", "--json"])).out)).toMatchObject({ attempts: [{ attempt: 1, job: { exitCode: 75 } }, { attempt: 2, job: { exitCode: 0 } }], result: { epochsAdded: 150 } });
+    expect(JSON.parse((await runCli(dir, ["show", "1", "--json"])).out)).toMatchObject({
+      attempts: [
+        { attempt: 1, job: { exitCode: 75 } },
+        { attempt: 2, job: { exitCode: 0 } },
+      ],
+      result: { epochsAdded: 150 },
+    });
+  });
+
+  it("ends with the reason where the state can't be read, and leaves nothing behind that keeps it alive", async () => {
+    const dir = await initWorkspace(folder, "unreadable");
+    await mkdir(join(dir, ".accrete", "state"), { recursive: true });
+    await writeFile(join(dir, ".accrete", "state", "flowers"), "not a folder");
+    for (const args of [["up"], ["up", "--once"], ["status"]]) {
+      expect(await runCli(dir, args)).toMatchObject({
+        code: 1,
+        err: expect.stringContaining("error STORE_UNREADABLE: "),
+      });
+    }
   });
 });

@@ -21,14 +21,27 @@ export interface CheckpointFolder {
 /** The checkpoints of a round, or of all rounds, in training order: by round, then by step. */
 export async function listCheckpoints(store: Store, round?: number): Promise<CheckpointFolder[]> {
   const { objects } = await listAll(store, round === undefined ? ROUNDS : checkpointsPrefix(round));
-  const folders = Map.groupBy(objects.filter(({ key }) => parseCheckpointFile(key) !== undefined), ({ key }) => key.slice(0, key.lastIndexOf("/") + 1));
-  return [...folders].map(([prefix, files]) => folderOf(prefix, files)).sort((a, b) => a.round - b.round || a.step - b.step || a.modifiedMs - b.modifiedMs);
+  const folders = Map.groupBy(
+    objects.filter(({ key }) => parseCheckpointFile(key) !== undefined),
+    ({ key }) => key.slice(0, key.lastIndexOf("/") + 1),
+  );
+  return [...folders]
+    .map(([prefix, files]) => folderOf(prefix, files))
+    .sort((a, b) => a.round - b.round || a.step - b.step || a.modifiedMs - b.modifiedMs);
 }
 
 function folderOf(prefix: string, listed: readonly Listed[]): CheckpointFolder {
   const { round, step, run } = parseCheckpointFile(listed[0]!.key)!;
   const files = listed.map(({ key, size }) => ({ name: key.slice(prefix.length), size }));
-  return { prefix, round, step, run, whole: files.some(({ name }) => name === MANIFEST), files, modifiedMs: Math.max(...listed.map(({ modifiedMs }) => modifiedMs)) };
+  return {
+    prefix,
+    round,
+    step,
+    run,
+    whole: files.some(({ name }) => name === MANIFEST),
+    files,
+    modifiedMs: Math.max(...listed.map(({ modifiedMs }) => modifiedMs)),
+  };
 }
 
 export type WhichCheckpoint = { readonly by: "live" } | { readonly by: "round" | "epoch"; readonly number: number };
@@ -73,11 +86,28 @@ export async function chooseCheckpoint(store: Store, which: WhichCheckpoint): Pr
     const manifest: Manifest | undefined = (await readDocument(store, "manifest", key))?.document;
     if (manifest === undefined) continue;
     const committed = known.get(key);
-    if (which.by === "round" || manifest.epoch === which.number) return committed === undefined ? { manifest: key, sha256: undefined, round: folder.round, step: manifest.step, epoch: manifest.epoch, live: false } : chosen(committed);
+    if (which.by === "round" || manifest.epoch === which.number)
+      return committed === undefined
+        ? {
+            manifest: key,
+            sha256: undefined,
+            round: folder.round,
+            step: manifest.step,
+            epoch: manifest.epoch,
+            live: false,
+          }
+        : chosen(committed);
     epochs.add(manifest.epoch);
   }
-  if (which.by === "round") throw new AccreteError("NOT_KEPT", `round ${which.number} has no checkpoint any more, or never had one: there are those of rounds ${list(head.keep.map(({ checkpoint }) => checkpoint.round))}`);
-  throw new AccreteError("NOT_KEPT", `no checkpoint of epoch ${which.number} is kept: there are epochs ${list([...epochs])}`);
+  if (which.by === "round")
+    throw new AccreteError(
+      "NOT_KEPT",
+      `round ${which.number} has no checkpoint any more, or never had one: there are those of rounds ${list(head.keep.map(({ checkpoint }) => checkpoint.round))}`,
+    );
+  throw new AccreteError(
+    "NOT_KEPT",
+    `no checkpoint of epoch ${which.number} is kept: there are epochs ${list([...epochs])}`,
+  );
 }
 
 function list(numbers: readonly number[]): string {

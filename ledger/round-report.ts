@@ -25,17 +25,25 @@ export async function readRound(ports: InspectPorts, round: number): Promise<Rou
   const { head } = await readHead(store);
   const plan = await readDocument(store, "plan", planKey(round));
   if (plan === undefined) {
-    const closed = round <= head.round ? "a rollback closed it before anything was planned" : `the newest closed round is ${head.round}`;
+    const closed =
+      round <= head.round
+        ? "a rollback closed it before anything was planned"
+        : `the newest closed round is ${head.round}`;
     throw new AccreteError("NOT_FOUND", `there is no round ${round}: ${closed}`);
   }
   const { attempts } = await inspectAttempts(ports, round);
-  const failures = await inParallel(attempts, ({ attempt }) => readDocument(store, "failure", failureKey(round, attempt)));
+  const failures = await inParallel(attempts, ({ attempt }) =>
+    readDocument(store, "failure", failureKey(round, attempt)),
+  );
   const entry = await entryOf(ports, head, round);
   return {
     round,
     state: round > head.round ? "open" : entry === null ? "closed" : "committed",
     plan: plan.document,
-    attempts: attempts.map((facts, i) => ({ ...facts, ...(failures[i] === undefined ? {} : { failure: failures[i].document }) })),
+    attempts: attempts.map((facts, i) => ({
+      ...facts,
+      ...(failures[i] === undefined ? {} : { failure: failures[i].document }),
+    })),
     checkpoints: await listCheckpoints(store, round),
     result: (await readDocument(store, "result", resultKey(round)))?.document ?? null,
     entry,

@@ -23,7 +23,17 @@ describe("status says what comes next", () => {
   it("idle, before anything was there", async () => {
     const { store } = memory();
     const status = await readStatus(fakePipeline(store).ledger);
-    expect(status).toMatchObject({ seq: 0, round: 0, checkpoint: null, live: null, waiting: null, open: null, rejected: 0, finished: true, next: { is: "idle" } });
+    expect(status).toMatchObject({
+      seq: 0,
+      round: 0,
+      checkpoint: null,
+      live: null,
+      waiting: null,
+      open: null,
+      rejected: 0,
+      finished: true,
+      next: { is: "idle" },
+    });
   });
 
   it("the quiet period, with what waits", async () => {
@@ -33,7 +43,11 @@ describe("status says what comes next", () => {
     await intake(fake.ledger, [A]);
     const status = await readStatus(fake.ledger);
     expect(status.waiting).toMatchObject({ segments: 2, items: 2, bytes: A.size + B.size });
-    expect(status.next).toMatchObject({ is: "waiting", for: "quiet-period", untilMs: status.waiting!.newestMs + 60_000 });
+    expect(status.next).toMatchObject({
+      is: "waiting",
+      for: "quiet-period",
+      untilMs: status.waiting!.newestMs + 60_000,
+    });
   });
 
   it("its minimum", async () => {
@@ -59,7 +73,10 @@ describe("status says what comes next", () => {
     pass(1_000);
     expect(await next(fake)).toEqual({ is: "due", to: "plan" });
     await tick(fake.ledger, { kind: "plain" });
-    expect(await readStatus(fake.ledger)).toMatchObject({ open: { round: 1, items: 1, epochs: 2, parentRound: 0, attempts: [{ attempt: 1, retry: false }] }, next: { is: "training", attempt: 1, job: { state: "running" } } });
+    expect(await readStatus(fake.ledger)).toMatchObject({
+      open: { round: 1, items: 1, epochs: 2, parentRound: 0, attempts: [{ attempt: 1, retry: false }] },
+      next: { is: "training", attempt: 1, job: { state: "running" } },
+    });
     await fakeTrain(store, "rounds/0000000001/plan.json", 1);
     expect(await next(fake)).toEqual({ is: "due", to: "commit" });
   });
@@ -73,14 +90,25 @@ describe("status says what comes next", () => {
     await finishHead(fake.ledger, (await readHead(store)).head);
     expect(await next(fake)).toEqual({ is: "idle" });
   });
+});
 
+describe("status says what is in the way", () => {
   it("blocked by a failure record: its code, its reason and what to do", async () => {
     const { store } = memory();
     const fake = await fakeHistory(store);
+    // news of what the open round has taken come again
+    await intake(fake.ledger, [E]);
     expect(await readStatus(fake.ledger)).toMatchObject({
-      waiting: { items: 1 },
+      waiting: { segments: 2, items: 1 },
       rejected: 1,
-      next: { is: "blocked", round: 5, attempt: 1, code: "LOSS_NOT_FINITE", reason: "loss is NaN at step 7", advice: ADVICE.LOSS_NOT_FINITE },
+      next: {
+        is: "blocked",
+        round: 5,
+        attempt: 1,
+        code: "LOSS_NOT_FINITE",
+        reason: "loss is NaN at step 7",
+        advice: ADVICE.LOSS_NOT_FINITE,
+      },
     });
   });
 
@@ -90,7 +118,12 @@ describe("status says what comes next", () => {
     fake.ends = "failed";
     await learn(fake, [A], null);
     const status = await readStatus(fake.ledger);
-    expect(status.next).toMatchObject({ is: "blocked", attempt: 2, code: "ATTEMPTS_USED_UP", reason: "2 attempts without progress; the last one: exit code 70" });
+    expect(status.next).toMatchObject({
+      is: "blocked",
+      attempt: 2,
+      code: "ATTEMPTS_USED_UP",
+      reason: "2 attempts without progress; the last one: exit code 70",
+    });
     fake.ends = "alive";
     await tick(fake.ledger, { kind: "retry", seq: status.seq, round: 1, attempt: 2 });
     expect(await next(fake)).toMatchObject({ is: "training", attempt: 3 });
@@ -102,7 +135,12 @@ describe("status says what comes next", () => {
     await learn(fake, [A], null);
     const result = await fakeTrain(store, "rounds/0000000001/plan.json", 1);
     await store.delete(result.checkpoint.manifest.replace("MANIFEST.json", "weights.safetensors"));
-    expect(await next(fake)).toMatchObject({ is: "blocked", attempt: 0, code: "RESULT_NOT_WHOLE", reason: expect.stringContaining("weights.safetensors is not there") });
+    expect(await next(fake)).toMatchObject({
+      is: "blocked",
+      attempt: 0,
+      code: "RESULT_NOT_WHOLE",
+      reason: expect.stringContaining("weights.safetensors is not there"),
+    });
   });
 
   it("paused where the gate has refused and config says so, else it goes on", async () => {
@@ -111,13 +149,24 @@ describe("status says what comes next", () => {
     const fake = fakePipeline(store, { gate: { ...gate, onFail: "pause" } });
     await learn(fake, [A]);
     await learn(fake, [B], { metrics: { accuracy: 0.5 } });
-    expect(await readStatus(fake.ledger)).toMatchObject({ round: 2, live: { round: 1 }, next: { is: "paused", round: 2, code: "GATE_REFUSED", reason: expect.stringContaining("accuracy 0.9000 -> 0.5000") } });
+    expect(await readStatus(fake.ledger)).toMatchObject({
+      round: 2,
+      live: { round: 1 },
+      next: {
+        is: "paused",
+        round: 2,
+        code: "GATE_REFUSED",
+        reason: expect.stringContaining("accuracy 0.9000 -> 0.5000"),
+      },
+    });
     const held = { ...fake.ledger, config: { ...fake.ledger.config, gate: { ...gate, onFail: "hold" } as const } };
     expect((await readStatus(held)).next).toEqual({ is: "idle" });
     const back = { ...fake.ledger, config: { ...fake.ledger.config, gate: { ...gate, onFail: "rollback" } as const } };
     expect((await readStatus(back)).next).toEqual({ is: "due", to: "take-back" });
   });
+});
 
+describe("status says what is left", () => {
   it("what a rollback left to redo", async () => {
     const { store } = memory();
     const fake = fakePipeline(store);
@@ -125,7 +174,12 @@ describe("status says what comes next", () => {
     await learn(fake, [D]);
     await rollback(fake.ledger, { to: 0, replay: true, without: [B], with: [], by: "ada", reason: "again" });
     await finishHead(fake.ledger, (await readHead(store)).head);
-    expect(await readStatus(fake.ledger)).toMatchObject({ redoItems: 2, checkpoint: null, live: { round: 2 }, next: { is: "due", to: "redo" } });
+    expect(await readStatus(fake.ledger)).toMatchObject({
+      redoItems: 2,
+      checkpoint: null,
+      live: { round: 2 },
+      next: { is: "due", to: "redo" },
+    });
   });
 
   it("says the metrics of the head's round, and which segments are damaged", async () => {
@@ -135,7 +189,11 @@ describe("status says what comes next", () => {
     const { segments } = await intake(fake.ledger, [E]);
     const stored = (await store.get(segments[0]!))!;
     await store.replace(segments[0]!, stored.body.slice(1), stored.etag);
-    expect(await readStatus(fake.ledger)).toMatchObject({ metrics: { accuracy: 0.75 }, waiting: { items: 0, damaged: [segments[0]] }, next: { is: "idle" } });
+    expect(await readStatus(fake.ledger)).toMatchObject({
+      metrics: { accuracy: 0.75 },
+      waiting: { items: 0, damaged: [segments[0]] },
+      next: { is: "idle" },
+    });
   });
 });
 
@@ -149,18 +207,33 @@ describe("show", async () => {
       entry: { seq: 1 },
       attempts: [{ attempt: 1, job: { state: "succeeded" } }],
       result: { rejected: [{ item: BAD, code: "bad" }] },
-      checkpoints: [{ whole: false, run: "killed" }, { whole: true, run: "within" }, { whole: true, run: "last" }],
+      checkpoints: [
+        { whole: false, run: "killed" },
+        { whole: true, run: "within" },
+        { whole: true, run: "last" },
+      ],
     });
   });
 
   it("reports an open round with its failure, and finds the entry of a round after a rollback and a promote", async () => {
-    expect(await readRound(fake.ledger, 5)).toMatchObject({ state: "open", entry: null, result: null, attempts: [{ failure: { code: "LOSS_NOT_FINITE" } }] });
+    expect(await readRound(fake.ledger, 5)).toMatchObject({
+      state: "open",
+      entry: null,
+      result: null,
+      attempts: [{ failure: { code: "LOSS_NOT_FINITE" } }],
+    });
     expect(await readRound(fake.ledger, 4)).toMatchObject({ state: "committed", entry: { seq: 4, kind: "round" } });
   });
 
   it("says that there is no plan: of a round that a rollback closed, and of one to come", async () => {
-    await expect(readRound(fake.ledger, 3)).rejects.toMatchObject({ code: "NOT_FOUND", message: expect.stringContaining("a rollback closed it") });
-    await expect(readRound(fake.ledger, 99)).rejects.toMatchObject({ code: "NOT_FOUND", message: expect.stringContaining("newest closed round is 4") });
+    await expect(readRound(fake.ledger, 3)).rejects.toMatchObject({
+      code: "NOT_FOUND",
+      message: expect.stringContaining("a rollback closed it"),
+    });
+    await expect(readRound(fake.ledger, 99)).rejects.toMatchObject({
+      code: "NOT_FOUND",
+      message: expect.stringContaining("newest closed round is 4"),
+    });
   });
 
   it("reports a round that was closed without a commit", async () => {
@@ -178,15 +251,32 @@ describe("a checkpoint is found", async () => {
 
   it("live, by round, by epoch also within a round, the newest of several", async () => {
     expect(await chooseCheckpoint(store, { by: "live" })).toMatchObject({ round: 2, epoch: 4, live: true });
-    expect(await chooseCheckpoint(store, { by: "round", number: 1 })).toMatchObject({ round: 1, epoch: 2, live: false });
-    expect(await chooseCheckpoint(store, { by: "epoch", number: 3 })).toMatchObject({ round: 2, epoch: 3, sha256: undefined });
+    expect(await chooseCheckpoint(store, { by: "round", number: 1 })).toMatchObject({
+      round: 1,
+      epoch: 2,
+      live: false,
+    });
+    expect(await chooseCheckpoint(store, { by: "epoch", number: 3 })).toMatchObject({
+      round: 2,
+      epoch: 3,
+      sha256: undefined,
+    });
     // rounds 2 and 4 both go from epoch 2 to 4
-    expect(await chooseCheckpoint(store, { by: "epoch", number: 4 })).toMatchObject({ round: 4, sha256: expect.any(String) });
+    expect(await chooseCheckpoint(store, { by: "epoch", number: 4 })).toMatchObject({
+      round: 4,
+      sha256: expect.any(String),
+    });
   });
 
   it("or it is said which there are", async () => {
-    await expect(chooseCheckpoint(store, { by: "round", number: 3 })).rejects.toMatchObject({ code: "NOT_KEPT", message: expect.stringContaining("1, 2, 4") });
-    await expect(chooseCheckpoint(store, { by: "epoch", number: 9 })).rejects.toMatchObject({ code: "NOT_KEPT", message: expect.stringContaining("1, 2, 3, 4") });
+    await expect(chooseCheckpoint(store, { by: "round", number: 3 })).rejects.toMatchObject({
+      code: "NOT_KEPT",
+      message: expect.stringContaining("1, 2, 4"),
+    });
+    await expect(chooseCheckpoint(store, { by: "epoch", number: 9 })).rejects.toMatchObject({
+      code: "NOT_KEPT",
+      message: expect.stringContaining("1, 2, 3, 4"),
+    });
     await expect(chooseCheckpoint(memory().store, { by: "live" })).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 

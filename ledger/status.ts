@@ -11,7 +11,16 @@ import type { Checkpoint, Intent, Item, LogEntry, Metrics, Plan, Result } from "
 import { inspectAttempts, inspectLimit, listAll, notWhole, type InspectPorts } from "./inspect.ts";
 import { inParallel } from "./ledger.ts";
 import { readRedo } from "./line.ts";
-import { listInbox, readConsumed, readDocument, readHead, readLive, readSegment, type InboxSegment, type Read } from "./read.ts";
+import {
+  listInbox,
+  readConsumed,
+  readDocument,
+  readHead,
+  readLive,
+  readSegment,
+  type InboxSegment,
+  type Read,
+} from "./read.ts";
 
 export interface Waiting {
   readonly segments: number;
@@ -95,10 +104,12 @@ export async function readStatus(ports: InspectPorts): Promise<Status> {
   const inbox = await readInbox(ports, plan?.document);
   const finished = live.seq >= head.seq;
   const open = plan === undefined ? undefined : await readOpenRound(ports, plan);
-  const next: NextStep =
-    !finished ? { is: "due", to: "finish" }
-    : open !== undefined ? open.next
-    : (stepAfterRefusal(head, config) ?? (head.redo !== null ? { is: "due", to: "redo" } : stepOfInbox(inbox, config, head)));
+  const next: NextStep = !finished
+    ? { is: "due", to: "finish" }
+    : open !== undefined
+      ? open.next
+      : (stepAfterRefusal(head, config) ??
+        (head.redo !== null ? { is: "due", to: "redo" } : stepOfInbox(inbox, config, head)));
   return {
     pipeline: config.name,
     nowMs,
@@ -127,7 +138,11 @@ async function readOpenRound(ports: InspectPorts, plan: Read<Plan>): Promise<{ r
   const result = await readDocument(store, "result", resultKey(document.round));
   const facts = await inspectAttempts(ports, document.round);
   const intents = new Map(
-    await inParallel(facts.attempts, async ({ attempt }) => [attempt, (await readDocument(store, "intent", intentKey(document.round, attempt)))?.document] as const),
+    await inParallel(
+      facts.attempts,
+      async ({ attempt }) =>
+        [attempt, (await readDocument(store, "intent", intentKey(document.round, attempt)))?.document] as const,
+    ),
   );
   const round: OpenRound = {
     round: document.round,
@@ -151,18 +166,38 @@ async function readOpenRound(ports: InspectPorts, plan: Read<Plan>): Promise<{ r
   const attempt = Math.max(0, ...facts.attempts.map((one) => one.attempt));
   if (limit.failure !== undefined) {
     const { code, message } = limit.failure;
-    return { round, next: { is: "blocked", round: document.round, attempt, code, reason: message, advice: adviceFor(code) } };
+    return {
+      round,
+      next: { is: "blocked", round: document.round, attempt, code, reason: message, advice: adviceFor(code) },
+    };
   }
   const last = facts.attempts.at(-1)?.job?.reason;
   const reason = `${facts.attempts.length} attempts without progress${last === undefined ? "" : `; the last one: ${last}`}`;
-  return { round, next: { is: "blocked", round: document.round, attempt, code: "ATTEMPTS_USED_UP", reason, advice: ADVICE.ATTEMPTS_USED_UP } };
+  return {
+    round,
+    next: {
+      is: "blocked",
+      round: document.round,
+      attempt,
+      code: "ATTEMPTS_USED_UP",
+      reason,
+      advice: ADVICE.ATTEMPTS_USED_UP,
+    },
+  };
 }
 
 async function stepOfResult({ store }: InspectPorts, plan: Read<Plan>, result: Read<Result>): Promise<NextStep> {
   const wrong = await notWhole(store, result.document, plan);
   if (wrong === undefined) return { is: "due", to: "commit" };
   const { round } = plan.document;
-  return { is: "blocked", round, attempt: 0, code: "RESULT_NOT_WHOLE", reason: `its checkpoint is not whole: ${wrong}`, advice: ADVICE.RESULT_NOT_WHOLE };
+  return {
+    is: "blocked",
+    round,
+    attempt: 0,
+    code: "RESULT_NOT_WHOLE",
+    reason: `its checkpoint is not whole: ${wrong}`,
+    advice: ADVICE.RESULT_NOT_WHOLE,
+  };
 }
 
 function attemptStatus({ attempt, intentMs, record, job }: AttemptFacts, intent: Intent | undefined): AttemptStatus {
@@ -205,7 +240,10 @@ async function readInbox({ store }: InspectPorts, open: Plan | undefined): Promi
   const taken = new Set(open?.segments);
   const segments = listed.filter(({ key }) => !taken.has(key));
   if (segments.length === 0) return { segments, more, nowMs, waiting: null };
-  const read = await inParallel(segments, async (segment) => ({ key: segment.key, items: await readSegment(store, segment) }));
+  const read = await inParallel(segments, async (segment) => ({
+    key: segment.key,
+    items: await readSegment(store, segment),
+  }));
   const items = new Map<string, Item>();
   for (const one of read) {
     if (typeof one.items !== "string") for (const item of one.items) items.set(itemId(item), item);
@@ -233,10 +271,15 @@ async function readInbox({ store }: InspectPorts, open: Plan | undefined): Promi
 function stepOfInbox(inbox: Inbox, config: PipelineConfig, head: Head): NextStep {
   const { waiting } = inbox;
   if (waiting === null) return { is: "idle" };
-  const decision = decideStart({ segments: inbox.segments, pageFull: inbox.more, nowMs: inbox.nowMs }, config.trigger, { asked: false, headMs: head.modifiedMs });
+  const decision = decideStart({ segments: inbox.segments, pageFull: inbox.more, nowMs: inbox.nowMs }, config.trigger, {
+    asked: false,
+    headMs: head.modifiedMs,
+  });
   if (decision.do === "wait") return { is: "waiting", for: decision.because, untilMs: decision.untilMs };
-  if (waiting.items === 0) return waiting.damaged.length === waiting.segments ? { is: "idle" } : { is: "due", to: "tidy" };
-  if (waiting.items < config.trigger.minItems && !waiting.more) return { is: "waiting", for: "minimum", minItems: config.trigger.minItems };
+  if (waiting.items === 0)
+    return waiting.damaged.length === waiting.segments ? { is: "idle" } : { is: "due", to: "tidy" };
+  if (waiting.items < config.trigger.minItems && !waiting.more)
+    return { is: "waiting", for: "minimum", minItems: config.trigger.minItems };
   return { is: "due", to: "plan" };
 }
 

@@ -71,8 +71,10 @@ export class ConsumedCheck {
     const read = await this.#context.read("consumed", key);
     if (read.is === "damaged") return undefined;
     const ids = read.is === "whole" ? read.document.ids : [];
-    if (ids.some((id) => shardOf(id) !== shard)) this.#context.report("damage", key, "it has an item that belongs to another shard");
-    if (ids.some((id, i) => i > 0 && compareBytes(ids[i - 1]!, id) >= 0)) this.#context.report("damage", key, "its items are not in order, each once");
+    if (ids.some((id) => shardOf(id) !== shard))
+      this.#context.report("damage", key, "it has an item that belongs to another shard");
+    if (ids.some((id, i) => i > 0 && compareBytes(ids[i - 1]!, id) >= 0))
+      this.#context.report("damage", key, "its items are not in order, each once");
     return new Set(ids);
   }
 
@@ -88,20 +90,32 @@ export class ConsumedCheck {
       else sets.may.add(id);
       if (!onLine || rejected.has(id)) continue;
       const before = sets.trained.get(id);
-      if (before !== undefined) this.#context.report("damage", planKey(round), `item ${id} was trained by round ${before} already, on the same line`);
+      if (before !== undefined)
+        this.#context.report(
+          "damage",
+          planKey(round),
+          `item ${id} was trained by round ${before} already, on the same line`,
+        );
       sets.trained.set(id, round);
     }
     return true;
   }
 
-  async #consumedBy(link: Link): Promise<{ ids: readonly string[]; rejected: ReadonlySet<string>; round: number | undefined } | undefined> {
+  async #consumedBy(
+    link: Link,
+  ): Promise<{ ids: readonly string[]; rejected: ReadonlySet<string>; round: number | undefined } | undefined> {
     if (link.kind === "promote" || link.without === 0) return { ids: [], rejected: new Set(), round: undefined };
     try {
       const { document } = await readEntry(this.#context.store, link.seq);
-      if (document.kind === "rollback") return { ids: document.without.map(itemId), rejected: new Set(), round: undefined };
+      if (document.kind === "rollback")
+        return { ids: document.without.map(itemId), rejected: new Set(), round: undefined };
       if (document.kind !== "round") return undefined;
       const { plan, result }: { plan: Plan; result: Result } = await readCommitted(this.#context.store, document);
-      return { ids: plan.items.map(itemId), rejected: new Set(result.rejected.map(({ item }) => itemId(item))), round: document.round };
+      return {
+        ids: plan.items.map(itemId),
+        rejected: new Set(result.rejected.map(({ item }) => itemId(item))),
+        round: document.round,
+      };
     } catch {
       return undefined;
     }
@@ -113,7 +127,12 @@ export class ConsumedCheck {
     const { head } = await readHead(this.#context.store);
     for (let seq = this.#chain.headSeq + 1; seq <= head.seq; seq++) {
       const { document } = await readEntry(this.#context.store, seq);
-      const items = document.kind === "rollback" ? document.without : document.kind === "round" ? (await readCommitted(this.#context.store, document)).plan.items : [];
+      const items =
+        document.kind === "rollback"
+          ? document.without
+          : document.kind === "round"
+            ? (await readCommitted(this.#context.store, document)).plan.items
+            : [];
       for (const id of items.map(itemId)) if (shards.has(shardOf(id))) sets.may.add(id);
     }
   }
@@ -121,9 +140,19 @@ export class ConsumedCheck {
   #compare(shard: string, ids: ReadonlySet<string>, sets: Sets, complete: boolean): void {
     const key = CONSUMED + shard;
     const missing = [...sets.must.keys()].filter((id) => shardOf(id) === shard && !ids.has(id));
-    if (missing.length > 0) this.#context.report("damage", key, `${missing.length} consumed items are missing in it, the first ${missing[0]} of entry ${sets.must.get(missing[0]!)}`);
+    if (missing.length > 0)
+      this.#context.report(
+        "damage",
+        key,
+        `${missing.length} consumed items are missing in it, the first ${missing[0]} of entry ${sets.must.get(missing[0]!)}`,
+      );
     // with an unreadable plan it is not known what all was consumed
     const more = complete ? [...ids].filter((id) => !sets.must.has(id) && !sets.may.has(id)) : [];
-    if (more.length > 0) this.#context.report("damage", key, `${more.length} items are in it that no entry consumes, the first ${more[0]}`);
+    if (more.length > 0)
+      this.#context.report(
+        "damage",
+        key,
+        `${more.length} items are in it that no entry consumes, the first ${more[0]}`,
+      );
   }
 }

@@ -30,14 +30,19 @@ export type Verifiable<K extends DocumentKind> =
   | { readonly is: "damaged" }
   | { readonly is: "gone" };
 
-export async function readStrictly<K extends DocumentKind>(context: Pick<VerifyContext, "store" | "report">, kind: K, key: string): Promise<Verifiable<K>> {
+export async function readStrictly<K extends DocumentKind>(
+  context: Pick<VerifyContext, "store" | "report">,
+  kind: K,
+  key: string,
+): Promise<Verifiable<K>> {
   const stored = await context.store.get(key);
   if (stored === undefined) return { is: "gone" };
   try {
     const document = parseDocument(kind, key, stored.body);
     // the same value can be spelled in other ways (1e-7, 1E-7): a document has one spelling
     const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(stored.body);
-    if (canonicalJson(JSON.parse(text)) !== text) throw new Error(`${key}: its JSON is not in the form in which it is written`);
+    if (canonicalJson(JSON.parse(text)) !== text)
+      throw new Error(`${key}: its JSON is not in the form in which it is written`);
     return { is: "whole", document, sha256: sha256(stored.body) };
   } catch (error) {
     context.report("damage", key, messageOf(error).replace(`${key}: `, ""));

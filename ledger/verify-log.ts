@@ -48,7 +48,7 @@ export async function readChain(context: VerifyContext): Promise<Chain> {
   const seen = new Set<number>();
   let keep: readonly Kept[] = [];
   let headSeq = 0;
-  for (let after: string | undefined; ; ) {
+  for (let after: string | undefined; ;) {
     const page = await store.list(LOG, after === undefined ? {} : { after });
     for (const { key } of page.objects) {
       const seq = seqOfLogKey(key);
@@ -67,11 +67,14 @@ export async function readChain(context: VerifyContext): Promise<Chain> {
     after = page.objects.at(-1)?.key;
     if (!page.more || after === undefined) break;
   }
-  for (let seq = 1; seq < headSeq; seq++) if (!seen.has(seq)) context.report("damage", logKey(seq), `entry ${seq} is missing`);
+  for (let seq = 1; seq < headSeq; seq++)
+    if (!seen.has(seq)) context.report("damage", logKey(seq), `entry ${seq} is missing`);
 
   const line = new Set<number>();
   for (let at = headSeq; at > 0; at = links.get(at)?.before ?? 0) line.add(at);
-  const byRound = new Map([...links.values()].flatMap((link) => (link.kind === "round" ? [[link.round, link] as const] : [])));
+  const byRound = new Map(
+    [...links.values()].flatMap((link) => (link.kind === "round" ? [[link.round, link] as const] : [])),
+  );
   return {
     links,
     headSeq,
@@ -84,10 +87,28 @@ export async function readChain(context: VerifyContext): Promise<Chain> {
 
 function linkOf(entry: LogEntry, sha256: string): Link {
   const { seq, kind, parent, round, checkpoint, live } = entry;
-  const common = { seq, kind, sha256, parent, round, checkpoint, live, before: beforeOnLine(entry), redo: canonicalJson(entry.redo) };
+  const common = {
+    seq,
+    kind,
+    sha256,
+    parent,
+    round,
+    checkpoint,
+    live,
+    before: beforeOnLine(entry),
+    redo: canonicalJson(entry.redo),
+  };
   if (entry.kind === "rollback") return { ...common, without: entry.without.length };
   if (entry.kind !== "round") return common;
-  return { ...common, plan: entry.plan, result: entry.result, metrics: canonicalJson([entry.metrics, entry.liveMetrics]), items: entry.items, rejected: entry.rejected, goesLive: entry.gate.goesLive };
+  return {
+    ...common,
+    plan: entry.plan,
+    result: entry.result,
+    metrics: canonicalJson([entry.metrics, entry.liveMetrics]),
+    items: entry.items,
+    rejected: entry.rejected,
+    goesLive: entry.gate.goesLive,
+  };
 }
 
 /** What the first entry follows. */
@@ -103,8 +124,10 @@ export function verifyEntries(context: VerifyContext, chain: Chain, live: Verifi
   }
   if (live.is === "whole") verifyLive(context, chain, live.document);
   // nobody creates an entry after one that is not finished, and live.json is what says so
-  if (live.is === "gone" && chain.headSeq > 1) context.report("damage", LIVE, `it is missing, but the log has ${chain.headSeq} entries`);
-  if (live.is === "gone" && chain.headSeq === 1) context.report("info", LIVE, "it is still to be written: the next tick finishes entry 1");
+  if (live.is === "gone" && chain.headSeq > 1)
+    context.report("damage", LIVE, `it is missing, but the log has ${chain.headSeq} entries`);
+  if (live.is === "gone" && chain.headSeq === 1)
+    context.report("info", LIVE, "it is still to be written: the next tick finishes entry 1");
 }
 
 function verifyLive(context: VerifyContext, chain: Chain, live: { seq: number; live: Checkpoint | null }): void {
@@ -113,22 +136,30 @@ function verifyLive(context: VerifyContext, chain: Chain, live: { seq: number; l
     return;
   }
   const named = live.seq === 0 ? NOTHING : chain.links.get(live.seq);
-  if (named !== undefined && !sameCheckpoint(named.live, live.live)) context.report("damage", LIVE, `it names another checkpoint than entry ${live.seq}`);
+  if (named !== undefined && !sameCheckpoint(named.live, live.live))
+    context.report("damage", LIVE, `it names another checkpoint than entry ${live.seq}`);
 }
 
 type Before = Pick<Link, "seq" | "round" | "checkpoint" | "live" | "redo"> & { readonly sha256: string | null };
 
 /** Why an entry does not follow from the one before it; undefined if it does. */
 function wrongStep(before: Before, link: Link): string | undefined {
-  if (link.parent !== before.sha256) return before.seq === 0 ? "it names a parent, but is the first entry" : `its parent is not entry ${before.seq} as it is stored`;
+  if (link.parent !== before.sha256)
+    return before.seq === 0
+      ? "it names a parent, but is the first entry"
+      : `its parent is not entry ${before.seq} as it is stored`;
   const moves = link.kind === "promote" ? 0 : 1;
   if (link.round !== before.round + moves) return `it says round ${link.round}, after round ${before.round}`;
-  if (link.kind === "promote" && (!sameCheckpoint(link.checkpoint, before.checkpoint) || link.redo !== before.redo)) return "a promote that changes the head's checkpoint";
+  if (link.kind === "promote" && (!sameCheckpoint(link.checkpoint, before.checkpoint) || link.redo !== before.redo))
+    return "a promote that changes the head's checkpoint";
   if (link.kind === "rollback" && !sameCheckpoint(link.live, before.live)) return "a rollback that moves live";
-  if (link.kind === "rollback" && link.before > before.seq) return `a rollback to entry ${link.before}, which is not before it`;
+  if (link.kind === "rollback" && link.before > before.seq)
+    return `a rollback to entry ${link.before}, which is not before it`;
   if (link.kind === "round") {
-    if (link.plan?.key !== planKey(link.round) || link.result?.key !== resultKey(link.round)) return `it names plan or result of another round than ${link.round}`;
-    if (!sameCheckpoint(link.live, link.goesLive === true ? link.checkpoint : before.live)) return "its live is not what its gate has decided";
+    if (link.plan?.key !== planKey(link.round) || link.result?.key !== resultKey(link.round))
+      return `it names plan or result of another round than ${link.round}`;
+    if (!sameCheckpoint(link.live, link.goesLive === true ? link.checkpoint : before.live))
+      return "its live is not what its gate has decided";
   }
   return undefined;
 }

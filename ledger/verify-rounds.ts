@@ -2,7 +2,18 @@
 import { canonicalJson, itemId } from "../protocol/digest.ts";
 import { sameCheckpoint } from "../protocol/head.ts";
 import { compareItems } from "../protocol/intake.ts";
-import { checkpointPrefix, codeKey, intentKey, MANIFEST, parseAttemptKey, parseCheckpointFile, planKey, quarantineKey, resultKey, type CheckpointFile } from "../protocol/keys.ts";
+import {
+  checkpointPrefix,
+  codeKey,
+  intentKey,
+  MANIFEST,
+  parseAttemptKey,
+  parseCheckpointFile,
+  planKey,
+  quarantineKey,
+  resultKey,
+  type CheckpointFile,
+} from "../protocol/keys.ts";
 import type { Listed } from "../protocol/ports.ts";
 import type { Plan, Result } from "../protocol/types.ts";
 import type { Chain, Link } from "./verify-log.ts";
@@ -63,7 +74,8 @@ export class RoundCheck {
     const context = this.#context;
     for (const link of chain.byRound.values()) {
       for (const named of [link.plan, link.result]) {
-        if (named !== undefined && (await context.store.head(named.key)) === undefined) context.report("damage", named.key, `it is missing, but entry ${link.seq} names it`);
+        if (named !== undefined && (await context.store.head(named.key)) === undefined)
+          context.report("damage", named.key, `it is missing, but entry ${link.seq} names it`);
       }
     }
     for (const { checkpoint, seq } of chain.keep) await this.#verifyNamed(checkpoint, `entry ${seq}`);
@@ -72,9 +84,11 @@ export class RoundCheck {
   async #verifyNamed(checkpoint: { manifest: string; sha256: string }, by: string): Promise<void> {
     const digest = this.#manifests.get(checkpoint.manifest);
     if (digest === checkpoint.sha256) return;
-    if (digest !== undefined) return this.#context.report("damage", checkpoint.manifest, `it is not the manifest that ${by} names`);
+    if (digest !== undefined)
+      return this.#context.report("damage", checkpoint.manifest, `it is not the manifest that ${by} names`);
     if ((await this.#context.store.head(checkpoint.manifest)) !== undefined) return; // damaged, and said to be
-    if (await isStillKept(this.#context.store, checkpoint.manifest)) this.#context.report("damage", checkpoint.manifest, `it is missing, but ${by} names it`);
+    if (await isStillKept(this.#context.store, checkpoint.manifest))
+      this.#context.report("damage", checkpoint.manifest, `it is missing, but ${by} names it`);
   }
 
   // ---------------------------------------------------------------------------------------------- plan and attempts
@@ -91,18 +105,22 @@ export class RoundCheck {
     const key = planKey(round);
     const damage = (message: string): void => this.#context.report("damage", key, message);
     if (plan.round !== round) damage(`it is the plan of round ${plan.round}`);
-    if (plan.items.some((item, i) => i > 0 && compareItems(plan.items[i - 1]!, item) >= 0)) damage("its items are not in order, each once");
+    if (plan.items.some((item, i) => i > 0 && compareItems(plan.items[i - 1]!, item) >= 0))
+      damage("its items are not in order, each once");
     const link = this.#chain.byRound.get(round);
     if (link !== undefined) {
       if (link.plan?.sha256 !== digest) damage(`it is not the plan that entry ${link.seq} names`);
       const before = link.seq === 1 ? null : this.#chain.links.get(link.seq - 1)?.checkpoint;
-      if (before !== undefined && !sameCheckpoint(before, plan.parent)) damage(`its parent is not the checkpoint before entry ${link.seq}`);
-      if (link.items !== plan.items.length) damage(`it has ${plan.items.length} items: entry ${link.seq} says ${link.items}`);
+      if (before !== undefined && !sameCheckpoint(before, plan.parent))
+        damage(`its parent is not the checkpoint before entry ${link.seq}`);
+      if (link.items !== plan.items.length)
+        damage(`it has ${plan.items.length} items: entry ${link.seq} says ${link.items}`);
     }
     const code = codeKey(plan.code);
     if (this.#codes.has(code)) return;
     this.#codes.add(code);
-    if ((await this.#context.store.head(code)) === undefined) this.#context.report("damage", code, `it is missing, but the plan of round ${round} names it`);
+    if ((await this.#context.store.head(code)) === undefined)
+      this.#context.report("damage", code, `it is missing, but the plan of round ${round} names it`);
   }
 
   async #verifyAttempt(current: OpenRound, key: string): Promise<void> {
@@ -113,13 +131,16 @@ export class RoundCheck {
     if (what === "intent") {
       const intent = await read("intent", key);
       if (intent.is !== "whole") return;
-      if (intent.document.round !== current.round || intent.document.attempt !== attempt) report("damage", key, `it is of round ${intent.document.round}, attempt ${intent.document.attempt}`);
-      if (!intent.document.jobName.endsWith(intent.document.nonce)) report("damage", key, "its job's name does not end with its nonce");
+      if (intent.document.round !== current.round || intent.document.attempt !== attempt)
+        report("damage", key, `it is of round ${intent.document.round}, attempt ${intent.document.attempt}`);
+      if (!intent.document.jobName.endsWith(intent.document.nonce))
+        report("damage", key, "its job's name does not end with its nonce");
       return;
     }
     await read(what === "job" ? "jobRecord" : "failure", key);
     // the intent's key comes after (".failure" < ".job" < ".json"), so it is asked for
-    if ((await this.#context.store.head(intentKey(current.round, attempt))) === undefined) report("damage", intentKey(current.round, attempt), `it is missing, but ${key} is there`);
+    if ((await this.#context.store.head(intentKey(current.round, attempt))) === undefined)
+      report("damage", intentKey(current.round, attempt), `it is missing, but ${key} is there`);
   }
 
   // ---------------------------------------------------------------------------------------------- checkpoints
@@ -130,19 +151,27 @@ export class RoundCheck {
     const { report, read } = this.#context;
     const key = folder.prefix + MANIFEST;
     if (!folder.files.has(MANIFEST)) {
-      return report("info", folder.prefix, "an unfinished checkpoint: a trainer was stopped in the middle of saving, or the janitor in the middle of deleting");
+      return report(
+        "info",
+        folder.prefix,
+        "an unfinished checkpoint: a trainer was stopped in the middle of saving, or the janitor in the middle of deleting",
+      );
     }
     const manifest = await read("manifest", key);
     if (manifest.is !== "whole") return;
     const { document } = manifest;
-    if (document.round !== folder.of.round || document.step !== folder.of.step || document.run !== folder.of.run) report("damage", key, `it is of round ${document.round}, step ${document.step}, run ${document.run}`);
+    if (document.round !== folder.of.round || document.step !== folder.of.step || document.run !== folder.of.run)
+      report("damage", key, `it is of round ${document.round}, step ${document.step}, run ${document.run}`);
     const plan = this.#round?.plan;
     if (plan?.is === "whole") {
       const parent = plan.document.parent?.sha256 ?? null;
-      if (document.plan !== plan.sha256 || document.code !== plan.document.code || document.parent !== parent) report("damage", key, "it is of another plan than that of its round");
+      if (document.plan !== plan.sha256 || document.code !== plan.document.code || document.parent !== parent)
+        report("damage", key, "it is of another plan than that of its round");
     }
     const listed = new Set([MANIFEST, ...document.files.map(({ name }) => name)]);
-    for (const name of folder.files.keys()) if (!listed.has(name)) report("warning", folder.prefix + name, "it belongs to nothing: its checkpoint's manifest does not name it");
+    for (const name of folder.files.keys())
+      if (!listed.has(name))
+        report("warning", folder.prefix + name, "it belongs to nothing: its checkpoint's manifest does not name it");
     for (const file of document.files) await this.#verifyCheckpointFile(folder, file);
     this.#manifests.set(key, manifest.sha256);
   }
@@ -154,7 +183,10 @@ export class RoundCheck {
     if (size === file.size && digest === file.sha256) return;
     // the janitor deletes the manifest first
     if ((await this.#context.store.head(folder.prefix + MANIFEST)) === undefined) return;
-    const found = digest === undefined ? "it is missing, but its checkpoint's manifest names it" : `its bytes are not those that its checkpoint's manifest names (${size} of ${file.size} bytes)`;
+    const found =
+      digest === undefined
+        ? "it is missing, but its checkpoint's manifest names it"
+        : `its bytes are not those that its checkpoint's manifest names (${size} of ${file.size} bytes)`;
     this.#context.report("damage", key, found);
   }
 
@@ -166,11 +198,13 @@ export class RoundCheck {
     const result = await read("result", key);
     if (result.is !== "whole") return;
     const { document } = result;
-    if (document.round !== round || document.checkpoint.round !== round) report("damage", key, `it is the result of round ${document.round}`);
+    if (document.round !== round || document.checkpoint.round !== round)
+      report("damage", key, `it is the result of round ${document.round}`);
     if (plan.is === "whole") {
       if (document.plan !== plan.sha256) report("damage", key, "it is of another plan than that of its round");
       const planned = new Set(plan.document.items.map(itemId));
-      if (document.rejected.some(({ item }) => !planned.has(itemId(item)))) report("damage", key, "it rejects an item that is not in the plan");
+      if (document.rejected.some(({ item }) => !planned.has(itemId(item))))
+        report("damage", key, "it rejects an item that is not in the plan");
     }
     const link = this.#chain.byRound.get(round);
     if (link !== undefined) return this.#verifyCommitted(key, document, result.sha256, link);
@@ -181,12 +215,18 @@ export class RoundCheck {
   async #verifyCommitted(key: string, result: Result, digest: string, link: Link): Promise<void> {
     const { report, store } = this.#context;
     if (link.result?.sha256 !== digest) report("damage", key, `it is not the result that entry ${link.seq} names`);
-    if (!sameCheckpoint(result.checkpoint, link.checkpoint)) report("damage", key, `it names another checkpoint than entry ${link.seq}`);
-    if (canonicalJson([result.metrics, result.liveMetrics]) !== link.metrics || result.rejected.length !== link.rejected) report("damage", key, `its metrics or rejected items are not those of entry ${link.seq}`);
+    if (!sameCheckpoint(result.checkpoint, link.checkpoint))
+      report("damage", key, `it names another checkpoint than entry ${link.seq}`);
+    if (
+      canonicalJson([result.metrics, result.liveMetrics]) !== link.metrics ||
+      result.rejected.length !== link.rejected
+    )
+      report("damage", key, `its metrics or rejected items are not those of entry ${link.seq}`);
     if (link.seq === this.#chain.headSeq) return; // maybe not finished yet
     for (const { item } of result.rejected) {
       const copy = quarantineKey(itemId(item));
-      if ((await store.head(copy)) === undefined) report("warning", copy, `it is missing: round ${result.round} rejected ${item.key}`);
+      if ((await store.head(copy)) === undefined)
+        report("warning", copy, `it is missing: round ${result.round} rejected ${item.key}`);
     }
   }
 

@@ -65,7 +65,7 @@ export async function verify(store: Store, options: VerifyOptions): Promise<Veri
 }
 
 async function* everything(store: Store): AsyncGenerator<Listed> {
-  for (let after: string | undefined; ; ) {
+  for (let after: string | undefined; ;) {
     const page = await store.list("", after === undefined ? {} : { after });
     yield* page.objects;
     after = page.objects.at(-1)?.key;
@@ -76,7 +76,11 @@ async function* everything(store: Store): AsyncGenerator<Listed> {
 const CODE = /^code\/([0-9a-f]{64})\.mjs$/;
 const QUARANTINE = /^quarantine\/([A-Za-z0-9_-]{22})\.json$/;
 
-async function verifyFile(context: VerifyContext, listed: Listed, parts: { rounds: RoundCheck; consumed: ConsumedCheck }): Promise<void> {
+async function verifyFile(
+  context: VerifyContext,
+  listed: Listed,
+  parts: { rounds: RoundCheck; consumed: ConsumedCheck },
+): Promise<void> {
   const { key, size } = listed;
   if (key === LIVE) return; // read at the start
   if (key.startsWith("rounds/")) return parts.rounds.add(listed);
@@ -85,7 +89,8 @@ async function verifyFile(context: VerifyContext, listed: Listed, parts: { round
   const [, codeDigest] = CODE.exec(key) ?? [];
   if (codeDigest !== undefined) {
     const digest = await context.digestOf(key, size);
-    if (digest !== undefined && digest !== codeDigest) context.report("damage", key, "its bytes are not those that its name says");
+    if (digest !== undefined && digest !== codeDigest)
+      context.report("damage", key, "its bytes are not those that its name says");
     return;
   }
   const segment = parseSegmentKey(key);
@@ -95,15 +100,25 @@ async function verifyFile(context: VerifyContext, listed: Listed, parts: { round
   context.report("warning", key, "it belongs to nothing: accrete has not written it");
 }
 
-async function verifySegment(context: VerifyContext, key: string, name: { count: number; bytes: number; sha256: string }): Promise<void> {
+async function verifySegment(
+  context: VerifyContext,
+  key: string,
+  name: { count: number; bytes: number; sha256: string },
+): Promise<void> {
   const read = await context.read("segment", key);
   if (read.is !== "whole") return; // gone: it was consumed meanwhile
   const bytes = read.document.items.reduce((sum, { size }) => sum + size, 0);
   if (read.sha256 !== name.sha256) context.report("damage", key, "its bytes are not those that its name says");
-  if (read.document.items.length !== name.count || bytes !== name.bytes) context.report("damage", key, `it has ${read.document.items.length} items of ${bytes} bytes: its name says otherwise`);
+  if (read.document.items.length !== name.count || bytes !== name.bytes)
+    context.report(
+      "damage",
+      key,
+      `it has ${read.document.items.length} items of ${bytes} bytes: its name says otherwise`,
+    );
 }
 
 async function verifyQuarantined(context: VerifyContext, key: string, id: string): Promise<void> {
   const read = await context.read("quarantined", key);
-  if (read.is === "whole" && itemId(read.document.rejected.item) !== id) context.report("damage", key, "its item is another one than its name says");
+  if (read.is === "whole" && itemId(read.document.rejected.item) !== id)
+    context.report("damage", key, "its item is another one than its name says");
 }

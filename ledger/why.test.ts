@@ -15,13 +15,17 @@ const memory = (): ReturnType<typeof openMemoryStore> => {
 /** A data folder with these files. */
 const itemsOf = (present: readonly Item[]): Items => ({
   fetch: async () => ({ outcome: "gone" }),
-  list: async (prefix) => ({ items: present.filter(({ key }) => key.startsWith(prefix)).sort((a, b) => (a.key < b.key ? -1 : 1)) }),
+  list: async (prefix) => ({
+    items: present.filter(({ key }) => key.startsWith(prefix)).sort((a, b) => (a.key < b.key ? -1 : 1)),
+  }),
 });
 
 const store = memory();
 const { config } = (await fakeHistory(store)).ledger;
-const ask = (query: string, present: readonly Item[] = []): Promise<Version[]> => why({ store, config, items: itemsOf(present) }, query);
-const now = async (item: Item, present: readonly Item[] = []): Promise<unknown> => (await ask(itemId(item), present))[0]?.now;
+const ask = (query: string, present: readonly Item[] = []): Promise<Version[]> =>
+  why({ store, config, items: itemsOf(present) }, query);
+const now = async (item: Item, present: readonly Item[] = []): Promise<unknown> =>
+  (await ask(itemId(item), present))[0]?.now;
 
 describe("why", () => {
   it("names the round that has learned an item", async () => {
@@ -39,12 +43,21 @@ describe("why", () => {
 
   it("tells what a rollback has left, and that it was trained", async () => {
     const [version] = await ask("left.csv");
-    expect(version).toMatchObject({ now: { is: "left-by-rollback", rounds: [2] }, events: [{ what: "trained", round: 2, onLine: false }] });
+    expect(version).toMatchObject({
+      now: { is: "left-by-rollback", rounds: [2] },
+      events: [{ what: "trained", round: 2, onLine: false }],
+    });
   });
 
   it("tells what an operator has taken out, and why", async () => {
     const [version] = await ask("out.csv");
-    expect(version).toMatchObject({ now: { is: "taken-out", seq: 3, reason: "OUT is mislabelled" }, events: [{ what: "trained", round: 2, onLine: false }, { what: "taken-out", by: "ada" }] });
+    expect(version).toMatchObject({
+      now: { is: "taken-out", seq: 3, reason: "OUT is mislabelled" },
+      events: [
+        { what: "trained", round: 2, onLine: false },
+        { what: "taken-out", by: "ada" },
+      ],
+    });
   });
 
   it("tells what was rejected and why", async () => {
@@ -59,7 +72,9 @@ describe("why", () => {
   it("tells what lies in the data folder and was not taken in, or does not count", async () => {
     const there = fakeItem("new.csv");
     const empty = { ...fakeItem("empty.csv"), size: 0 };
-    expect(await ask("new.csv", [there, fakeItem("new.csv.other")])).toMatchObject([{ present: true, now: { is: "not-taken-in" }, events: [] }]);
+    expect(await ask("new.csv", [there, fakeItem("new.csv.other")])).toMatchObject([
+      { present: true, now: { is: "not-taken-in" }, events: [] },
+    ]);
     expect(await ask("empty.csv", [empty])).toMatchObject([{ now: { is: "ignored", because: "empty" } }]);
   });
 
@@ -70,13 +85,20 @@ describe("why", () => {
   it("tells that an item is to be trained again after a rollback with replay, and then that it was", async () => {
     const other = memory();
     const fake = fakePipeline(other);
-    const asked = async (): Promise<Version | undefined> => (await why({ store: other, config, items: itemsOf([]) }, "left.csv"))[0];
+    const asked = async (): Promise<Version | undefined> =>
+      (await why({ store: other, config, items: itemsOf([]) }, "left.csv"))[0];
     await learn(fake, [A]);
     await learn(fake, [LEFT]);
     await rollback(fake.ledger, { to: 1, replay: true, without: [], with: [], by: "ada", reason: "again" });
     expect((await asked())?.now).toEqual({ is: "to-redo" });
     await learn(fake, []);
-    expect(await asked()).toMatchObject({ now: { is: "learned", round: 4 }, events: [{ round: 2, onLine: false }, { round: 4, onLine: true }] });
+    expect(await asked()).toMatchObject({
+      now: { is: "learned", round: 4 },
+      events: [
+        { round: 2, onLine: false },
+        { round: 4, onLine: true },
+      ],
+    });
   });
 
   it("tells of a round that was given up: its items wait again, and the newest plan has them", async () => {

@@ -11,11 +11,30 @@ import { listInbox, readCommitted, readDocument, readEntry, readHead, readSegmen
 
 /** Something that happened to a version, oldest first. */
 export type Event =
-  | { readonly what: "trained"; readonly round: number; readonly seq: number; readonly atMs: number; readonly onLine: boolean }
-  | { readonly what: "rejected"; readonly round: number; readonly seq: number; readonly atMs: number; readonly code: RejectedItem["code"]; readonly message: string }
+  | {
+      readonly what: "trained";
+      readonly round: number;
+      readonly seq: number;
+      readonly atMs: number;
+      readonly onLine: boolean;
+    }
+  | {
+      readonly what: "rejected";
+      readonly round: number;
+      readonly seq: number;
+      readonly atMs: number;
+      readonly code: RejectedItem["code"];
+      readonly message: string;
+    }
   /** in the plan of a round that was closed without a commit */
   | { readonly what: "given-up"; readonly round: number }
-  | { readonly what: "taken-out" | "asked-again"; readonly seq: number; readonly atMs: number; readonly by: string; readonly reason: string };
+  | {
+      readonly what: "taken-out" | "asked-again";
+      readonly seq: number;
+      readonly atMs: number;
+      readonly by: string;
+      readonly reason: string;
+    };
 
 export type Whereabouts =
   /** the head's checkpoint has learned it */
@@ -70,7 +89,14 @@ export async function why({ store, items, config }: WhyPorts, query: string): Pr
   const note = (item: Item): Found | undefined => {
     const id = itemId(item);
     if (!isAsked(item, id)) return undefined;
-    const known = found.get(id) ?? { item, present: false, events: [], openPlan: undefined, segment: undefined, inRedo: false };
+    const known = found.get(id) ?? {
+      item,
+      present: false,
+      events: [],
+      openPlan: undefined,
+      segment: undefined,
+      inRedo: false,
+    };
     found.set(id, known);
     return known;
   };
@@ -94,7 +120,13 @@ export async function why({ store, items, config }: WhyPorts, query: string): Pr
     const one = note(item);
     if (one !== undefined) one.present = true;
   }
-  return [...found].map(([id, one]) => ({ itemId: id, item: one.item, present: one.present, events: one.events, now: whereabouts(one, config) }));
+  return [...found].map(([id, one]) => ({
+    itemId: id,
+    item: one.item,
+    present: one.present,
+    events: one.events,
+    now: whereabouts(one, config),
+  }));
 }
 
 type Note = (item: Item) => Found | undefined;
@@ -111,7 +143,11 @@ async function readHistory(store: Store, head: Head, line: ReadonlySet<number>, 
       for (const item of plan.items) {
         const refusal = rejected.get(itemId(item));
         const at = { round: entry.round, seq, atMs: entry.at };
-        note(item)?.events.push(refusal === undefined ? { what: "trained", ...at, onLine: line.has(entry.round) } : { what: "rejected", ...at, code: refusal.code, message: refusal.message });
+        note(item)?.events.push(
+          refusal === undefined
+            ? { what: "trained", ...at, onLine: line.has(entry.round) }
+            : { what: "rejected", ...at, code: refusal.code, message: refusal.message },
+        );
       }
     } else if (entry.kind === "rollback") {
       const said = { seq, atMs: entry.at, by: entry.by, reason: entry.reason };
@@ -137,7 +173,7 @@ async function readOtherPlans(store: Store, head: Head, committed: ReadonlySet<n
 }
 
 async function readInbox(store: Store, note: Note): Promise<void> {
-  for (let after: string | undefined; ; ) {
+  for (let after: string | undefined; ;) {
     const page = await listInbox(store, after);
     for (const segment of page.segments) {
       const items = await readSegment(store, segment);
@@ -160,7 +196,9 @@ function whereabouts(found: Found, config: PipelineConfig): Whereabouts {
   if (found.openPlan !== undefined) return { is: "being-learned", round: found.openPlan };
   if (found.inRedo) return { is: "to-redo" };
   // what an entry consumed is waiting no more, even if its segment is still there
-  const last = events.findLast((event) => event.what === "trained" || event.what === "rejected" || event.what === "taken-out");
+  const last = events.findLast(
+    (event) => event.what === "trained" || event.what === "rejected" || event.what === "taken-out",
+  );
   if (last?.what === "rejected") return { is: "rejected", round: last.round, code: last.code, message: last.message };
   if (last?.what === "taken-out") return { is: "taken-out", seq: last.seq, reason: last.reason };
   if (last?.what === "trained") return { is: "left-by-rollback", rounds: trained.map(({ round }) => round) };

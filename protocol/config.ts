@@ -209,7 +209,7 @@ const KNOWN_NAMES: readonly string[] = [
   "pipelines",
   "name",
   ...[PipelineConfig, DataConfig, TrainerConfig, TriggerConfig, GateConfig, KeepConfig, JobsConfig].flatMap((schema) => Object.keys(schema.shape)),
-  ...["learningRate", "momentum", "beta1", "beta2", "epsilon", "warmup", "floor"],
+  "learningRate", "momentum", "beta1", "beta2", "epsilon", "warmup", "floor",
 ];
 
 /** The known name that is the fewest edits away, at most a third of the name's length. */

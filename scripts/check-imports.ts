@@ -1,4 +1,4 @@
-/** Who may import whom (docs/architecture.md): read off the sources, so that a wrong arrow fails the check and not a review. */
+/** Who may import whom (CONTRIBUTING.md): read off the sources, so that a wrong arrow fails the check and not a review. */
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -24,7 +24,7 @@ const RULES: readonly Rule[] = [
   { folder: "cli", but: ["cli/main.ts", "cli/compose.ts"], ours: ["cli", "ledger", "protocol"] },
 ];
 
-const IMPORT = /^\s*(?:import|export)\s+(type\s+)?(?:[^"';]*?\sfrom\s+)?"([^"]+)"|\bimport\("([^"]+)"\)/gm;
+const IMPORT = /^\s*(?:import|export)\s+(type\s+)?(?:[^"';]*?\sfrom\s+)?"([^"]+)"|(?<!typeof )\bimport\("([^"]+)"\)/gm;
 
 /** Each import of a source; type-only ones bind nothing at run time. */
 function importsOf(source: string): { target: string; typeOnly: boolean }[] {

@@ -8,7 +8,11 @@ import { documentBytes, type Item } from "../protocol/types.ts";
 import { fakeItem, fakePipeline, type FakePipeline, type FakeTraining } from "./fake-trainer.ts";
 
 /** Takes the items in and runs a round on them; null: its job writes nothing. */
-export async function learn(fake: FakePipeline, items: readonly Item[], training: FakeTraining | null = {}): Promise<void> {
+export async function learn(
+  fake: FakePipeline,
+  items: readonly Item[],
+  training: FakeTraining | null = {},
+): Promise<void> {
   fake.training = training;
   await intake(fake.ledger, items);
   await tick(fake.ledger, { kind: "plain" });
@@ -46,7 +50,16 @@ export async function fakeHistory(store: Store): Promise<FakePipeline> {
   fake.ends = "failed";
   await learn(fake, [E], null);
   const key = failureKey(5, 1);
-  await store.create(key, documentBytes("failure", key, { format: 1, code: "LOSS_NOT_FINITE", message: "loss is NaN at step 7", items: ["e.csv"], exit: 70 }));
+  await store.create(
+    key,
+    documentBytes("failure", key, {
+      format: 1,
+      code: "LOSS_NOT_FINITE",
+      message: "loss is NaN at step 7",
+      items: ["e.csv"],
+      exit: 70,
+    }),
+  );
   await tick(ledger, { kind: "plain" });
   await learn(fake, [W], null);
   return fake;

@@ -2,7 +2,16 @@
 import { sha256 } from "../protocol/digest.ts";
 import { manifestKey, checkpointPrefix, resultKey } from "../protocol/keys.ts";
 import type { Clock, Job, JobRequest, Jobs, Notice, Store, Ticks } from "../protocol/ports.ts";
-import { documentBytes, parseDocument, type Item, type Manifest, type Metrics, type Plan, type RejectedItem, type Result } from "../protocol/types.ts";
+import {
+  documentBytes,
+  parseDocument,
+  type Item,
+  type Manifest,
+  type Metrics,
+  type Plan,
+  type RejectedItem,
+  type Result,
+} from "../protocol/types.ts";
 import { Config, parseConfig, type PipelineConfig } from "../protocol/config.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 
@@ -18,7 +27,12 @@ export interface FakeTraining {
 }
 
 /** What a trainer would write for a plan, in the same order: checkpoints, their manifests last, then the result. */
-export async function fakeTrain(store: Store, planKey: string, attempt: number, training: FakeTraining = {}): Promise<Result> {
+export async function fakeTrain(
+  store: Store,
+  planKey: string,
+  attempt: number,
+  training: FakeTraining = {},
+): Promise<Result> {
   const stored = await store.get(planKey);
   if (stored === undefined) throw new Error(`${planKey}: no plan`);
   const plan = parseDocument("plan", planKey, stored.body);
@@ -26,12 +40,17 @@ export async function fakeTrain(store: Store, planKey: string, attempt: number, 
   const parentStep = plan.parent?.step ?? 0;
   const steps = plan.epochsToAdd * Math.max(1, plan.items.length);
   if (training.withLeftovers === true) {
-    await store.create(`${checkpointPrefix({ round: plan.round, step: parentStep + 1, run: "killed" })}weights.safetensors`, new TextEncoder().encode("half"));
+    await store.create(
+      `${checkpointPrefix({ round: plan.round, step: parentStep + 1, run: "killed" })}weights.safetensors`,
+      new TextEncoder().encode("half"),
+    );
     await writeCheckpoint(store, of, { step: parentStep + 1, epoch: (plan.parent?.epoch ?? 0) + 1, run: "within" });
   }
   const at = { step: parentStep + steps + 1, epoch: (plan.parent?.epoch ?? 0) + plan.epochsToAdd, run: "last" };
   const written = await writeCheckpoint(store, of, at);
-  const rejected: RejectedItem[] = plan.items.filter(({ key }) => training.reject?.includes(key)).map((item) => ({ item, code: "bad", message: "line 3: 2 columns, 4 expected" }));
+  const rejected: RejectedItem[] = plan.items
+    .filter(({ key }) => training.reject?.includes(key))
+    .map((item) => ({ item, code: "bad", message: "line 3: 2 columns, 4 expected" }));
   const result: Result = {
     format: 1,
     round: plan.round,
@@ -49,13 +68,19 @@ export async function fakeTrain(store: Store, planKey: string, attempt: number, 
   return result;
 }
 
-async function writeCheckpoint(store: Store, of: { plan: Plan; planSha256: string; attempt: number }, at: { step: number; epoch: number; run: string }): Promise<{ key: string; sha256: string }> {
+async function writeCheckpoint(
+  store: Store,
+  of: { plan: Plan; planSha256: string; attempt: number },
+  at: { step: number; epoch: number; run: string },
+): Promise<{ key: string; sha256: string }> {
   const { plan } = of;
   const where = { round: plan.round, step: at.step, run: at.run };
   const files: Manifest["files"] = [];
   for (const name of ["optimizer.safetensors", "state.json", "weights.safetensors"]) {
     const key = checkpointPrefix(where) + name;
-    const body = new TextEncoder().encode(`${name} of round ${plan.round}, step ${at.step}, from ${plan.items.map((item) => item.etag).join()}`);
+    const body = new TextEncoder().encode(
+      `${name} of round ${plan.round}, step ${at.step}, from ${plan.items.map((item) => item.etag).join()}`,
+    );
     await store.create(key, body);
     const head = await store.head(key);
     files.push({ name, size: body.byteLength, sha256: sha256(body), etag: head!.etag });
@@ -89,9 +114,23 @@ export interface FakePipeline {
 }
 
 /** A ledger on a store, whose jobs train within submit(). */
-export function fakePipeline(store: Store, pipeline: Partial<Pick<PipelineConfig, "gate" | "keep">> & { trigger?: Partial<PipelineConfig["trigger"]>; jobs?: Partial<PipelineConfig["jobs"]> } = {}): FakePipeline {
+export function fakePipeline(
+  store: Store,
+  pipeline: Partial<Pick<PipelineConfig, "gate" | "keep">> & {
+    trigger?: Partial<PipelineConfig["trigger"]>;
+    jobs?: Partial<PipelineConfig["jobs"]>;
+  } = {},
+): FakePipeline {
   const input: Parameters<typeof Config.parse>[0] = {
-    pipelines: [{ name: "fake", data: { format: "csv" }, trainer: { model: "./model.ts", epochs: 2 }, ...pipeline, trigger: { quietPeriod: 0, ...pipeline.trigger } }],
+    pipelines: [
+      {
+        name: "fake",
+        data: { format: "csv" },
+        trainer: { model: "./model.ts", epochs: 2 },
+        ...pipeline,
+        trigger: { quietPeriod: 0, ...pipeline.trigger },
+      },
+    ],
   };
   const config = parseConfig(input).pipelines[0]!;
   const notices: Notice[] = [];
@@ -106,7 +145,13 @@ export function fakePipeline(store: Store, pipeline: Partial<Pick<PipelineConfig
     async submit({ name, planKey, attempt }: JobRequest) {
       const id = `job-${jobs.size + 1}`;
       const base = { id, name, createdMs: clock.nowMs(), log: `/logs/${id}.txt` };
-      if (fake.training === null) jobs.set(id, fake.ends === "alive" ? { ...base, state: "running" } : { ...base, state: "failed", exitCode: 70, reason: "exit code 70" });
+      if (fake.training === null)
+        jobs.set(
+          id,
+          fake.ends === "alive"
+            ? { ...base, state: "running" }
+            : { ...base, state: "failed", exitCode: 70, reason: "exit code 70" },
+        );
       else {
         await fakeTrain(store, planKey, attempt, fake.training);
         jobs.set(id, { ...base, state: "succeeded", exitCode: 0 });
@@ -120,7 +165,17 @@ export function fakePipeline(store: Store, pipeline: Partial<Pick<PipelineConfig
       if (job !== undefined) jobs.set(id, { ...job, state: "failed", exitCode: 143 });
     },
   };
-  const ledger: Ledger = { config, store, jobs: ports, ticks, clock, notify: { notify: async (notice) => void notices.push(notice) }, code: { sha256: sha256(code), body: code }, image: null, jobDefinition: null };
+  const ledger: Ledger = {
+    config,
+    store,
+    jobs: ports,
+    ticks,
+    clock,
+    notify: { notify: async (notice) => void notices.push(notice) },
+    code: { sha256: sha256(code), body: code },
+    image: null,
+    jobDefinition: null,
+  };
   return Object.assign(fake, { ledger });
 }
 

@@ -32,11 +32,19 @@ export interface CliResult {
 /** npm's variables would tell the CLI that npm has moved it; colours and folders are the test's own. */
 function cleanEnv(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   const drop = /^(npm_|INIT_CWD$|ACCRETE_|FORCE_COLOR$|NO_COLOR$|NODE_OPTIONS$|VITEST)/;
-  return { ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !drop.test(name))), NODE_COMPILE_CACHE: COMPILE_CACHE, ...more };
+  return {
+    ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !drop.test(name))),
+    NODE_COMPILE_CACHE: COMPILE_CACHE,
+    ...more,
+  };
 }
 
 export function startCli(cwd: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): CliRun {
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd, env: cleanEnv(env), stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd,
+    env: cleanEnv(env),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let [out, err] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));
@@ -55,14 +63,21 @@ export function startCli(cwd: string, args: readonly string[], env: Readonly<Rec
     ended,
     async says(pattern) {
       for (let waitedMs = 0; !pattern.test(stripVTControlCharacters(out)); waitedMs += LOOK_MS) {
-        if (over || waitedMs > WAIT_MS_MAX) throw new Error(`accrete ${args.join(" ")} ${over ? "ended" : "goes on"} without saying ${pattern}:\n${out}${err}`);
+        if (over || waitedMs > WAIT_MS_MAX)
+          throw new Error(
+            `accrete ${args.join(" ")} ${over ? "ended" : "goes on"} without saying ${pattern}:\n${out}${err}`,
+          );
         await sleep(LOOK_MS);
       }
     },
   };
 }
 
-export function runCli(cwd: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<CliResult> {
+export function runCli(
+  cwd: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<CliResult> {
   return startCli(cwd, args, env).ended;
 }
 

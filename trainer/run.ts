@@ -191,8 +191,13 @@ class Round {
     const { store, say, scratch, nowMs } = this.#options;
     const before = { step: begun.step - begun.position.step, epoch: begun.epoch - begun.position.epochIndex, updates: begun.updates - begun.position.step };
     const stateAt = (position: Position): State => ({
-      ...{ format: 1, position, records: begun.records, normalisation: trained.normalisation },
-      ...{ step: before.step + position.step, epoch: before.epoch + position.epochIndex, updates: before.updates + position.step },
+      format: 1,
+      step: before.step + position.step,
+      epoch: before.epoch + position.epochIndex,
+      updates: before.updates + position.step,
+      position,
+      records: begun.records,
+      normalisation: trained.normalisation,
     });
     const saver = new Saver({ store, name: this.#name, folder: join(scratch, "save"), backend, before: savedOf(this.#beginning) });
     const progress = new Progress({ say, nowMs, round: plan.round, epochs: plan.epochsToAdd, steps: stepsOf(set, plan), from: begun.position.step });

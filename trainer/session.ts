@@ -14,7 +14,7 @@ import type { Model } from "./model.ts";
 import type { Normalisation } from "./normalise.ts";
 import { writeSafetensors, type NamedTensor } from "./safetensors.ts";
 import type { Schema } from "./schema.ts";
-import { stateText, type Position, type State } from "./state.ts";
+import { stateText, type State } from "./state.ts";
 import { assign, type Stepper } from "./step.ts";
 import type { Backend, Tf, Variable } from "./tf.ts";
 
@@ -103,8 +103,15 @@ export class Saver {
     }
     const { plan, planSha256, attempt, run } = this.#name;
     const about: Omit<Manifest, "format" | "files"> = {
-      ...{ round: plan.round, plan: planSha256, code: plan.code, parent: plan.parent?.sha256 ?? null },
-      ...{ attempt, run, step: state.step, epoch: state.epoch, environment: environment(this.#backend) },
+      round: plan.round,
+      plan: planSha256,
+      code: plan.code,
+      parent: plan.parent?.sha256 ?? null,
+      attempt,
+      run,
+      step: state.step,
+      epoch: state.epoch,
+      environment: environment(this.#backend),
     };
     const { checkpoint, saved } = await save(this.#store, files, about, this.#saved);
     this.#saved = saved;

@@ -2,11 +2,17 @@ import { randomBytes } from "node:crypto";
 import { copyFile, link, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { Command } from "commander";
-import { isTemporaryName } from "../../adapters/directory-watcher.ts";
 import { AccreteError } from "../../protocol/errors.ts";
 import { dropReason } from "../../protocol/intake.ts";
 import { printable } from "../../protocol/printable.ts";
-import { choosePipeline, openWorkspace, userFolder, type GlobalOptions, type Pipeline } from "../compose.ts";
+import {
+  choosePipeline,
+  isPassedOver,
+  openWorkspace,
+  userFolder,
+  type GlobalOptions,
+  type Pipeline,
+} from "../compose.ts";
 import { fileSha256 } from "../digest-of-object.ts";
 import { bytes, count } from "../print.ts";
 import { line, LiveLine, printJson } from "../terminal.ts";
@@ -23,17 +29,33 @@ interface ToAdd {
 export function addCommand(): Command {
   return new Command("add")
     .summary("put files into the data folder, whole or not at all")
-    .description("Copies files, or folders with all that is in them, into the data folder under the pipeline's data.prefix. Each appears there\nwhole, so that no half of a file is learned. Where another content has the name already, nothing is copied: with --force it\nis overwritten, and the new content is a new item (what the model has learned from the old one stays learned).")
+    .description(
+      "Copies files, or folders with all that is in them, into the data folder under the pipeline's data.prefix. Each appears there\nwhole, so that no half of a file is learned. Where another content has the name already, nothing is copied: with --force it\nis overwritten, and the new content is a new item (what the model has learned from the old one stays learned).",
+    )
     .argument("<file...>", "files or folders")
     .option("--force", "overwrite files of the same name")
-    .addHelpText("after", "\nExamples:\n  $ accrete add day-1.csv day-2.csv\n  $ accrete add photos/               photos/cat/1.png becomes <prefix>photos/cat/1.png\n  $ accrete add corrected.csv --force")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ accrete add day-1.csv day-2.csv\n  $ accrete add photos/               photos/cat/1.png becomes <prefix>photos/cat/1.png\n  $ accrete add corrected.csv --force",
+    )
     .action(async (files: string[], _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { force?: boolean }>();
       const pipeline = choosePipeline(await openWorkspace(options), options.pipeline);
-      const all = await lookAt(pipeline, files.map((file) => resolve(userFolder(process.env), file)));
+      const all = await lookAt(
+        pipeline,
+        files.map((file) => resolve(userFolder(process.env), file)),
+      );
       const others = all.filter(({ there }) => there === "other");
       if (others.length > 0 && options.force !== true) {
-        throw new AccreteError("TARGET_EXISTS", `another content is in the data folder already as ${others.slice(0, 5).map(({ key }) => key).join(", ")}${others.length > 5 ? `, and ${others.length - 5} more` : ""}; nothing was copied. Give the new data another name, or pass --force: it is a new item then`);
+        throw new AccreteError(
+          "TARGET_EXISTS",
+          `another content is in the data folder already as ${others
+            .slice(0, 5)
+            .map(({ key }) => key)
+            .join(
+              ", ",
+            )}${others.length > 5 ? `, and ${others.length - 5} more` : ""}; nothing was copied. Give the new data another name, or pass --force: it is a new item then`,
+        );
       }
       const toCopy = all.filter(({ there }) => there !== "same");
       const live = new LiveLine();
@@ -45,7 +67,12 @@ export function addCommand(): Command {
       }
       live.clear();
       const same = all.length - toCopy.length;
-      if (options.json === true) return printJson({ added: toCopy.map(({ key, size, there }) => ({ key, size, overwritten: there === "other" })), same, bytes: copied });
+      if (options.json === true)
+        return printJson({
+          added: toCopy.map(({ key, size, there }) => ({ key, size, overwritten: there === "other" })),
+          same,
+          bytes: copied,
+        });
       const where = `${printable(pipeline.workspace.dataFolder)}${pipeline.config.data.prefix === "" ? "" : ` under ${printable(pipeline.config.data.prefix)}`}`;
       line(`added ${count(toCopy.length, "file")}, ${bytes(copied)}, to ${where}`);
       if (others.length > 0) line(`${count(others.length, "file was", "files were")} overwritten: a new item each`);
@@ -62,8 +89,13 @@ async function lookAt(pipeline: Pipeline, paths: readonly string[]): Promise<ToA
       const key = data.prefix + name;
       const { size } = await stat(source);
       const because = dropReason({ bucket: "data", key, etag: "-", size }, data);
-      if (because !== undefined) throw new AccreteError("USAGE", `${source}: ${{ empty: "it is empty", "other-suffix": `its name ends with none of data.suffixes: ${data.suffixes.join(", ")}`, "other-prefix": "", "folder-marker": "", "not-an-item": "its name is too long" }[because]}`);
-      if (isTemporaryName(basename(name))) throw new AccreteError("USAGE", `${source}: hidden and temporary names are passed over: give it another one`);
+      if (because !== undefined)
+        throw new AccreteError(
+          "USAGE",
+          `${source}: ${{ empty: "it is empty", "other-suffix": `its name ends with none of data.suffixes: ${data.suffixes.join(", ")}`, "other-prefix": "", "folder-marker": "", "not-an-item": "its name is too long" }[because]}`,
+        );
+      if (isPassedOver(basename(name)))
+        throw new AccreteError("USAGE", `${source}: hidden and temporary names are passed over: give it another one`);
       const target = join(pipeline.workspace.dataFolder, key);
       found.push({ source, key, target, size, there: await whatIsThere(target, source, size) });
     }
@@ -82,7 +114,7 @@ async function* filesOf(path: string, name = basename(path)): AsyncGenerator<{ s
   else if (!found.isDirectory()) throw new AccreteError("USAGE", `${path}: neither a file nor a folder`);
   else {
     for (const entry of (await readdir(path, { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1))) {
-      if (isTemporaryName(entry.name) || !(entry.isFile() || entry.isDirectory())) continue;
+      if (isPassedOver(entry.name) || !(entry.isFile() || entry.isDirectory())) continue;
       yield* filesOf(join(path, entry.name), `${name}/${entry.name}`);
     }
   }
@@ -112,8 +144,10 @@ async function publish({ source, target, key, there }: ToAdd): Promise<void> {
     await link(part, target); // fails where somebody else has put one meanwhile
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "EEXIST") throw new AccreteError("TARGET_EXISTS", `${key} has come into the data folder meanwhile`, { cause: error });
-    if (code === "ENOSPC") throw new AccreteError("OUT_OF_DISK", `${key}: no space is left in ${folder}`, { cause: error });
+    if (code === "EEXIST")
+      throw new AccreteError("TARGET_EXISTS", `${key} has come into the data folder meanwhile`, { cause: error });
+    if (code === "ENOSPC")
+      throw new AccreteError("OUT_OF_DISK", `${key}: no space is left in ${folder}`, { cause: error });
     throw error;
   } finally {
     await rm(part, { force: true });

@@ -29,13 +29,26 @@ const run = promisify(execFile);
 export function doctorCommand(): Command {
   return new Command("doctor")
     .summary("what this machine can do, and what to do about what is missing")
-    .description("Looks at Node, TensorFlow, GPU, Docker, AWS credentials (names only), the config, disk space and folders. Nothing is changed\nand nothing is sent anywhere. Exit code 1 only if what is needed to train on this machine is missing.")
+    .description(
+      "Looks at Node, TensorFlow, GPU, Docker, AWS credentials (names only), the config, disk space and folders. Nothing is changed\nand nothing is sent anywhere. Exit code 1 only if what is needed to train on this machine is missing.",
+    )
     .addHelpText("after", "\nExamples:\n  $ accrete doctor\n  $ accrete doctor --json")
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const workspace = await openWorkspace(options).catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))));
+      const workspace = await openWorkspace(options).catch((error: unknown) =>
+        error instanceof Error ? error : new Error(String(error)),
+      );
       const folder = workspace instanceof Error ? userFolder(process.env) : workspace.folder;
-      const checks = await Promise.all([node(), tensorflow(), gpu(), docker(), aws(), config(workspace), ...foldersOf(workspace).map(writable), disk(folder)]);
+      const checks = await Promise.all([
+        node(),
+        tensorflow(),
+        gpu(),
+        docker(),
+        aws(),
+        config(workspace),
+        ...foldersOf(workspace).map(writable),
+        disk(folder),
+      ]);
       if (options.json === true) printJson(checks);
       else for (const check of checks) line(textOf(check));
       if (checks.some(({ state, needed }) => state === "missing" && needed === true)) process.exitCode = 1;
@@ -43,7 +56,9 @@ export function doctorCommand(): Command {
 }
 
 function textOf({ name, state, found, advice }: Check): string {
-  const mark = { ok: style("green", "ok     "), missing: style("yellow", "missing"), info: style("dim", "info   ") }[state];
+  const mark = { ok: style("green", "ok     "), missing: style("yellow", "missing"), info: style("dim", "info   ") }[
+    state
+  ];
   return `${mark}  ${name.padEnd(16)}  ${printable(found)}${advice === undefined ? "" : `\n${" ".repeat(27)}${style("dim", `what to do: ${printable(advice)}`)}`}`;
 }
 
@@ -51,7 +66,13 @@ async function node(): Promise<Check> {
   const major = Number(process.versions.node.split(".")[0]);
   const found = `${process.version} on ${process.platform} ${process.arch}, ${count(availableParallelism(), "core")}, ${bytes(totalmem())} of memory`;
   if (major >= NODE_MAJOR) return { name: "Node", state: "ok", found };
-  return { name: "Node", state: "missing", found, needed: true, advice: `install Node ${NODE_MAJOR} or newer, or the npm package \`node\`` };
+  return {
+    name: "Node",
+    state: "missing",
+    found,
+    needed: true,
+    advice: `install Node ${NODE_MAJOR} or newer, or the npm package \`node\``,
+  };
 }
 
 function isInstalled(name: string): boolean {
@@ -67,10 +88,22 @@ function isInstalled(name: string): boolean {
 async function tensorflow(): Promise<Check> {
   const wasm = isInstalled("@tensorflow/tfjs-backend-wasm");
   const cpu = isInstalled("@tensorflow/tfjs-backend-cpu");
-  if (!isInstalled("@tensorflow/tfjs-core") || (!wasm && !cpu)) return { name: "TensorFlow", state: "missing", found: "TensorFlow.js is not installed", needed: true, advice: "install the package anew: npm ci" };
+  if (!isInstalled("@tensorflow/tfjs-core") || (!wasm && !cpu))
+    return {
+      name: "TensorFlow",
+      state: "missing",
+      found: "TensorFlow.js is not installed",
+      needed: true,
+      advice: "install the package anew: npm ci",
+    };
   const native = "native TensorFlow is not used by this version";
   if (wasm) return { name: "TensorFlow", state: "ok", found: `trainings use TensorFlow.js on WebAssembly; ${native}` };
-  return { name: "TensorFlow", state: "info", found: `trainings use TensorFlow.js in plain JavaScript, which is slow; ${native}`, advice: "npm install @tensorflow/tfjs-backend-wasm" };
+  return {
+    name: "TensorFlow",
+    state: "info",
+    found: `trainings use TensorFlow.js in plain JavaScript, which is slow; ${native}`,
+    advice: "npm install @tensorflow/tfjs-backend-wasm",
+  };
 }
 
 /** Output of a program; undefined if it is not there, fails or takes too long. */
@@ -81,37 +114,79 @@ async function outputOf(program: string, args: readonly string[]): Promise<{ tex
   } catch (error) {
     const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
     if (missing) return { failed: "is not installed" };
-    const said = error instanceof Error && "stderr" in error && typeof error.stderr === "string" ? error.stderr.trim() : "";
+    const said =
+      error instanceof Error && "stderr" in error && typeof error.stderr === "string" ? error.stderr.trim() : "";
     return { failed: `does not answer: ${(said === "" ? messageOf(error) : said).split("\n")[0] ?? ""}` };
   }
 }
 
 async function gpu(): Promise<Check> {
   const found = await outputOf("nvidia-smi", ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]);
-  if ("text" in found) return { name: "GPU", state: "info", found: `${found.text.split("\n").join("; ")}; not used by this version` };
-  return { name: "GPU", state: "missing", found: `nvidia-smi ${found.failed}`, advice: "nothing, to train on the processor; for a GPU install NVIDIA's driver" };
+  if ("text" in found)
+    return { name: "GPU", state: "info", found: `${found.text.split("\n").join("; ")}; not used by this version` };
+  return {
+    name: "GPU",
+    state: "missing",
+    found: `nvidia-smi ${found.failed}`,
+    advice: "nothing, to train on the processor; for a GPU install NVIDIA's driver",
+  };
 }
 
 async function docker(): Promise<Check> {
   const found = await outputOf("docker", ["version", "--format", "{{.Client.Version}} {{.Server.Version}}"]);
   if ("text" in found) return { name: "Docker", state: "ok", found: `client and engine ${found.text}` };
-  return { name: "Docker", state: "missing", found: `docker ${found.failed}`, advice: "nothing, to train on this machine; containers need Docker with its engine running" };
+  return {
+    name: "Docker",
+    state: "missing",
+    found: `docker ${found.failed}`,
+    advice: "nothing, to train on this machine; containers need Docker with its engine running",
+  };
 }
 
 /** Which credentials there are, never what is in them. */
 async function aws(): Promise<Check> {
-  const variables = ["AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"].filter((name) => process.env[name] !== undefined);
-  const candidates = [process.env["AWS_SHARED_CREDENTIALS_FILE"] ?? join(homedir(), ".aws", "credentials"), process.env["AWS_CONFIG_FILE"] ?? join(homedir(), ".aws", "config")];
+  const variables = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+  ].filter((name) => process.env[name] !== undefined);
+  const candidates = [
+    process.env["AWS_SHARED_CREDENTIALS_FILE"] ?? join(homedir(), ".aws", "credentials"),
+    process.env["AWS_CONFIG_FILE"] ?? join(homedir(), ".aws", "config"),
+  ];
   const files: string[] = [];
-  for (const path of candidates) if (await stat(path).then((found) => found.isFile(), () => false)) files.push(path);
+  for (const path of candidates)
+    if (
+      await stat(path).then(
+        (found) => found.isFile(),
+        () => false,
+      )
+    )
+      files.push(path);
   const found = [...variables, ...files];
   if (found.length > 0) return { name: "AWS credentials", state: "ok", found: `there is ${found.join(", ")}` };
-  return { name: "AWS credentials", state: "missing", found: "none in the environment, none in ~/.aws", advice: "nothing, to train on this machine; for AWS run `aws configure`" };
+  return {
+    name: "AWS credentials",
+    state: "missing",
+    found: "none in the environment, none in ~/.aws",
+    advice: "nothing, to train on this machine; for AWS run `aws configure`",
+  };
 }
 
 async function config(workspace: Workspace | Error): Promise<Check> {
-  if (workspace instanceof Error) return { name: "config", state: "missing", found: workspace.message, advice: "advice" in workspace && typeof workspace.advice === "string" ? workspace.advice : "run `accrete init`" };
-  return { name: "config", state: "ok", found: `${workspace.file}: ${workspace.config.pipelines.map(({ name }) => name).join(", ")}` };
+  if (workspace instanceof Error)
+    return {
+      name: "config",
+      state: "missing",
+      found: workspace.message,
+      advice: "advice" in workspace && typeof workspace.advice === "string" ? workspace.advice : "run `accrete init`",
+    };
+  return {
+    name: "config",
+    state: "ok",
+    found: `${workspace.file}: ${workspace.config.pipelines.map(({ name }) => name).join(", ")}`,
+  };
 }
 
 function foldersOf(workspace: Workspace | Error): { name: string; path: string }[] {
@@ -130,7 +205,14 @@ async function writable({ name, path }: { name: string; path: string }): Promise
       return { name, state: "ok", found: folder === path ? path : `${path}, made when it is needed` };
     } catch (error) {
       const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
-      if (!missing || folder === dirname(folder)) return { name, state: "missing", found: messageOf(error), needed: true, advice: `let this user read and write ${folder}` };
+      if (!missing || folder === dirname(folder))
+        return {
+          name,
+          state: "missing",
+          found: messageOf(error),
+          needed: true,
+          advice: `let this user read and write ${folder}`,
+        };
     }
   }
 }
@@ -141,7 +223,12 @@ async function disk(folder: string): Promise<Check> {
     const free = bavail * bsize;
     const found = `${bytes(free)} free in ${folder}`;
     if (free >= DISK_MIN_BYTES) return { name: "disk", state: "ok", found };
-    return { name: "disk", state: "missing", found, advice: "free some: a checkpoint is about three times as large as the model's weights" };
+    return {
+      name: "disk",
+      state: "missing",
+      found,
+      advice: "free some: a checkpoint is about three times as large as the model's weights",
+    };
   } catch (error) {
     return { name: "disk", state: "missing", found: messageOf(error) };
   }

@@ -12,7 +12,9 @@ const ROWS = 300;
 export function initCommand(): Command {
   return new Command("init")
     .summary("write a config, a model and a sample to start from")
-    .description("Writes accrete.config.ts with comments, a small model and a sample of made-up data, so that `accrete up` learns something at\nonce. Nothing that is there is overwritten.")
+    .description(
+      "Writes accrete.config.ts with comments, a small model and a sample of made-up data, so that `accrete up` learns something at\nonce. Nothing that is there is overwritten.",
+    )
     .argument("[dir]", "the folder, made if it is not there", ".")
     .addHelpText("after", "\nExamples:\n  $ accrete init\n  $ accrete init flowers")
     .action(async (dir: string, _options: unknown, command: Command) => {
@@ -26,7 +28,8 @@ export function initCommand(): Command {
         { name: join("sample", "flowers-2.csv"), text: sampleCsv(ROWS, 2) },
       ];
       for (const { name } of files) {
-        if (await isThere(join(folder, name))) throw new AccreteError("TARGET_EXISTS", `${join(folder, name)} is there already; nothing was written`);
+        if (await isThere(join(folder, name)))
+          throw new AccreteError("TARGET_EXISTS", `${join(folder, name)} is there already; nothing was written`);
       }
       for (const { name, text } of files) {
         const path = join(folder, name);
@@ -35,8 +38,12 @@ export function initCommand(): Command {
       }
       if (options.json === true) return printJson({ folder, files: files.map(({ name }) => name) });
       const below = relative(here, folder);
-      line(`${printable(folder)} has now:\n  accrete.config.ts     what is learned, how and when, with comments\n  model.ts              the model\n  sample/               two files of ${ROWS} rows of made-up data`);
-      line(`\nNext:\n${below === "" ? "" : `  cd ${printable(below)}\n`}  accrete add sample/flowers-1.csv\n  accrete up --once`);
+      line(
+        `${printable(folder)} has now:\n  accrete.config.ts     what is learned, how and when, with comments\n  model.ts              the model\n  sample/               two files of ${ROWS} rows of made-up data`,
+      );
+      line(
+        `\nNext:\n${below === "" ? "" : `  cd ${printable(below)}\n`}  accrete add sample/flowers-1.csv\n  accrete up --once`,
+      );
     });
 }
 

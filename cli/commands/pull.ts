@@ -25,27 +25,42 @@ interface PullOptions extends GlobalOptions {
 export function pullCommand(): Command {
   return new Command("pull")
     .summary("copy a checkpoint out, its digests checked")
-    .description("Copies the files of a checkpoint to a folder, each checked by its digest. Without a choice it is the live one. The folder\nappears whole or not at all.")
+    .description(
+      "Copies the files of a checkpoint to a folder, each checked by its digest. Without a choice it is the live one. The folder\nappears whole or not at all.",
+    )
     .argument("<dir>", "a folder that is not there yet, or is empty")
-    .addOption(new Option("--live", "the checkpoint that users of the model load (default)").conflicts(["round", "epoch"]))
+    .addOption(
+      new Option("--live", "the checkpoint that users of the model load (default)").conflicts(["round", "epoch"]),
+    )
     .addOption(new Option("--round <n>", "the result of this round").argParser(countOption).conflicts("epoch"))
-    .addOption(new Option("--epoch <n>", "the newest checkpoint after so many epochs, also one saved within a round").argParser(countOption))
+    .addOption(
+      new Option("--epoch <n>", "the newest checkpoint after so many epochs, also one saved within a round").argParser(
+        countOption,
+      ),
+    )
     .option("--force", "replace the checkpoint that was pulled into the folder before")
-    .addHelpText("after", "\nExamples:\n  $ accrete pull model\n  $ accrete pull --round 3 model-3\n  $ accrete pull --epoch 12 model-12 --force")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ accrete pull model\n  $ accrete pull --round 3 model-3\n  $ accrete pull --epoch 12 model-12 --force",
+    )
     .action(async (dir: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<PullOptions>();
       const { store } = choosePipeline(await openWorkspace(options), options.pipeline);
       const target = resolve(userFolder(process.env), dir);
       await refuseFull(target, options.force === true);
       const which: WhichCheckpoint =
-        options.round !== undefined ? { by: "round", number: options.round }
-        : options.epoch !== undefined ? { by: "epoch", number: options.epoch }
-        : { by: "live" };
+        options.round !== undefined
+          ? { by: "round", number: options.round }
+          : options.epoch !== undefined
+            ? { by: "epoch", number: options.epoch }
+            : { by: "live" };
       const chosen = await chooseCheckpoint(store, which);
       const files = await pull(store, chosen, target);
       const total = files.reduce((sum, { size }) => sum + size, 0);
       if (options.json === true) return printJson({ ...chosen, folder: target, files });
-      line(`round ${chosen.round}, epoch ${chosen.epoch}, step ${chosen.step}${chosen.live ? ", live" : ""}: ${count(files.length, "file")}, ${bytes(total)} in ${printable(target)}`);
+      line(
+        `round ${chosen.round}, epoch ${chosen.epoch}, step ${chosen.step}${chosen.live ? ", live" : ""}: ${count(files.length, "file")}, ${bytes(total)} in ${printable(target)}`,
+      );
     });
 }
 
@@ -53,8 +68,16 @@ async function refuseFull(target: string, force: boolean): Promise<void> {
   try {
     const names = await readdir(target);
     if (names.length === 0) return;
-    if (!force) throw new AccreteError("TARGET_EXISTS", `${target} has ${count(names.length, "file or folder", "files or folders")} in it`);
-    if (!names.includes(MANIFEST)) throw new AccreteError("TARGET_EXISTS", `${target} has files in it that are no checkpoint: --force replaces only what was pulled before`);
+    if (!force)
+      throw new AccreteError(
+        "TARGET_EXISTS",
+        `${target} has ${count(names.length, "file or folder", "files or folders")} in it`,
+      );
+    if (!names.includes(MANIFEST))
+      throw new AccreteError(
+        "TARGET_EXISTS",
+        `${target} has files in it that are no checkpoint: --force replaces only what was pulled before`,
+      );
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (code === "ENOTDIR") throw new AccreteError("TARGET_EXISTS", `${target} is a file`, { cause: error });
@@ -69,7 +92,11 @@ interface Pulled {
 }
 
 /** Into a folder beside it, which gets the name once all is there and right. */
-async function pull(store: Store, chosen: { manifest: string; sha256: string | undefined }, target: string): Promise<Pulled[]> {
+async function pull(
+  store: Store,
+  chosen: { manifest: string; sha256: string | undefined },
+  target: string,
+): Promise<Pulled[]> {
   const part = join(dirname(target), `.accrete-pull-${randomUUID()}`);
   await mkdir(part, { recursive: true });
   const live = new LiveLine();
@@ -77,18 +104,24 @@ async function pull(store: Store, chosen: { manifest: string; sha256: string | u
     const stored = await store.get(chosen.manifest);
     if (stored === undefined) throw new AccreteError("NOT_KEPT", `${chosen.manifest} is not there any more`);
     const digest = sha256(stored.body);
-    if (chosen.sha256 !== undefined && digest !== chosen.sha256) throw new AccreteError("STORED_NOT_READABLE", `${chosen.manifest} is not the manifest that the log names`);
+    if (chosen.sha256 !== undefined && digest !== chosen.sha256)
+      throw new AccreteError("STORED_NOT_READABLE", `${chosen.manifest} is not the manifest that the log names`);
     const manifest = parseDocument("manifest", chosen.manifest, stored.body);
     const prefix = chosen.manifest.slice(0, -MANIFEST.length);
     for (const file of manifest.files) {
       live.set(`${file.name}, ${bytes(file.size)}`);
       const path = join(part, file.name);
-      if (!(await store.readToFile(prefix + file.name, path))) throw new AccreteError("STATE_MISSING", `${prefix}${file.name} is not there, but its manifest names it`);
-      if ((await fileSha256(path)) !== file.sha256) throw new AccreteError("STORED_NOT_READABLE", `${prefix}${file.name} is not what its manifest names`);
+      if (!(await store.readToFile(prefix + file.name, path)))
+        throw new AccreteError("STATE_MISSING", `${prefix}${file.name} is not there, but its manifest names it`);
+      if ((await fileSha256(path)) !== file.sha256)
+        throw new AccreteError("STORED_NOT_READABLE", `${prefix}${file.name} is not what its manifest names`);
     }
     await writeFile(join(part, MANIFEST), stored.body, { flush: true });
     await putInPlace(part, target);
-    return [...manifest.files.map(({ name, size, sha256: of }) => ({ name, size, sha256: of })), { name: MANIFEST, size: stored.body.byteLength, sha256: digest }];
+    return [
+      ...manifest.files.map(({ name, size, sha256: of }) => ({ name, size, sha256: of })),
+      { name: MANIFEST, size: stored.body.byteLength, sha256: digest },
+    ];
   } finally {
     live.clear();
     await rm(part, { recursive: true, force: true });

@@ -13,7 +13,9 @@ const ITEMS_SHOWN = 20;
 export function showCommand(): Command {
   return new Command("show")
     .summary("all of one round: plan, items, attempts, checkpoints, metrics")
-    .description("Shows a round: what it was to do, its attempts with the paths of their logs, its checkpoints, its metrics beside those of\nthe live checkpoint, what the gate has decided, and what was rejected and why.")
+    .description(
+      "Shows a round: what it was to do, its attempts with the paths of their logs, its checkpoints, its metrics beside those of\nthe live checkpoint, what the gate has decided, and what was rejected and why.",
+    )
     .argument("<round>", "its number", countOption)
     .option("--all", `all items and rejected ones, not just the first ${ITEMS_SHOWN}`)
     .addHelpText("after", "\nExamples:\n  $ accrete show 3\n  $ accrete show 3 --json | jq .result.metrics")
@@ -27,9 +29,17 @@ export function showCommand(): Command {
 
 function* parts(report: RoundReport, limit: number): Generator<string> {
   const { plan, round, state, entry } = report;
-  const ended = entry === null ? (state === "closed" ? "closed by a rollback, without a commit" : "open") : `committed as entry ${entry.seq}, ${dateTime(entry.at)}`;
+  const ended =
+    entry === null
+      ? state === "closed"
+        ? "closed by a rollback, without a commit"
+        : "open"
+      : `committed as entry ${entry.seq}, ${dateTime(entry.at)}`;
   yield `${style("bold", `round ${round}`)}  ${ended}`;
-  const parent = plan.parent === null ? "nothing trained" : `round ${plan.parent.round} (epoch ${plan.parent.epoch}, step ${plan.parent.step})`;
+  const parent =
+    plan.parent === null
+      ? "nothing trained"
+      : `round ${plan.parent.round} (epoch ${plan.parent.epoch}, step ${plan.parent.step})`;
   yield `  ${plan.kind}: ${count(plan.epochsToAdd, "epoch")} from ${parent}, seed ${plan.seed}, code ${plan.code.slice(0, 12)}`;
   yield* items(report, limit);
   yield* attempts(report);
@@ -47,9 +57,17 @@ function* attempts(report: RoundReport): Generator<string> {
   if (report.attempts.length === 0) return;
   yield `\n${style("bold", "attempts")}`;
   for (const { attempt, intentMs, job, record, failure } of report.attempts) {
-    const state = job === undefined ? (record === undefined ? "no job is recorded" : `job ${record.jobId} is not known any more`) : isAlive(job) ? job.state : `${job.state}: ${job.reason ?? ""}`;
+    const state =
+      job === undefined
+        ? record === undefined
+          ? "no job is recorded"
+          : `job ${record.jobId} is not known any more`
+        : isAlive(job)
+          ? job.state
+          : `${job.state}: ${job.reason ?? ""}`;
     yield `  ${attempt}  ${dateTime(intentMs)}  ${printable(state)}`;
-    if (failure !== undefined) yield `     ${style("red", printable(`${failure.code}: ${failure.message}`))}${failure.items.length === 0 ? "" : `: ${printable(failure.items.join(", "))}`}`;
+    if (failure !== undefined)
+      yield `     ${style("red", printable(`${failure.code}: ${failure.message}`))}${failure.items.length === 0 ? "" : `: ${printable(failure.items.join(", "))}`}`;
     if (job?.log !== undefined) yield `     log ${printable(job.log)}`;
   }
 }
@@ -67,11 +85,21 @@ function* outcome({ result, entry }: RoundReport, limit: number): Generator<stri
   if (result === null) return;
   const { metrics, liveMetrics, rejected } = result;
   yield `\n${style("bold", "metrics")}  ${count(result.epochsAdded, "epoch")}, ${count(result.stepsAdded, "step")} added`;
-  const rows = Object.keys(metrics).sort().map((name) => [`  ${name}`, metric(metrics[name]!), ...(liveMetrics === null ? [] : [liveMetrics[name] === undefined ? "" : metric(liveMetrics[name])])]);
+  const rows = Object.keys(metrics)
+    .sort()
+    .map((name) => [
+      `  ${name}`,
+      metric(metrics[name]!),
+      ...(liveMetrics === null ? [] : [liveMetrics[name] === undefined ? "" : metric(liveMetrics[name])]),
+    ]);
   if (rows.length > 0) yield table(rows, ["  ", "this", ...(liveMetrics === null ? [] : ["live before"])]);
   if (entry !== null) {
     const { gate } = entry;
-    const decided = gate.passed ? (gate.goesLive ? "passed: goes live" : "passed: live stays") : style("yellow", "refused");
+    const decided = gate.passed
+      ? gate.goesLive
+        ? "passed: goes live"
+        : "passed: live stays"
+      : style("yellow", "refused");
     yield `\n${style("bold", "gate")}  ${decided} (${gate.because})${gate.reasons.length === 0 ? "" : `: ${printable(gate.reasons.join("; "))}`}`;
   }
   if (rejected.length === 0) return;

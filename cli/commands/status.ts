@@ -11,14 +11,21 @@ const FOLLOW_MS = 500;
 export function statusCommand(): Command {
   return new Command("status")
     .summary("what the pipeline has learned, what waits, what comes next")
-    .description("Says which checkpoint the pipeline is at and which one is live, what data waits and for what, how the open round is doing,\nand what to type if something is blocked.")
+    .description(
+      "Says which checkpoint the pipeline is at and which one is live, what data waits and for what, how the open round is doing,\nand what to type if something is blocked.",
+    )
     .option("--follow", "go on and say it again when it changes")
-    .addHelpText("after", "\nExamples:\n  $ accrete status\n  $ accrete status --follow\n  $ accrete status --json | jq .round")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ accrete status\n  $ accrete status --follow\n  $ accrete status --json | jq .round",
+    )
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { follow?: boolean }>();
       const workspace = await openWorkspace(options);
       const all = options.pipeline === undefined && options.json !== true && options.follow !== true;
-      const pipelines = all ? workspace.config.pipelines.map((config) => openPipeline(workspace, config)) : [choosePipeline(workspace, options.pipeline)];
+      const pipelines = all
+        ? workspace.config.pipelines.map((config) => openPipeline(workspace, config))
+        : [choosePipeline(workspace, options.pipeline)];
       if (options.follow === true) return follow(pipelines[0]!, options.json === true);
       for (const [i, pipeline] of pipelines.entries()) {
         const status = await readStatus(pipeline);
@@ -58,13 +65,17 @@ export function statusText(status: Status): string {
   const { nowMs, entry } = status;
   const measured = metrics(status.metrics, MAIN_METRICS);
   const rows: [string, string][] = [
-    ["model", `${checkpoint(status.checkpoint)}${measured === "" ? "" : `: ${measured}`}${entry === null ? "" : `, ${ago(status.entryMs, nowMs)}`}`],
+    [
+      "model",
+      `${checkpoint(status.checkpoint)}${measured === "" ? "" : `: ${measured}`}${entry === null ? "" : `, ${ago(status.entryMs, nowMs)}`}`,
+    ],
     ["live", liveText(status)],
   ];
   if (status.waiting !== null) rows.push(["waits", waitingText(status.waiting, nowMs)]);
   if (status.redoItems > 0) rows.push(["to redo", `${count(status.redoItems, "item")} of a rollback`]);
   if (status.open !== null) rows.push(...openRows(status.open, nowMs));
-  if (status.rejected > 0) rows.push(["rejected", `${count(status.rejected, "item")}: \`accrete why OBJECT\` says why`]);
+  if (status.rejected > 0)
+    rows.push(["rejected", `${count(status.rejected, "item")}: \`accrete why OBJECT\` says why`]);
   rows.push(["next", stepText(status.next, status)]);
   if ("advice" in status.next) rows.push(["", `what to do: ${printable(status.next.advice)}`]);
   return `${style("bold", status.pipeline)}\n${table(rows.map(([name, text]) => [`  ${style("dim", name)}`, text]))}`;
@@ -73,22 +84,43 @@ export function statusText(status: Status): string {
 function liveText({ live, checkpoint: head, entry }: Status): string {
   if (live === null) return "nothing yet";
   if (live.manifest === head?.manifest) return "the same";
-  const refused = entry?.kind === "round" && !entry.gate.passed ? `; round ${entry.round} did not pass the gate: ${printable(entry.gate.reasons.join("; "))}` : "";
+  const refused =
+    entry?.kind === "round" && !entry.gate.passed
+      ? `; round ${entry.round} did not pass the gate: ${printable(entry.gate.reasons.join("; "))}`
+      : "";
   return `${checkpoint(live)}${refused}`;
 }
 
 function waitingText(waiting: Waiting, nowMs: number): string {
-  const damaged = waiting.damaged.length === 0 ? "" : `; ${count(waiting.damaged.length, "segment is", "segments are")} damaged: see \`accrete verify\``;
+  const damaged =
+    waiting.damaged.length === 0
+      ? ""
+      : `; ${count(waiting.damaged.length, "segment is", "segments are")} damaged: see \`accrete verify\``;
   return `${count(waiting.items, "item")} (${bytes(waiting.bytes)}) in ${count(waiting.segments, "segment")}${waiting.more ? " and more" : ""}, since ${duration(nowMs - waiting.sinceMs)}${damaged}`;
 }
 
 function openRows(open: OpenRound, nowMs: number): [string, string][] {
   const kind = { extend: "", redo: ", again after a rollback", rehearse: ", memory only" }[open.kind];
   const from = open.parentRound === 0 ? "from nothing" : `from round ${open.parentRound}`;
-  const rows: [string, string][] = [[`round ${open.round}`, `${count(open.items, "item")} (${bytes(open.bytes)}), ${count(open.epochs, "epoch")} ${from}${kind}`]];
+  const rows: [string, string][] = [
+    [
+      `round ${open.round}`,
+      `${count(open.items, "item")} (${bytes(open.bytes)}), ${count(open.epochs, "epoch")} ${from}${kind}`,
+    ],
+  ];
   for (const { attempt, job, jobId, sinceMs } of open.attempts) {
-    const state = job === undefined ? (jobId === undefined ? "not recorded" : "not known any more") : isAlive(job) ? `${job.state} for ${duration(nowMs - (job.startedMs ?? job.createdMs))}` : printable(job.reason ?? job.state);
-    rows.push(["", `attempt ${attempt}, ${ago(sinceMs, nowMs)}: ${state}${job?.log === undefined ? "" : `, log ${printable(job.log)}`}`]);
+    const state =
+      job === undefined
+        ? jobId === undefined
+          ? "not recorded"
+          : "not known any more"
+        : isAlive(job)
+          ? `${job.state} for ${duration(nowMs - (job.startedMs ?? job.createdMs))}`
+          : printable(job.reason ?? job.state);
+    rows.push([
+      "",
+      `attempt ${attempt}, ${ago(sinceMs, nowMs)}: ${state}${job?.log === undefined ? "" : `, log ${printable(job.log)}`}`,
+    ]);
   }
   return rows;
 }
@@ -108,7 +140,8 @@ export function stepText(next: NextStep, { nowMs }: Pick<Status, "nowMs">): stri
     case "idle":
       return "nothing waits: add data, and it is learned";
     case "waiting":
-      if (next.for === "minimum") return `waits until ${count(next.minItems, "item")} are there; \`accrete train\` starts now`;
+      if (next.for === "minimum")
+        return `waits until ${count(next.minItems, "item")} are there; \`accrete train\` starts now`;
       return `starts in ${duration(next.untilMs - nowMs)}${next.for === "min-interval" ? " (minInterval)" : " if nothing else comes"}; needs \`accrete up\``;
     case "training":
       return `attempt ${next.attempt} is ${next.job.state === "running" ? "training" : "waiting for a machine"}`;

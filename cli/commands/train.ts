@@ -13,7 +13,9 @@ import { stepText } from "./status.ts";
 export function trainCommand(): Command {
   return new Command("train")
     .summary("start a round now, without waiting for the quiet period or the minimum")
-    .description("Takes in what is in the data folder and starts a round of all that waits: before the quiet period is over, and with fewer\nitems than trigger.minItems. The training runs on by itself; `accrete up` commits its result, one that runs already too.")
+    .description(
+      "Takes in what is in the data folder and starts a round of all that waits: before the quiet period is over, and with fewer\nitems than trigger.minItems. The training runs on by itself; `accrete up` commits its result, one that runs already too.",
+    )
     .addHelpText("after", "\nExamples:\n  $ accrete train\n  $ accrete train && accrete up --once")
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
@@ -27,7 +29,8 @@ export function trainCommand(): Command {
       await sweep(ledger, items);
       await tick(ledger, { kind: "plain" });
       const before = await readStatus(pipeline);
-      if (before.open === null && before.waiting === null && before.redoItems === 0) throw new AccreteError("NOTHING_TO_TRAIN", "nothing waits to be trained");
+      if (before.open === null && before.waiting === null && before.redoItems === 0)
+        throw new AccreteError("NOTHING_TO_TRAIN", "nothing waits to be trained");
       if (before.open === null) {
         const { head } = await readHead(store);
         await tick(ledger, { kind: "train", seq: head.seq });

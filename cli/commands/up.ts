@@ -1,9 +1,17 @@
 import { Command } from "commander";
-import { watchDirectory, type DirectoryWatcher } from "../../adapters/directory-watcher.ts";
+import type { DirectoryWatcher } from "../../adapters/directory-watcher.ts";
 import type { Job } from "../../protocol/ports.ts";
 import { printable } from "../../protocol/printable.ts";
 import { isAlive } from "../../protocol/round.ts";
-import { choosePipeline, openPipeline, openWorkspace, type GlobalOptions, type Pipeline, type Workspace } from "../compose.ts";
+import {
+  choosePipeline,
+  openPipeline,
+  openWorkspace,
+  type GlobalOptions,
+  type Pipeline,
+  type Workspace,
+  watchData,
+} from "../compose.ts";
 import { Obstructed } from "../failure.ts";
 import { startLoop, type Done, type Loop } from "../loop.ts";
 import { count, duration } from "../print.ts";
@@ -18,7 +26,9 @@ export function upCommand(): Command {
     )
     .option("--once", "end as soon as nothing is left to do; exit code 1 if a round is blocked")
     .addHelpText("after", "\nExamples:\n  $ accrete up\n  $ accrete up --once\n  $ accrete up --pipeline digits")
-    .action(async (_options: unknown, command: Command) => up(command.optsWithGlobals<GlobalOptions & { once?: boolean }>()));
+    .action(async (_options: unknown, command: Command) =>
+      up(command.optsWithGlobals<GlobalOptions & { once?: boolean }>()),
+    );
 }
 
 async function up(options: GlobalOptions & { once?: boolean }): Promise<void> {
@@ -29,7 +39,10 @@ async function up(options: GlobalOptions & { once?: boolean }): Promise<void> {
       skipped.add(name);
     },
   });
-  const pipelines = options.pipeline === undefined ? workspace.config.pipelines.map((config) => openPipeline(workspace, config)) : [choosePipeline(workspace, options.pipeline)];
+  const pipelines =
+    options.pipeline === undefined
+      ? workspace.config.pipelines.map((config) => openPipeline(workspace, config))
+      : [choosePipeline(workspace, options.pipeline)];
   const progress = new Progress(pipelines.map(({ config }) => config.name));
   const once = options.once === true;
   sayStart(workspace, pipelines, once);
@@ -41,7 +54,10 @@ async function up(options: GlobalOptions & { once?: boolean }): Promise<void> {
     if (!once) {
       // before the loops' first sweep: what comes between is told by both
       const onError = (error: unknown): void => progress.error("", error);
-      watcher = await watchDirectory({ folder: workspace.dataFolder, onSettled: (paths) => loops.forEach((loop) => loop.arrived(paths)), onError });
+      watcher = await watchData(workspace, {
+        onSettled: (paths) => loops.forEach((loop) => loop.arrived(paths)),
+        onError,
+      });
     }
     for (const pipeline of pipelines) loops.push(await startLoop(pipeline, { progress, once }));
     const ended = once ? Promise.all(loops.map((loop) => loop.untilDone())) : new Promise<never>(() => undefined);
@@ -60,7 +76,9 @@ function sayStart(workspace: Workspace, pipelines: readonly Pipeline[], once: bo
   line(`state   ${printable(workspace.stateFolder)}`);
   for (const { config } of pipelines) {
     const where = config.data.prefix === "" ? "all of the data" : `data under ${printable(config.data.prefix)}`;
-    line(`${style("bold", config.name)}  learns ${where}, ${duration(config.trigger.quietPeriod)} after the last file has come`);
+    line(
+      `${style("bold", config.name)}  learns ${where}, ${duration(config.trigger.quietPeriod)} after the last file has come`,
+    );
   }
   line(once ? "until nothing is left to do" : "Ctrl-C stops it: a running training saves first");
 }
@@ -70,8 +88,14 @@ function sayDone(outcomes: readonly Done[]): void {
     const { status } = done;
     if (done.is === "obstacle") continue;
     const { next } = status;
-    const trained = status.checkpoint === null ? "nothing has been trained yet" : `the model is at round ${status.round}, epoch ${status.checkpoint.epoch}`;
-    const waits = next.is === "waiting" && next.for === "minimum" ? `; ${count(status.waiting?.items ?? 0, "item")} of at least ${next.minItems} wait for more` : "";
+    const trained =
+      status.checkpoint === null
+        ? "nothing has been trained yet"
+        : `the model is at round ${status.round}, epoch ${status.checkpoint.epoch}`;
+    const waits =
+      next.is === "waiting" && next.for === "minimum"
+        ? `; ${count(status.waiting?.items ?? 0, "item")} of at least ${next.minItems} wait for more`
+        : "";
     line(`${style("bold", status.pipeline)}  nothing is left to do: ${trained}${waits}`);
   }
   const obstacle = outcomes.find((done) => done.is === "obstacle");
@@ -80,14 +104,22 @@ function sayDone(outcomes: readonly Done[]): void {
   throw new Obstructed(`${status.pipeline} is ${status.next.is}: ${obstacle.obstacle.reason}`, obstacle.obstacle);
 }
 
-async function saveAndLeave(loops: readonly Loop[], pipelines: readonly Pipeline[], how: { progress: Progress; signal: string; once: boolean }): Promise<void> {
+async function saveAndLeave(
+  loops: readonly Loop[],
+  pipelines: readonly Pipeline[],
+  how: { progress: Progress; signal: string; once: boolean },
+): Promise<void> {
   const { progress, signal, once } = how;
   await Promise.all(
     loops.map(async (loop, i) => {
       const { config, jobs } = pipelines[i]!;
       const running = await loop.stop();
       for (const job of running) {
-        progress.say(config.name, "stopping", `${job.name} is asked to save and end; once more leaves at once, and it trains on`);
+        progress.say(
+          config.name,
+          "stopping",
+          `${job.name} is asked to save and end; once more leaves at once, and it trains on`,
+        );
         await jobs.terminate(job.id, "accrete up was stopped");
       }
       await untilEnded(pipelines[i]!, running);
@@ -99,7 +131,8 @@ async function saveAndLeave(loops: readonly Loop[], pipelines: readonly Pipeline
 
 async function untilEnded({ jobs }: Pipeline, running: readonly Job[]): Promise<void> {
   const ids = running.map(({ id }) => id);
-  while (ids.length > 0 && (await jobs.describe(ids)).some(isAlive)) await new Promise((resolve) => setTimeout(resolve, 100));
+  while (ids.length > 0 && (await jobs.describe(ids)).some(isAlive))
+    await new Promise((resolve) => setTimeout(resolve, 100));
 }
 
 /** The first signal settles `first`; the second ends the process at once. */

@@ -3,16 +3,28 @@ import { Command } from "commander";
 import { why, type Event, type Version, type Whereabouts } from "../../ledger/why.ts";
 import { AccreteError } from "../../protocol/errors.ts";
 import { printable } from "../../protocol/printable.ts";
-import { choosePipeline, openItemsNow, openWorkspace, userFolder, type GlobalOptions, type Workspace } from "../compose.ts";
+import {
+  choosePipeline,
+  openItemsNow,
+  openWorkspace,
+  userFolder,
+  type GlobalOptions,
+  type Workspace,
+} from "../compose.ts";
 import { bytes, dateTime } from "../print.ts";
 import { line, printJson, style } from "../terminal.ts";
 
 export function whyCommand(): Command {
   return new Command("why")
     .summary("what became of an object: learned, waiting, rejected, left")
-    .description("Says of each version of an object (each content that it ever had) which round has learned it, or why it waits, was\nrejected, or is not in the model any more.")
+    .description(
+      "Says of each version of an object (each content that it ever had) which round has learned it, or why it waits, was\nrejected, or is not in the model any more.",
+    )
     .argument("<object>", "its key (the path in the data folder), its path, or an item's id")
-    .addHelpText("after", "\nExamples:\n  $ accrete why digits/day-1.csv\n  $ accrete why .accrete/data/digits/day-1.csv\n  $ accrete why -- -Zp3kq0VvJt0w5mB1cXhYg     an id that starts with a dash")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ accrete why digits/day-1.csv\n  $ accrete why .accrete/data/digits/day-1.csv\n  $ accrete why -- -Zp3kq0VvJt0w5mB1cXhYg     an id that starts with a dash",
+    )
     .action(async (object: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const workspace = await openWorkspace(options);
@@ -21,7 +33,11 @@ export function whyCommand(): Command {
       let versions = await why(ports, object);
       const key = keyOfPath(workspace, object);
       if (versions.length === 0 && key !== undefined && key !== object) versions = await why(ports, key);
-      if (versions.length === 0) throw new AccreteError("NOT_FOUND", `${object}: no round, no segment and no file in ${workspace.dataFolder} has it`);
+      if (versions.length === 0)
+        throw new AccreteError(
+          "NOT_FOUND",
+          `${object}: no round, no segment and no file in ${workspace.dataFolder} has it`,
+        );
       if (options.json === true) return printJson(versions);
       for (const version of versions) line(versionText(version));
     });
@@ -38,7 +54,12 @@ function versionText({ item, itemId, present, events, now }: Version): string {
   return [head, `  ${whereText(now)}`, ...events.map((event) => `  ${style("dim", eventText(event))}`)].join("\n");
 }
 
-const CODES: Readonly<Record<string, string>> = { gone: "it was gone when the round read it", bad: "it could not be read", archived: "it is archived", forbidden: "it may not be read" };
+const CODES: Readonly<Record<string, string>> = {
+  gone: "it was gone when the round read it",
+  bad: "it could not be read",
+  archived: "it is archived",
+  forbidden: "it may not be read",
+};
 
 export function whereText(now: Whereabouts): string {
   switch (now.is) {
@@ -51,11 +72,17 @@ export function whereText(now: Whereabouts): string {
     case "waiting":
       return `waits in the inbox since ${dateTime(now.sinceMs)}: \`accrete status\` says for what`;
     case "rejected":
-      return style("yellow", `rejected by round ${now.round}: ${CODES[now.code] ?? now.code}: ${printable(now.message)}`);
+      return style(
+        "yellow",
+        `rejected by round ${now.round}: ${CODES[now.code] ?? now.code}: ${printable(now.message)}`,
+      );
     case "taken-out":
       return `taken out by entry ${now.seq}: ${printable(now.reason)}`;
     case "left-by-rollback":
-      return style("yellow", `not in the model: round ${now.rounds.join(", ")} had learned it and was left by a rollback`);
+      return style(
+        "yellow",
+        `not in the model: round ${now.rounds.join(", ")} had learned it and was left by a rollback`,
+      );
     case "not-taken-in":
       return "in the data folder, but not taken in yet: `accrete up` does it";
     case "ignored":

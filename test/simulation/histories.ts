@@ -18,7 +18,7 @@ export async function brokenHistories(seeds: { from: number; fixed: number; fres
 }
 
 /** Histories until a mutation counts as escaped. */
-const HISTORIES_MAX = 600;
+const HISTORIES_MAX = 1_500;
 
 /** What gives the mutation away; undefined: nothing does. */
 export async function catches(mutation: Mutation): Promise<string | undefined> {

@@ -22,11 +22,11 @@ const COMMANDS = { ...CALM_GATE, commands: 0.04, onFail: "hold" } as const;
 const REFUSALS = { refuse: 0.6, poison: 0.3, onFail: "rollback", schedules: 0.02, commands: 0.02 } as const;
 const FAILURES = { failureRate: 0.5, jobFaults: 0.04, commands: 0.05, attempts: 2 } as const;
 const RETRIES = { failureRate: 0.8, deliveries: 0.01, jobFaults: 0, faults: 0, attempts: 1, commands: 0.1, commandKinds: ["retry"] } as const;
-const SLEEPY = { ...CALM_GATE, items: 8, faults: 0, jobFaults: 0, failureRate: 0, sleeps: 0.04, deliveries: 0.1, maxItems: 2, savesHalf: false } as const;
+const SLEEPY = { ...CALM_GATE, sweeps: 0, schedules: 0, janitors: 0, items: 8, faults: 0, jobFaults: 0, failureRate: 0, sleeps: 0.04, deliveries: 0.1, maxItems: 2, savesHalf: false } as const;
 /** a round that went live only for a while is the parent of a refused one */
 const PROMOTED: Partial<Profile> = {
-  ...{ refuse: 0.5, bad: 0, poison: 0, onFail: "rollback", keepRounds: 1, commands: 0.03, commandKinds: ["promote"], schedules: 0, janitors: 0 },
-  ...{ items: 8, maxItems: 1, minItems: 1, minInterval: 0, deliveries: 0.04, steps: 900, sleeps: 0, faults: 0, jobFaults: 0, failureRate: 0, savesHalf: false, attempts: 3 },
+  refuse: 0.5, bad: 0, poison: 0, onFail: "rollback", keepRounds: 1, commands: 0.03, commandKinds: ["promote"], schedules: 0, janitors: 0,
+  items: 8, maxItems: 1, minItems: 1, minInterval: 0, deliveries: 0.04, steps: 900, sleeps: 0, faults: 0, jobFaults: 0, failureRate: 0, savesHalf: false, attempts: 3,
 };
 const SCHEDULES = { ...CALM_GATE, schedules: 0.04, commands: 0.02 } as const;
 
@@ -55,7 +55,7 @@ export const MUTATIONS: readonly Mutation[] = [
   { name: "janitor-open", breaks: "the janitor leaves the open round alone", file: "ledger/janitor.ts", find: "file.round > head.round", replace: "file.round > head.round + 1", profile: { janitors: 0.05 } },
   { name: "janitor-blind", breaks: "the janitor leaves what is kept", file: "ledger/janitor.ts", find: "kept.has(manifest)", replace: "false", profile: { janitors: 0.05 } },
   { name: "gate-ignored", breaks: "a refused round does not go live", file: "protocol/entry.ts", find: "const live = gate.goesLive ? result.checkpoint : head.live;", replace: "const live = result.checkpoint;", profile: { refuse: 0.5 } },
-  { name: "live-changed-ignored", breaks: "a round measured against another live does not go live", file: "protocol/gate.ts", find: "if (!sameCheckpoint(plan.live, head.live))", replace: "if (false)", profile: { ...COMMANDS, commands: 0.1, commandKinds: ["promote"], keepRounds: 3, deliveries: 0.1, items: 6, maxItems: 2, sleeps: 0 } },
+  { name: "live-changed-ignored", breaks: "a round measured against another live does not go live", file: "protocol/gate.ts", find: "if (!sameCheckpoint(plan.live, head.live))", replace: "if (false)", profile: { ...COMMANDS, commands: 0.1, commandKinds: ["promote"], keepRounds: 3, deliveries: 0.1, items: 6, maxItems: 2, sleeps: 0, sweeps: 0, faults: 0, failureRate: 0 } },
   { name: "wait-for-intent", breaks: "an intent without a record is not waited for", file: "protocol/round.ts", find: "if (record === undefined) return intentMs + facts.lookupLagMs;", replace: "if (record === undefined) return facts.nowMs + facts.lookupLagMs;" },
   { name: "failure-ignored", breaks: "after a failure record nothing is tried again by itself", file: "protocol/round.ts", find: 'facts.newestHasFailure ? "failure-record"', replace: 'false ? "failure-record"', profile: FAILURES },
   { name: "limit-ignored", breaks: "attempts without progress are limited", file: "protocol/round.ts", find: "counted >= facts.limit", replace: "counted > facts.limit", profile: { ...FAILURES, savesHalf: false, jobFaults: 0.1 } },
@@ -73,10 +73,11 @@ export const MUTATIONS: readonly Mutation[] = [
   { name: "auto-twice", breaks: "a refused round is taken back by one entry", file: "ledger/tick.ts", find: "const seq = head.seq - 1;", replace: "const seq = Math.max(0, head.seq - 2);", profile: REFUSALS },
   { name: "parent-unkept", breaks: "the parent of a refused round is kept", file: "protocol/entry.ts", find: "refusedParent: gate.passed ? null : plan.parent", replace: "refusedParent: null", profile: PROMOTED },
   { name: "live-unkept", breaks: "live is kept", file: "protocol/entry.ts", find: "lives.slice(0, LIVES_KEPT + 1)]);\n  return all.filter(\n    (one) =>\n      kept.has(one) ||\n      sameCheckpoint(one.checkpoint, own.checkpoint) ||\n      sameCheckpoint(one.checkpoint, options.live) ||", replace: "[]]);\n  return all.filter(\n    (one) =>\n      kept.has(one as never) ||\n      sameCheckpoint(one.checkpoint, own.checkpoint) ||", profile: { refuse: 0.6, keepRounds: 1, onFail: "hold" } },
+  { name: "sweep-blind", breaks: "a sweep takes in what no news told of", file: "ledger/sweep.ts", find: "const report = await intake(ledger, wanted.filter((item) => !consumed.has(itemId(item))));", replace: "const report = await intake(ledger, wanted.filter(() => consumed.size < 0));", profile: { sweeps: 0.02 } },
   { name: "redo-dropped", breaks: "a redo comes before what waits", file: "ledger/tick.ts", find: "if (head.redo !== null) return", replace: "if (false) return", profile: COMMANDS },
   { name: "unchained", breaks: "an entry names the digest of the one before", file: "protocol/entry.ts", find: "    parent: head.sha256,\n    at: options.at,", replace: "    parent: null,\n    at: options.at," },
-  { name: "interval-unasked", breaks: "who finished the head asks for the segments that met the open round", file: "ledger/start.ts", find: "trigger.finishedByMe || ", replace: "", profile: { ...CALM_GATE, failureRate: 0, bad: 0, minItems: 1, minInterval: 60_000, faults: 0, jobFaults: 0, commands: 0, schedules: 0, plainTicks: false } },
-  { name: "one-pass", breaks: "the state after a commit is asked for anew", file: "ledger/tick.ts", find: 'if (pass !== "again") return pass.stopped;', replace: 'return pass === "again" ? "once" : pass.stopped;', profile: { ...CALM_GATE, failureRate: 0, faults: 0, jobFaults: 0, commands: 0, schedules: 0, plainTicks: false } },
+  { name: "interval-unasked", breaks: "who finished the head asks for the segments that met the open round", file: "ledger/start.ts", find: "trigger.finishedByMe || ", replace: "", profile: { ...CALM_GATE, failureRate: 0, bad: 0, minItems: 1, minInterval: 60_000, faults: 0, jobFaults: 0, commands: 0, schedules: 0, plainTicks: false, sweeps: 0 } },
+  { name: "one-pass", breaks: "the state after a commit is asked for anew", file: "ledger/tick.ts", find: 'if (pass !== "again") return pass.stopped;', replace: 'return pass === "again" ? "once" : pass.stopped;', profile: { ...CALM_GATE, failureRate: 0, faults: 0, jobFaults: 0, commands: 0, schedules: 0, plainTicks: false, sweeps: 0 } },
 ];
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));

@@ -1,5 +1,4 @@
 /** The ports as a simulated process sees them: every call waits for the scheduler. */
-import { attemptsPrefix } from "../../protocol/keys.ts";
 import type { Job, Jobs, Store, Ticks } from "../../protocol/ports.ts";
 import type { MemoryStore } from "../../adapters/memory-store.ts";
 import type { Process, Scheduler } from "./scheduler.ts";
@@ -50,8 +49,6 @@ export function storeOf(process: Process, scheduler: Scheduler, memory: MemorySt
 function failuresUnder(memory: MemoryStore, prefix: string): Set<string> {
   return new Set([...memory.objects.keys()].filter((key) => key.startsWith(prefix) && key.endsWith(".failure.json")));
 }
-
-export const failuresOf = (memory: MemoryStore, round: number): Set<string> => failuresUnder(memory, attemptsPrefix(round));
 
 /** A job as Batch sees it, and its container: they may disagree. */
 export interface SimulatedJob {

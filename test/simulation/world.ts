@@ -32,6 +32,7 @@ export interface Profile {
   readonly sleeps: number;
   readonly deliveries: number;
   readonly commands: number;
+  readonly sweeps: number;
   readonly schedules: number;
   readonly janitors: number;
   readonly jobFaults: number;
@@ -61,6 +62,7 @@ export function profileOf(random: Random): Profile {
     sleeps: often(0.5, 0.03),
     deliveries: 0.03 + 0.05 * random.next(),
     commands: often(0.6, 0.04),
+    sweeps: often(0.3, 0.02),
     schedules: often(0.35, 0.03),
     janitors: often(0.4, 0.03),
     jobFaults: often(0.6, 0.06),
@@ -97,6 +99,8 @@ export class World {
   readonly #bad: Set<string>;
   readonly #poison: Set<string>;
   readonly #arrived = new Set<string>();
+  /** in the data bucket, with or without news of it */
+  readonly #present = new Set<Item>();
   readonly #ticks: { tick: Tick; dueMs: number; daily?: boolean }[] = [];
   readonly #late: (() => Promise<unknown>)[] = [];
   readonly #retriesAsked: Extract<Tick, { kind: "retry" }>[] = [];
@@ -172,10 +176,22 @@ export class World {
   }
 
   #deliver(items: readonly Item[]): void {
+    for (const item of items) this.#present.add(item);
     this.#run("intake", async (ledger) => {
       await this.#api.intake(ledger, items);
       for (const item of items) this.#arrived.add(itemId(item));
       this.#writes++; // intake has answered: from now on these are to be found
+    });
+  }
+
+  /** Finds what the news missed. */
+  #sweep(): void {
+    const seen = [...this.#present];
+    this.#run("sweep", async (ledger) => {
+      const list = async (): Promise<{ items: readonly Item[] }> => ({ items: seen });
+      await this.#api.sweep(ledger, { list, fetch: () => Promise.reject(new Error("nothing is fetched here")) });
+      for (const item of seen) this.#arrived.add(itemId(item));
+      this.#writes++;
     });
   }
 
@@ -363,7 +379,9 @@ export class World {
     for (const job of running) if (job.started && job.container?.alive === false) this.#jobEnded(job);
     const due = this.#ticks.filter(({ dueMs }) => dueMs <= this.#nowMs);
 
-    if (random.chance(profile.deliveries)) this.#deliver(random.some(this.#items, 0.5).concat(random.pick(this.#items)));
+    if (random.chance(profile.sweeps)) this.#sweep();
+    else if (random.chance(profile.sweeps)) this.#present.add(random.pick(this.#items)); // without any news
+    else if (random.chance(profile.deliveries)) this.#deliver(random.some(this.#items, 0.5).concat(random.pick(this.#items)));
     else if (random.chance(profile.commands)) this.#command();
     else if (random.chance(profile.schedules)) this.#schedule();
     else if (random.chance(profile.janitors)) this.#run("janitor", (ledger) => this.#api.janitor(ledger.store, { history: 0 }));
@@ -409,6 +427,7 @@ export class World {
    */
   async calmDown(): Promise<void> {
     this.#calm = true;
+    if (this.profile.plainTicks) this.#sweep();
     this.#steps += 1_000; // whoever slept wakes up
     const limit = 6_000;
     for (let quiet = 0, steps = 0; quiet < 3; steps++) {
