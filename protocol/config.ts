@@ -5,15 +5,17 @@
 import * as z from "zod/mini";
 import { AccreteError } from "./errors.ts";
 
-const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1e3, sec: 1e3, second: 1e3, min: 6e4, minute: 6e4, h: 3.6e6, hour: 3.6e6, d: 8.64e7, day: 8.64e7 };
+const UNITS_MS: ReadonlyMap<string, number> = new Map(Object.entries({ ms: 1, s: 1e3, sec: 1e3, second: 1e3, min: 6e4, minute: 6e4, h: 3.6e6, hour: 3.6e6, d: 8.64e7, day: 8.64e7 }));
 const DURATION = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/;
 
 /** Milliseconds of a text such as "2 min", "90 s", "1 hour"; undefined if it is none. */
 export function parseDuration(text: string): number | undefined {
   const [, amount, unit] = DURATION.exec(text.trim().toLowerCase()) ?? [];
   if (amount === undefined || unit === undefined) return undefined;
-  const ms = UNITS_MS[unit] ?? UNITS_MS[unit.replace(/s$/, "")];
-  return ms === undefined ? undefined : Math.round(Number(amount) * ms);
+  const unitMs = UNITS_MS.get(unit) ?? UNITS_MS.get(unit.replace(/s$/, ""));
+  if (unitMs === undefined) return undefined;
+  const ms = Math.round(Number(amount) * unitMs);
+  return Number.isSafeInteger(ms) ? ms : undefined;
 }
 
 /** As milliseconds, or as text with a unit. */

@@ -30,12 +30,6 @@ export const ADVICE = {
   RESULT_NOT_WHOLE: "Restore the named file from a backup: the round is committed by itself then.",
   GATE_REFUSED: "Look at `accrete show ROUND`. To go on from this round, set gate.onFail to \"hold\" in accrete.config.ts.",
   OUT_OF_DISK: "Free disk space, then `accrete retry`.",
-  // items
-  ITEM_GONE: "Put the object back and it is a new item, or leave it: it is not asked for again.",
-  ITEM_BAD: "Mend the file and put it again: the mended file is a new item.",
-  ITEM_ARCHIVED: "Restore the object from the archive and put it again.",
-  ITEM_FORBIDDEN: "Allow the trainer to read the object and put it again.",
-  ITEM_SCHEMA: "The file does not have the columns or shape of round 1: mend it and put it again.",
   // operating
   NOT_FOUND: "Look at `accrete status` and `accrete log` for what there is.",
   NOT_KEPT: "Only checkpoints that are still kept can be named: `accrete log` marks them.",

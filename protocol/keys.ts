@@ -38,6 +38,7 @@ export const codeKey = (sha256: string): string => `code/${sha256}.mjs`;
 
 export const roundPrefix = (round: number): string => `${ROUNDS}${pad(round)}/`;
 export const planKey = (round: number): string => `${roundPrefix(round)}plan.json`;
+export const isPlanKey = (key: string): boolean => /^rounds\/\d{10}\/plan\.json$/.test(key);
 export const resultKey = (round: number): string => `${roundPrefix(round)}result.json`;
 export const attemptsPrefix = (round: number): string => `${roundPrefix(round)}attempts/`;
 export const intentKey = (round: number, attempt: number): string => `${attemptsPrefix(round)}${pad(attempt)}.json`;

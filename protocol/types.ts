@@ -281,7 +281,7 @@ export type Quarantined = z.infer<typeof Quarantined>;
 
 /** Bytes of the largest document of each kind that is read: more is damage, or somebody else's. */
 export const BYTES_MAX = {
-  segment: 4 * MiB,
+  segment: 16 * MiB,
   plan: 128 * MiB,
   intent: 64 * 1_024,
   jobRecord: 64 * 1_024,
@@ -326,12 +326,15 @@ export function parseDocument<K extends DocumentKind>(kind: K, key: string, body
   }
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body), (name, member: unknown) => {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body);
+    value = JSON.parse(text, (name, member: unknown) => {
       if (FORBIDDEN_NAMES.has(name)) throw new Error(`a property named ${name}`);
       return member;
     });
+    // the same value can be spelled in other ways (1e-7, 1E-7), but the log names documents by their bytes
+    if (canonicalJson(value) !== text) throw new Error("it is not in the form in which it is written");
   } catch (cause) {
-    throw new AccreteError("STORED_NOT_READABLE", `${key}: not JSON: ${messageOf(cause)}`, { cause });
+    throw new AccreteError("STORED_NOT_READABLE", `${key}: not JSON of ours: ${messageOf(cause)}`, { cause });
   }
   const sealed = Sealed.safeParse(value);
   if (!sealed.success) throw new AccreteError("STORED_NOT_READABLE", `${key}: no ${kind}: it carries no digest of itself`);

@@ -44,6 +44,9 @@ export function startCli(cwd: string, args: readonly string[], env: Readonly<Rec
     cwd,
     env: cleanEnv(env),
     stdio: ["ignore", "pipe", "pipe"],
+    // a test that fails leaves no process behind
+    timeout: WAIT_MS_MAX,
+    killSignal: "SIGKILL",
   });
   let [out, err] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));

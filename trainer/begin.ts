@@ -26,12 +26,17 @@ export interface BeginAt {
   readonly say: (line: string) => void;
 }
 
-/** The newest whole checkpoint of this very plan. One that is not whole is said, and the next older one is taken. */
-export async function ownBeginning(at: BeginAt, plan: Plan, planSha256: string): Promise<Beginning | null> {
+/**
+ * The newest whole checkpoint of this very plan. One that is not whole is said, and the next older one is taken.
+ * @param records only one that was trained on the records of this digest
+ */
+export async function ownBeginning(at: BeginAt, plan: Plan, planSha256: string, records?: string): Promise<Beginning | null> {
   for (const [i, key] of (await manifestsOf(at.store, plan.round)).entries()) {
     try {
       const restored = await restore(at.store, key, join(at.scratch, `own-${i}`));
-      if (restored.manifest.plan === planSha256) return await contents(restored);
+      if (restored.manifest.plan !== planSha256) continue;
+      const beginning = await contents(restored);
+      if (records === undefined || beginning.state.records === records) return beginning;
     } catch (error) {
       if (!isBroken(error)) throw error;
       at.say(`CHECKPOINT_NOT_WHOLE: ${messageOf(error)}; going on from the next older checkpoint`);

@@ -18,10 +18,10 @@ const OPTIMIZERS: Record<string, OptimizerConfig> = {
 
 const FILES = ["holdout.safetensors", "metrics.jsonl", "optimizer.safetensors", "schema.json", "state.json", "weights.safetensors"];
 
-/** A short round: 4 epochs of 5 batches, the last of them not full. */
+/** A short round: 2 epochs of 5 batches, the last of them not full. */
 const short = (optimizer: OptimizerConfig): PlanInput => ({
   module: FORGETFUL,
-  trainer: { epochs: 3, batchSize: 16, saveEverySteps: 2, optimizer },
+  trainer: { epochs: 2, batchSize: 16, saveEverySteps: 2, optimizer },
 });
 
 async function shortPlace(optimizer: OptimizerConfig, more: PlanInput = {}): Promise<Place> {
@@ -37,9 +37,9 @@ describe.each(Object.entries(OPTIMIZERS))("with %s", (_, optimizer) => {
     const undisturbed = await shortPlace(optimizer);
     await undisturbed.run();
     const bits = await undisturbed.bits();
-    expect(Object.keys(bits)).toEqual([...FILES, "at", "metrics"]);
+    expect(Object.keys(bits).sort()).toEqual(["at", "metrics", ...FILES].sort());
     const steps = (await undisturbed.result()).checkpoint.step;
-    expect(steps).toBe(15);
+    expect(steps).toBe(10);
 
     for (let at = 1; at <= steps; at++) {
       const place = await shortPlace(optimizer);
@@ -126,11 +126,11 @@ it("another seed, another order of the data or one record more gives other weigh
   expect(new Set(weights).size).toBe(4);
 });
 
-/** Of a process on a directory: 6 batches, the last not full, times 25, saved every third step. */
+/** Of a process on a directory: 6 batches, the last not full, times 8, saved at every fourth step as well. */
 const long = (optimizer: OptimizerConfig): PlanInput => ({
   module: FORGETFUL,
   data: { format: "csv" },
-  trainer: { epochs: 20, batchSize: 16, saveEverySteps: 3, optimizer },
+  trainer: { epochs: 8, batchSize: 16, saveEverySteps: 4, optimizer },
 });
 
 interface Disk {
@@ -146,10 +146,13 @@ function newDisk(): Disk {
   return { place, stateFolder };
 }
 
+const compiled = newFolder(); // many short processes: each has the others' compiled code
+
 function start(disk: Disk, round: number, attempt: number): { child: ChildProcess; output: () => string; training: Promise<void> } {
   const child = spawn(process.execPath, [join(import.meta.dirname, "main.ts")], {
     env: {
       ...process.env,
+      NODE_COMPILE_CACHE: compiled,
       ACCRETE_PLAN: planKey(round),
       ACCRETE_ATTEMPT: String(attempt),
       ACCRETE_STATE: pathToFileURL(disk.stateFolder).href,
@@ -177,7 +180,7 @@ async function ended(child: ChildProcess): Promise<number | null> {
   return child.exitCode;
 }
 
-/** Waits until a checkpoint with at least that step is there. */
+/** Waits until a checkpoint with at least that many steps is there. */
 async function savedAtLeast({ place }: Disk, round: number, step: number): Promise<void> {
   while (!(await place.manifests(round)).some((key) => Number(/(\d{10})-\w+\/[^/]+$/.exec(key)![1]) >= step)) {
     await new Promise((resolve) => setTimeout(resolve, 2));
@@ -196,7 +199,8 @@ async function trainWithKills(disk: Disk, round: number, kills: number): Promise
     const { child, output, training } = start(disk, round, attempt);
     if (attempt <= kills) {
       await training;
-      await pause(drawn() * 80);
+      if (killed === 0) await Promise.race([savedAtLeast(disk, round, 1), once(child, "close")]);
+      await pause(drawn() * 50);
       child.kill("SIGKILL");
     }
     const exit = await ended(child);
@@ -212,12 +216,16 @@ describe.concurrent("the trainer's process", () => {
     const undisturbed = newDisk();
     const result = await undisturbed.place.train(long(optimizer));
     const bits = await undisturbed.place.bits();
-    expect(result).toMatchObject({ epochsAdded: 20, stepsAdded: 120, rejected: [] });
+    expect(result).toMatchObject({ epochsAdded: 8, stepsAdded: 48, rejected: [] });
 
-    const disk = newDisk();
-    await disk.place.plan(long(optimizer));
-    const { killed } = await trainWithKills(disk, 1, 3);
-    expect(killed).toBeGreaterThan(0);
+    let [disk, told] = [newDisk(), { killed: 0, resumed: 0 }];
+    for (let tries = 0; told.killed === 0 && tries < 5; tries++) {
+      disk = newDisk(); // on a busy machine the process may have ended before it was killed
+      await disk.place.plan(long(optimizer));
+      told = await trainWithKills(disk, 1, 2);
+    }
+    expect(told.killed).toBeGreaterThan(0);
+    expect(told.resumed).toBeGreaterThan(0);
     expect(await disk.place.bits()).toEqual(bits);
     expect((await disk.place.keys()).filter((key) => key.includes(".failure"))).toEqual([]);
   });
@@ -235,13 +243,13 @@ describe.concurrent("the trainer's process", () => {
     expect((await undisturbed.place.run({ round: 2 })).exit).toBe(0);
 
     const first = start(disk, 2, 1);
-    await savedAtLeast(disk, 2, 121 + 20);
+    await savedAtLeast(disk, 2, 48 + 8);
     first.child.kill("SIGTERM");
     expect(await ended(first.child)).toBe(75);
-    expect(first.output()).toMatch(/saved at step \d+ of 80: asked to stop/);
+    expect(first.output()).toMatch(/saved at step \d+ of 40: asked to stop/);
     const second = start(disk, 2, 2);
     expect(await ended(second.child)).toBe(0);
-    expect(second.output()).toMatch(/round 2: resumes at step \d+ of 80/);
+    expect(second.output()).toMatch(/round 2: resumes at step \d+ of 40/);
 
     const [bits, expected] = [await disk.place.bits(2), await undisturbed.place.bits(2)];
     const { "weights.safetensors": before } = await disk.place.bits(1);

@@ -6,6 +6,7 @@ import { documentBytes } from "../protocol/types.ts";
 
 /** What can't go on as things are: a failure record is left, so nothing is tried again by itself. Anything else may pass. */
 const LASTING: Partial<Record<ErrorCode, number>> = {
+  CONFIG_INVALID: EXIT.config,
   CODE_MISMATCH: EXIT.config,
   MODEL_NOT_LOADABLE: EXIT.config,
   MODEL_INVALID: EXIT.config,

@@ -1,4 +1,5 @@
 /** The records that were never trained on, of all rounds: state in the checkpoint, raw, so that later models can be measured on them. */
+import { AccreteError } from "../protocol/errors.ts";
 import type { Records } from "./records.ts";
 import { parseSafetensors, type NamedTensor } from "./safetensors.ts";
 
@@ -49,10 +50,13 @@ export function holdoutTensors({ count, width, features, labels, rounds }: Holdo
   ];
 }
 
+/** @throws {AccreteError} STORED_NOT_READABLE */
 export function parseHoldout(bytes: Uint8Array, what: string): Holdout {
   const tensors = parseSafetensors(bytes, what);
   const [features, labels, rounds] = [tensors.get("features"), tensors.get("labels"), tensors.get("rounds")];
   const isLabels = labels?.data instanceof Float32Array || labels?.data instanceof Int32Array;
-  if (!(features?.data instanceof Float32Array) || !isLabels || !(rounds?.data instanceof Int32Array)) throw new Error(`${what}: not a holdout`);
-  return { count: features.shape[0]!, width: features.shape[1]!, features: features.data, labels: labels.data as Int32Array | Float32Array, rounds: rounds.data };
+  const [count, width] = features?.shape ?? [];
+  const fits = count !== undefined && width !== undefined && features?.shape.length === 2 && labels?.data.length === count && rounds?.data.length === count;
+  if (!(features?.data instanceof Float32Array) || !isLabels || !(rounds?.data instanceof Int32Array) || !fits) throw new AccreteError("STORED_NOT_READABLE", `${what}: not a holdout`);
+  return { count, width, features: features.data, labels: labels.data as Int32Array | Float32Array, rounds: rounds.data };
 }

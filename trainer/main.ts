@@ -2,11 +2,20 @@
  * The trainer's process. The environment names the plan (ACCRETE_PLAN), the state and data stores (ACCRETE_STATE, ACCRETE_DATA: file:
  * URLs) and the attempt. SIGTERM is listened to before anything that takes time is loaded.
  */
+import { rmSync } from "node:fs";
+
 let stopAsked = false;
 let training = false;
+let scratch: string | undefined;
 process.on("SIGTERM", () => {
   stopAsked = true;
-  if (!training) process.exit(143); // nothing to save yet
+  if (training) return;
+  // nothing to save yet: however long the data takes to be read, this is the end
+  try {
+    if (scratch !== undefined) rmSync(scratch, { recursive: true, force: true });
+  } finally {
+    process.exit(143);
+  }
 });
 process.on("SIGINT", () => {}); // Ctrl-C in the terminal of `accrete up` is its affair: it ends jobs by SIGTERM
 
@@ -20,32 +29,42 @@ const [{ mkdtemp, rm }, { tmpdir }, { join }, { fileURLToPath }, { randomBytes }
 const { openDirectoryStore } = await import("../adapters/directory-store.ts");
 const { openDirectoryItems } = await import("../adapters/directory-items.ts");
 const { AccreteError, EXIT } = await import("../protocol/errors.ts");
+const { isPlanKey } = await import("../protocol/keys.ts");
 const { printable } = await import("../protocol/printable.ts");
 const { exitCodeOf, recordFailure } = await import("./failure.ts");
 const { readPlan, runTrainer } = await import("./run.ts");
 
+function wrongUsage(name: string, expected: string): never {
+  const value = process.env[name];
+  console.error(`${name} has to be ${expected}${value === undefined ? "" : `, not ${printable(value)}`}`);
+  return process.exit(EXIT.usage);
+}
+
 function folderOf(name: string): string {
   const value = process.env[name];
-  if (value?.startsWith("file:")) return fileURLToPath(value);
-  console.error(`${name} has to be a file: URL${value === undefined ? "" : `, not ${printable(value)}`}`);
-  return process.exit(EXIT.usage);
+  return value?.startsWith("file:") ? fileURLToPath(value) : wrongUsage(name, "a file: URL");
+}
+
+function countOf(name: string): number {
+  const value = process.env[name] ?? "1";
+  return /^\d{1,10}$/.test(value) ? Number(value) : wrongUsage(name, "a whole number");
 }
 
 const say = (line: string): void => console.log(printable(line));
 
 async function main(): Promise<number> {
   const planKey = process.env["ACCRETE_PLAN"] ?? "";
-  const attempt = Number(process.env["ACCRETE_ATTEMPT"] ?? "1");
-  const retry = Number(process.env["AWS_BATCH_JOB_ATTEMPT"] ?? "1");
+  if (!isPlanKey(planKey)) wrongUsage("ACCRETE_PLAN", "the key of a plan");
+  const [attempt, retry] = [countOf("ACCRETE_ATTEMPT"), countOf("AWS_BATCH_JOB_ATTEMPT")];
   const store = openDirectoryStore(folderOf("ACCRETE_STATE"));
   const items = openDirectoryItems(folderOf("ACCRETE_DATA"));
-  const scratch = await mkdtemp(join(process.env["ACCRETE_SCRATCH"] ?? tmpdir(), "accrete-"));
+  scratch = await mkdtemp(join(process.env["ACCRETE_SCRATCH"] ?? tmpdir(), "accrete-"));
   try {
     const { plan, sha256 } = await readPlan(store, planKey);
-    training = true;
     try {
       const run = randomBytes(8).toString("hex");
-      return await runTrainer({ store, items, planKey, attempt, retry, run, scratch, say, stopAsked: () => stopAsked, nowMs: () => performance.now() }, plan, sha256);
+      const begin = (): void => void (training = true);
+      return await runTrainer({ store, items, planKey, attempt, retry, run, scratch, say, stopAsked: () => stopAsked, begin, nowMs: () => performance.now() }, plan, sha256);
     } catch (error) {
       await recordFailure(store, { round: plan.round, attempt }, error);
       throw error;

@@ -55,9 +55,10 @@ export function buildModel(tf: Tf, definition: ModelDefinition, plan: Plan, sche
     if (cause instanceof AccreteError) throw cause;
     throw new AccreteError("MODEL_INVALID", `build() throws: ${messageOf(cause)}`, { cause });
   }
+  const trainable = new Set(network.trainableWeights); // a weight itself does not know of `trainable: false` on its layer
   const weights = network.weights.map((weight): Weight => {
     const variable = weight.read() as Variable;
-    return { name: weight.originalName, variable, trainable: weight.trainable };
+    return { name: weight.originalName, variable, trainable: trainable.has(weight) };
   });
   const names = weights.map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);

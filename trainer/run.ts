@@ -37,6 +37,8 @@ export interface RunOptions {
   readonly say: (line: string) => void;
   /** SIGTERM has come: save and end */
   readonly stopAsked: () => boolean;
+  /** told when there may be something to save: from here on `stopAsked` is looked at between steps */
+  readonly begin: () => void;
   readonly nowMs: () => number;
 }
 
@@ -69,6 +71,7 @@ export async function runTrainer(options: RunOptions, plan: Plan, planSha256: st
   const tooMany = data.rejected.length > 10 && data.rejected.length > plan.items.length / 100;
   if (tooMany) throw new DataUnusable(`${data.rejected.length} of ${plan.items.length} items can't be used; the first: ${data.rejected[0]!.item.key}: ${data.rejected[0]!.message}`, data.rejected.map(({ item }) => item.key));
   if (options.stopAsked()) return EXIT.killedBySigterm;
+  options.begin();
 
   const name: RunName = { plan, planSha256, attempt: `${options.attempt}.${options.retry}`, run: options.run };
   const round = new Round(options, name, { beginning, own, data });
@@ -103,10 +106,13 @@ async function beginAndRead(options: RunOptions, plan: Plan, planSha256: string)
   if (own !== null) {
     const data = await read(own.schema);
     if (own.state.records === data.digest) return { beginning: own, own: true, data };
-    say(`the data is not what this round's checkpoint was trained on (an item has gone since): the round begins again`);
+    say(`the data is not what this round's newest checkpoint was trained on: an item has gone since`);
   }
   const parent = await parentBeginning(at, plan);
-  return { beginning: parent, own: false, data: await read(parent?.schema ?? null) };
+  const data = await read(parent?.schema ?? null);
+  // one with fewer steps, but of a run that the item was gone for already
+  const earlier = own === null ? null : await ownBeginning(at, plan, planSha256, data.digest);
+  return earlier === null ? { beginning: parent, own: false, data } : { beginning: earlier, own: true, data };
 }
 
 class Round {

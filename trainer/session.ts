@@ -87,15 +87,21 @@ export class Saver {
     this.#saved = options.before;
   }
 
-  /** A consistent copy between two steps, in the store when it returns. `trained` null: nothing was trained yet. */
+  /**
+   * A consistent copy between two steps, in the store when it returns. `trained` null: nothing was trained yet.
+   * @throws {AccreteError} LOSS_NOT_FINITE, before anything is written: no later run could go on from such weights
+   */
   async save(state: State, trained: Trained | null, metricsText: string): Promise<Checkpoint> {
     await mkdir(this.#folder, { recursive: true });
     const files = [await this.#text("state.json", stateText(state))];
     if (trained !== null) {
       const { model, stepper, schema, holdout } = trained;
+      const weights = model.weights.map(({ name, variable }) => tensorOf(name, variable));
+      const slots = [...stepper.slots].map(([name, variable]) => tensorOf(name, variable));
+      checkFinite([...weights, ...slots], state);
       files.push(
-        await this.#tensors("weights.safetensors", model.weights.map(({ name, variable }) => tensorOf(name, variable))),
-        await this.#tensors("optimizer.safetensors", [...stepper.slots].map(([name, variable]) => tensorOf(name, variable))),
+        await this.#tensors("weights.safetensors", weights),
+        await this.#tensors("optimizer.safetensors", slots),
         await this.#tensors("holdout.safetensors", holdoutTensors(holdout)),
         await this.#text("schema.json", `${canonicalJson(schema)}\n`),
         await this.#text("metrics.jsonl", metricsText),
@@ -134,6 +140,11 @@ function tensorOf(name: string, variable: Variable): NamedTensor {
   const data = variable.dataSync();
   const dtype = variable.dtype === "int32" ? "I32" : variable.dtype === "bool" ? "U8" : "F32";
   return { name, dtype, shape: variable.shape, data: data as Float32Array };
+}
+
+function checkFinite(tensors: readonly NamedTensor[], { position }: State): void {
+  const broken = tensors.find(({ data }) => data.some((value) => !Number.isFinite(value)));
+  if (broken !== undefined) throw new AccreteError("LOSS_NOT_FINITE", `${broken.name} is not finite after step ${position.step} of the round`);
 }
 
 /** What the bits depend on. Another machine may round otherwise: a resume there goes on, and says so. */

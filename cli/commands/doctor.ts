@@ -1,6 +1,8 @@
 import { execFile } from "node:child_process";
 import { access, constants, stat, statfs } from "node:fs/promises";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import { availableParallelism, homedir, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -75,10 +77,16 @@ async function node(): Promise<Check> {
   };
 }
 
-function isInstalled(name: string): boolean {
+/** The trainer as it is published: one bundle with TensorFlow.js in it. */
+const TRAINER = fileURLToPath(new URL("../../trainer/", import.meta.url));
+const WASM = "tfjs-backend-wasm-simd.wasm";
+
+/** Whether a training finds the .wasm files: beside its bundle, or in their package where it runs from source. */
+function hasWasm(): boolean {
+  if (existsSync(join(TRAINER, WASM))) return true;
   try {
-    createRequire(import.meta.url).resolve(`${name}/package.json`);
-    return true;
+    const packageFolder = dirname(createRequire(import.meta.url).resolve("@tensorflow/tfjs-backend-wasm/package.json"));
+    return existsSync(join(packageFolder, "dist", WASM));
   } catch {
     return false;
   }
@@ -86,23 +94,15 @@ function isInstalled(name: string): boolean {
 
 /** Native TensorFlow is not used by this version: what a training will use is said, and why. */
 async function tensorflow(): Promise<Check> {
-  const wasm = isInstalled("@tensorflow/tfjs-backend-wasm");
-  const cpu = isInstalled("@tensorflow/tfjs-backend-cpu");
-  if (!isInstalled("@tensorflow/tfjs-core") || (!wasm && !cpu))
-    return {
-      name: "TensorFlow",
-      state: "missing",
-      found: "TensorFlow.js is not installed",
-      needed: true,
-      advice: "install the package anew: npm ci",
-    };
   const native = "native TensorFlow is not used by this version";
-  if (wasm) return { name: "TensorFlow", state: "ok", found: `trainings use TensorFlow.js on WebAssembly; ${native}` };
+  if (hasWasm())
+    return { name: "TensorFlow", state: "ok", found: `trainings use TensorFlow.js on WebAssembly; ${native}` };
   return {
     name: "TensorFlow",
-    state: "info",
-    found: `trainings use TensorFlow.js in plain JavaScript, which is slow; ${native}`,
-    advice: "npm install @tensorflow/tfjs-backend-wasm",
+    state: "missing",
+    found: `${WASM} is missing; ${native}`,
+    advice: "install accrete anew",
+    needed: true,
   };
 }
 

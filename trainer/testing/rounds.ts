@@ -42,15 +42,14 @@ export function moduleOf(layers: string): string {
 export const dense = (units: string, name: string, more = ""): string =>
   `tf.layers.dense({ units: ${units}, name: "${name}", ${more} })`;
 
-/** For records of any shape: one layer. */
-export const LINEAR = moduleOf(
-  `tf.layers.flatten({ inputShape: [...inputShape], name: "flat" }), ${dense("classes", "out")}`,
-);
+export const INPUT = "inputShape: [...inputShape]";
+
+/** For tables: one layer. */
+export const LINEAR = moduleOf(dense("classes", "out", INPUT));
 
 /** What is easily forgotten in a checkpoint: dropout's counter (with a seed of its own and without) and the averages of batch norm. */
 export const FORGETFUL = moduleOf(`
-  tf.layers.flatten({ inputShape: [...inputShape], name: "flat" }),
-  ${dense("8", "hidden", 'activation: "relu"')},
+  ${dense("8", "hidden", `activation: "relu", ${INPUT}`)},
   tf.layers.batchNormalization({ name: "norm" }),
   tf.layers.dropout({ rate: 0.3, seed: 7, name: "seeded" }),
   ${dense("6", "second", 'activation: "tanh"')},
@@ -171,6 +170,7 @@ export class Place {
       scratch: newFolder(),
       say: (line: string): void => void said.push(line),
       stopAsked: input.stopAsked ?? (() => false),
+      begin: () => undefined,
       nowMs: input.nowMs ?? (() => performance.now()),
     };
     try {

@@ -1,0 +1,55 @@
+import { globSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { openMemoryStore } from "../adapters/memory-store.ts";
+import { AccreteError, ADVICE, type ErrorCode } from "../protocol/errors.ts";
+import { failureKey } from "../protocol/keys.ts";
+import { exitCodeOf, recordFailure } from "../trainer/failure.ts";
+
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
+const CODES = Object.keys(ADVICE) as ErrorCode[];
+const readSource = (file: string): string => readFileSync(`${ROOT}${file}`, "utf8");
+
+describe("docs/errors.md", () => {
+  const rows = readSource("docs/errors.md")
+    .split("\n")
+    .filter((line) => line.startsWith("| `"))
+    .map((line) => line.slice(2, -2).split(" | "));
+  const codeOf = ([code]: readonly string[]): string => (code ?? "").replaceAll("`", "");
+
+  it("lists every code of protocol/errors.ts, in its order, and no other", () => {
+    expect(rows.map(codeOf)).toEqual(CODES);
+  });
+
+  it.each(rows)("%s: says when it happens, and gives the advice that the error gives", (code, when, advice) => {
+    expect(when).toMatch(/^.{10,}\.$/);
+    expect(advice).toBe(ADVICE[codeOf([code]) as ErrorCode]);
+  });
+
+  it("gives the exit code with which the trainer ends, wherever it leaves a failure record", async () => {
+    const store = openMemoryStore({ nowMs: () => 0 });
+    const listed = new Map(rows.map((row) => [codeOf(row), row[3]]));
+    for (const [i, code] of CODES.entries()) {
+      const error = new AccreteError(code, "why");
+      await recordFailure(store, { round: 1, attempt: i }, error);
+      const left = (await store.head(failureKey(1, i))) !== undefined || code === "PLAN_NOT_FOUND";
+      expect(listed.get(code), code).toBe(left ? String(exitCodeOf(error)) : "–");
+    }
+  });
+});
+
+describe("a code of protocol/errors.ts", () => {
+  const sources = globSync("{protocol,ledger,adapters,trainer,cli}/**/*.ts", { cwd: ROOT })
+    .filter((file) => !file.endsWith(".test.ts") && file !== "protocol/errors.ts")
+    .map((file) => stripComments(readSource(file)));
+
+  it.each(CODES)("%s is used: one that nothing can give would only be in the way", (code) => {
+    const used = new RegExp(`\\b${code}\\b`);
+    expect(sources.some((source) => used.test(source))).toBe(true);
+  });
+});
+
+/** So that a code which only a comment names does not count as used. */
+function stripComments(source: string): string {
+  return source.replaceAll(/\/\*[\s\S]*?\*\//g, "").replaceAll(/^\s*\/\/.*$/gm, "");
+}

@@ -1,0 +1,120 @@
+/** The trainer's process: what its environment has to name, its exit codes, and that a signal ends it at any time. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { describe, expect, it } from "vitest";
+import { openDirectoryStore } from "../adapters/directory-store.ts";
+import { planKey, resultKey } from "../protocol/keys.ts";
+import { csv, dense, INPUT, moduleOf, newFolder, Place, type PlanInput } from "./testing/rounds.ts";
+
+interface Started {
+  readonly place: Place;
+  readonly env: Record<string, string>;
+  readonly scratch: string;
+}
+
+async function started(plan: PlanInput = {}): Promise<Started> {
+  const [state, scratch] = [newFolder(), newFolder()];
+  const place = new Place(openDirectoryStore(state));
+  place.put("a.csv", csv(0, 40));
+  await place.plan({ data: { format: "csv" }, ...plan });
+  const env = { ACCRETE_PLAN: planKey(1), ACCRETE_ATTEMPT: "2", ACCRETE_SCRATCH: scratch };
+  return { place, scratch, env: { ...env, ACCRETE_STATE: pathToFileURL(state).href, ACCRETE_DATA: pathToFileURL(place.dataFolder).href } };
+}
+
+const compiled = newFolder(); // many short processes: each has the others' compiled code
+
+/** @param onOutput told of all output so far, and how to send a signal */
+async function main(env: Record<string, string>, onOutput?: (output: string, kill: (signal: NodeJS.Signals) => void) => void): Promise<{ exit: number | null; output: string }> {
+  const { ACCRETE_PLAN: _p, ACCRETE_STATE: _s, ACCRETE_DATA: _d, ...inherited } = process.env;
+  const child = spawn(process.execPath, [join(import.meta.dirname, "main.ts")], { env: { ...inherited, NODE_COMPILE_CACHE: compiled, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  const hear = (chunk: Buffer): void => {
+    output += chunk.toString();
+    onOutput?.(output, (signal) => child.kill(signal));
+  };
+  child.stdout.on("data", hear);
+  child.stderr.on("data", hear);
+  await once(child, "close");
+  return { exit: child.exitCode, output };
+}
+
+describe.concurrent("the trainer's process", () => {
+  it("exits 64 if the environment does not name a plan and its stores, and says which", async () => {
+    const { env, place } = await started();
+    const without = (name: string): Record<string, string> => Object.fromEntries(Object.entries(env).filter(([key]) => key !== name));
+    const cases: [Record<string, string>, string][] = [
+      [without("ACCRETE_STATE"), "ACCRETE_STATE has to be a file: URL"],
+      [{ ...env, ACCRETE_DATA: "s3://bucket" }, "ACCRETE_DATA has to be a file: URL, not s3://bucket"],
+      [without("ACCRETE_PLAN"), "ACCRETE_PLAN"],
+      [{ ...env, ACCRETE_PLAN: "rounds/../plan.json" }, "ACCRETE_PLAN"],
+      [{ ...env, ACCRETE_PLAN: planKey(7) }, `${planKey(7)} is not in the state store`],
+      [{ ...env, ACCRETE_ATTEMPT: "first" }, "ACCRETE_ATTEMPT"],
+      [{ ...env, AWS_BATCH_JOB_ATTEMPT: "-1" }, "AWS_BATCH_JOB_ATTEMPT"],
+    ];
+    const before = await place.keys();
+    for (const [names, why] of cases) {
+      const { exit, output } = await main(names);
+      expect(output).toContain(why);
+      expect(exit, output).toBe(64);
+    }
+    expect(await place.keys()).toEqual(before);
+  });
+
+  it("exits 0 with a result under the attempt that it was told, and leaves its scratch folder empty", async () => {
+    const { env, place, scratch } = await started();
+    const { exit, output } = await main({ ...env, AWS_BATCH_JOB_ATTEMPT: "3" });
+    expect(exit, output).toBe(0);
+    expect(output.trim().split("\n").at(-1)).toBe("round 1: done");
+    expect((await place.result()).attempt).toBe("2.3");
+    expect(readdirSync(scratch)).toEqual([]);
+    const again = await main(env);
+    expect([again.exit, again.output]).toEqual([0, "nothing to do: round 1 has its result\n"]);
+  });
+
+  it("exits 78 with a failure record for a model that does not fit, and says what to do", async () => {
+    const { env, place, scratch } = await started({ module: moduleOf(dense("9", "out", INPUT)) });
+    const { exit, output } = await main(env);
+    expect(exit).toBe(78);
+    expect(output).toMatch(/MODEL_INVALID: the model's output is \[batch, 9\].*\nwhat to do: /);
+    expect(await place.failure(2)).toMatchObject({ code: "MODEL_INVALID", exit: 78 });
+    expect(readdirSync(scratch)).toEqual([]);
+  });
+
+  it("exits 143 at once on a signal while it reads, however much there is, and has written nothing", async () => {
+    const { env, place, scratch } = await started();
+    for (let i = 0; i < 1_000; i++) place.put(`bad${i}.csv`, '"'); // read to the end, they would be too many: 65
+    await place.store.delete(planKey(1));
+    await place.plan({ data: { format: "csv" } });
+    let sent = false;
+    const { exit, output } = await main(env, (all, kill) => {
+      if (!sent && all.includes("items staged")) kill("SIGTERM");
+      sent ||= all.includes("items staged");
+    });
+    expect(exit, output).toBe(143);
+    expect((await place.keys("rounds/")).map((key) => key.split("/").at(-1))).toEqual(["plan.json"]);
+    expect(readdirSync(scratch)).toEqual([]);
+  });
+
+  it("takes no notice of SIGINT: Ctrl-C is for the process that started it", async () => {
+    const { env, place } = await started({ trainer: { epochs: 20 } });
+    let sent = false;
+    const { exit } = await main(env, (output, kill) => {
+      if (!sent && output.includes("records to train on")) kill("SIGINT");
+      sent ||= output.includes("records to train on");
+    });
+    expect([sent, exit]).toEqual([true, 0]);
+    expect(await place.keys(resultKey(1))).toHaveLength(1);
+  });
+
+  it("writes control characters of a module's message as escapes", async () => {
+    const { env } = await started({ module: `throw new Error("\\u001b[2J\\u202eevil");` });
+    const { exit, output } = await main(env);
+    expect(exit).toBe(78);
+    expect(output).toContain("\\x1b[2J");
+    expect(output).not.toContain("\u001b");
+    expect(output).not.toContain("\u202e");
+  });
+});

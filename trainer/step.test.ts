@@ -1,0 +1,160 @@
+/** The optimizers and the step against numbers worked out by hand, on the wasm backend as in a round. */
+import { beforeAll, describe, expect, it } from "vitest";
+import { DataConfig, TrainerConfig, type OptimizerConfig } from "../protocol/config.ts";
+import type { ModelDefinition } from "../protocol/model.ts";
+import type { Plan } from "../protocol/types.ts";
+import { buildModel } from "./model.ts";
+import { createOptimizer } from "./optimizer.ts";
+import type { Schema } from "./schema.ts";
+import { Stepper, type Batch } from "./step.ts";
+import { loadTf, type Backend, type Tf, type Variable } from "./tf.ts";
+
+let tf: Tf;
+let backend: Backend;
+beforeAll(async () => {
+  ({ tf, backend } = await loadTf());
+});
+
+it("the backend is wasm, where the machine can run it", () => {
+  expect([backend, tf.getBackend()]).toEqual(["wasm", "wasm"]);
+});
+
+const SGD: OptimizerConfig = { name: "sgd", learningRate: 0.1, momentum: 0 };
+const MOMENTUM: OptimizerConfig = { name: "sgd", learningRate: 0.1, momentum: 0.9 };
+const ADAM: OptimizerConfig = { name: "adam", learningRate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
+
+/** The variable after each of the gradients. */
+function path(config: OptimizerConfig, gradients: readonly number[], from = 1): number[] {
+  const optimizer = createOptimizer(config);
+  const variable = tf.variable(tf.tensor1d([from]));
+  const slots = new Map(optimizer.slotKinds.map((kind): [string, Variable] => [kind, tf.variable(tf.zeros([1]))]));
+  return gradients.map((gradient, i) => {
+    tf.tidy(() => optimizer.apply(tf, { variable, gradient: tf.tensor1d([gradient]), slots }, { learningRate: config.learningRate, update: i + 1 }));
+    return variable.dataSync()[0]!;
+  });
+}
+
+describe("after gradients 0.5 and -0.25 at a rate of 0.1, a weight of 1 is", () => {
+  it.each([
+    // w - 0.1 x 0.5; + 0.1 x 0.25
+    ["sgd", SGD, [0.95, 0.975]],
+    // v = 0.5, then 0.9 x 0.5 - 0.25 = 0.2
+    ["sgd with momentum", MOMENTUM, [0.95, 0.93]],
+    // m/(1-b1) = 0.5 and sqrt(v/(1-b2)) = 0.5: one rate; then 0.02/0.19 / sqrt(0.00031225/0.001999) = 0.266337 of it
+    ["adam", ADAM, [0.9, 0.8733663]],
+  ] as const)("%s", (_, config, expected) => {
+    const found = path(config, [0.5, -0.25]);
+    expected.forEach((value, i) => expect(found[i]).toBeCloseTo(value, 5));
+  });
+
+  it("adam: after a third gradient of 2, with other betas and an epsilon that counts", () => {
+    const config = { ...ADAM, beta1: 0.5, beta2: 0.75, epsilon: 0.1 };
+    let [w, m, v] = [1, 0, 0];
+    const expected = [0.5, -0.25, 2].map((g, i) => {
+      m = 0.5 * m + 0.5 * g;
+      v = 0.75 * v + 0.25 * g * g;
+      return (w -= (0.1 * Math.sqrt(1 - 0.75 ** (i + 1)) * m) / ((1 - 0.5 ** (i + 1)) * (Math.sqrt(v) + 0.1)));
+    });
+    path(config, [0.5, -0.25, 2]).forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 6));
+  });
+});
+
+let built = 0;
+
+/** A model of one dense layer that begins at 0, and its stepper. */
+function zeros(optimizer: OptimizerConfig, task: Schema["task"], more: { frozen?: boolean; norm?: boolean } = {}): { stepper: Stepper; weights: () => Record<string, number[]> } {
+  const schema: Schema = { format: 1, task, inputShape: [2], classes: task === "regression" ? [] : ["a", "b"], columns: null, label: null };
+  const definition: ModelDefinition = {
+    build: (context) =>
+      context.tf.sequential({
+        layers: [
+          ...(more.frozen === true ? [context.tf.layers.dense({ units: 2, inputShape: [2], name: "frozen", trainable: false })] : []),
+          ...(more.norm === true ? [context.tf.layers.batchNormalization({ inputShape: [2], name: "norm" })] : []),
+          context.tf.layers.dense({ units: context.classes, inputShape: [2], kernelInitializer: "zeros", name: `z${built}` }),
+        ],
+      }),
+  };
+  built++;
+  const trainer = TrainerConfig.parse({ model: "m", optimizer });
+  const plan: Plan = {
+    format: 1,
+    pipeline: "p",
+    round: 1,
+    kind: "extend",
+    items: [],
+    segments: [],
+    parent: null,
+    live: null,
+    epochsToAdd: 1,
+    trainer,
+    data: DataConfig.parse({ format: "csv" }),
+    code: "0".repeat(64),
+    image: null,
+    jobDefinition: null,
+    seed: 1,
+    scheduled: 0,
+  };
+  const model = buildModel(tf, definition, plan, schema);
+  const stepper = new Stepper(tf, model, plan, { inputShape: [2], classes: task === "regression" ? 1 : 2, task });
+  return { stepper, weights: () => Object.fromEntries(model.weights.map(({ name, variable }) => [name.replace(/\w\d+\//, ""), [...variable.dataSync()]])) };
+}
+
+const at = (step: number): { step: number; update: number; learningRate: number } => ({ step, update: step + 1, learningRate: 0.1 });
+
+describe("a step", () => {
+  it("of regression follows the mean squared error's gradient", () => {
+    const { stepper, weights } = zeros(SGD, "regression");
+    // two records with errors -3 and 1: loss 5; d/dW = mean(2 error x), d/db = mean(2 error)
+    const batch: Batch = { size: 2, x: Float32Array.of(1, 2, 4, 0), y: Float32Array.of(3, -1) };
+    expect(stepper.run(batch, at(0))).toBeCloseTo(5, 5);
+    const { kernel, bias } = weights();
+    expect(kernel![0]).toBeCloseTo(-0.1 * (-3 * 1 + 1 * 4), 6);
+    expect(kernel![1]).toBeCloseTo(-0.1 * (-3 * 2), 6);
+    expect(bias![0]).toBeCloseTo(-0.1 * (-3 + 1), 6);
+  });
+
+  it("of classification follows the softmax cross-entropy's gradient", () => {
+    const { stepper, weights } = zeros(SGD, "classification");
+    expect(stepper.run({ size: 1, x: Float32Array.of(1, 2), y: Int32Array.of(0) }, at(0))).toBeCloseTo(Math.LN2, 6);
+    // probabilities are 1/2: d/dW = x (p - one-hot)
+    [0.05, -0.05, 0.1, -0.1].forEach((value, i) => expect(weights()["kernel"]![i]).toBeCloseTo(value, 6));
+    [0.05, -0.05].forEach((value, i) => expect(weights()["bias"]![i]).toBeCloseTo(value, 6));
+  });
+
+  it.each([["sgd", SGD], ["momentum", { ...MOMENTUM, momentum: 0.5 }], ["adam", ADAM]] as const)("many of them with %s find the line through the points, and leave no tensor behind", (_, optimizer) => {
+    const { stepper, weights } = zeros(optimizer, "regression");
+    const x = Float32Array.of(0, 0, 1, 0, 0, 1, 1, 1);
+    const batch: Batch = { size: 4, x, y: Float32Array.of(1, 3, 0, 2) }; // 1 + 2 a - b
+    stepper.run(batch, at(0));
+    const { numTensors } = tf.memory();
+    let loss = Infinity;
+    for (let step = 1; step < 400; step++) loss = stepper.run(batch, at(step));
+    expect(tf.memory().numTensors).toBe(numTensors);
+    expect(loss).toBeLessThan(1e-4);
+    [2, -1].forEach((value, i) => expect(weights()["kernel"]![i]).toBeCloseTo(value, 1));
+    expect(weights()["bias"]![0]).toBeCloseTo(1, 1);
+  });
+
+  it("leaves a layer that is not trainable as it is, and keeps no slots for it", () => {
+    const { stepper, weights } = zeros(ADAM, "regression", { frozen: true });
+    expect([...stepper.slots.keys()].filter((name) => name.includes("frozen"))).toEqual([]);
+    expect(stepper.slots.size).toBe(4);
+    const before = weights();
+    stepper.run({ size: 1, x: Float32Array.of(1, 2), y: Float32Array.of(3) }, at(0));
+    const after = weights();
+    for (const name of ["frozen/kernel", "frozen/bias"]) expect(after[name]).toEqual(before[name]);
+    expect(after["bias"]).not.toEqual(before["bias"]);
+  });
+
+  it("that is only tried changes nothing, neither weights nor averages nor slots nor the count of tensors", () => {
+    const { stepper, weights } = zeros(ADAM, "regression", { norm: true });
+    const batch: Batch = { size: 2, x: Float32Array.of(1, 2, 5, 8), y: Float32Array.of(3, 4) };
+    const [before, { numTensors }] = [weights(), tf.memory()];
+    expect(stepper.probe(batch)).toBeUndefined();
+    expect(weights()).toEqual(before);
+    expect([...stepper.slots.values()].flatMap((slot) => [...slot.dataSync()])).toEqual(Array.from({ length: 14 }, () => 0));
+    expect(tf.memory().numTensors).toBe(numTensors);
+    stepper.run(batch, at(0));
+    expect(weights()["norm/moving_mean"]).not.toEqual(before["norm/moving_mean"]);
+  });
+});
