@@ -9,7 +9,7 @@ import { parseSafetensors, type NamedTensor } from "./safetensors.ts";
 import { parseSchema, type Schema } from "./schema.ts";
 import { parseState, START, type State } from "./state.ts";
 
-/** A checkpoint's contents. Of one that was saved with nothing trained yet, schema, weights and holdout are missing. */
+/** A checkpoint's contents. Of one that was saved with nothing trained yet, the weights are missing, and schema and holdout where no data was read yet. */
 export interface Beginning {
   readonly restored: Restored;
   readonly state: State;
@@ -62,7 +62,7 @@ export async function readCheckpoint(at: BeginAt, checkpoint: Checkpoint, folder
 }
 
 /** Damage in the store, as against a store that can't be read just now. */
-function isBroken(error: unknown): boolean {
+export function isBroken(error: unknown): boolean {
   return error instanceof AccreteError && ["CHECKPOINT_NOT_WHOLE", "STORED_NOT_READABLE", "STORED_TOO_LARGE"].includes(error.code);
 }
 

@@ -51,6 +51,8 @@ export function buildModel(tf: Tf, definition: ModelDefinition, plan: Plan, sche
   try {
     network = withSeededRandom(random, () => definition.build(context));
     checkShapes(network, schema.inputShape, classes);
+    if (schema.task === "classification") checkNoSoftmax(network);
+    forgetDropoutSeeds(network);
   } catch (cause) {
     if (cause instanceof AccreteError) throw cause;
     throw new AccreteError("MODEL_INVALID", `build() throws: ${messageOf(cause)}`, { cause });
@@ -78,4 +80,17 @@ function checkShapes(network: LayersModel, inputShape: readonly number[], classe
   if (moreInputs.length > 0 || moreOutputs.length > 0) throw new AccreteError("MODEL_INVALID", "the model has to have one input and one output");
   if (!fits(input!.shape, inputShape)) throw new AccreteError("MODEL_INVALID", `the model's input is ${found(input!.shape)}, the data's records are [batch, ${inputShape.join(", ")}]`);
   if (!fits(output!.shape, [classes])) throw new AccreteError("MODEL_INVALID", `the model's output is ${found(output!.shape)}, expected is [batch, ${classes}]: one score for each class`);
+}
+
+function checkNoSoftmax(network: LayersModel): void {
+  const last = network.outputs[0]!.sourceLayer;
+  if (last.getClassName() !== "Softmax" && last.getConfig()["activation"] !== "softmax") return;
+  throw new AccreteError("MODEL_INVALID", `the model's last layer ${last.name} applies softmax: the trainer does so itself, and expects the raw scores`);
+}
+
+/** TensorFlow.js draws the same mask at each step from a seed of dropout's own. Without one it draws from the step's random numbers. */
+function forgetDropoutSeeds(layer: object): void {
+  if ("getClassName" in layer && "seed" in layer && "rate" in layer) layer.seed = undefined;
+  if ("layers" in layer && Array.isArray(layer.layers)) layer.layers.forEach(forgetDropoutSeeds); // a model
+  if ("layer" in layer && typeof layer.layer === "object" && layer.layer !== null) forgetDropoutSeeds(layer.layer); // a wrapper
 }

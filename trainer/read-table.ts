@@ -26,6 +26,20 @@ export async function readTable(
   };
 }
 
+/** The columns of round 1 with the categories of one more file, as far as there is room for them: those beyond are all zeros. */
+export async function addCategories(source: TableSource, columns: readonly Column[]): Promise<readonly Column[]> {
+  const categories = columns.map((column) => new Set(column.categories));
+  for await (const batch of source.batches()) {
+    columns.forEach((column, i) => {
+      if (column.kind === "number") return;
+      for (const cell of batch[source.names.indexOf(column.name)]!) {
+        if (cell !== null && categories[i]!.size < CATEGORIES_MAX) categories[i]!.add(String(cell));
+      }
+    });
+  }
+  return columns.map((column, i) => ({ ...column, categories: [...categories[i]!].sort(compareNames) }));
+}
+
 function checkNames(names: readonly string[], features: readonly string[], data: DataConfig): void {
   const list = (some: readonly string[]): string =>
     some.slice(0, 10).map(shown).join(", ") + (some.length > 10 ? ` and ${some.length - 10} more` : "");

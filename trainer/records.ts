@@ -5,8 +5,8 @@ import { isHoldout } from "./holdout.ts";
 import { BadItem, shown, type ItemRecords, type LabelKind } from "./item-records.ts";
 import { readIdx } from "./read-idx.ts";
 import { openImages, readImage } from "./read-images.ts";
-import { readTable } from "./read-table.ts";
-import { checkConfigFits, CLASSES_MAX, compareNames, widthOf, type Column, type Schema } from "./schema.ts";
+import { addCategories, readTable } from "./read-table.ts";
+import { checkConfigFits, CLASSES_MAX, compareNames, inputsOf, widthOf, type Column, type Schema } from "./schema.ts";
 import { rejection } from "./stage.ts";
 import { openCsv, openDuckDb, openJsonl } from "./table-source.ts";
 
@@ -39,6 +39,8 @@ type ReadOne = (
 
 interface Reader {
   readonly read: ReadOne;
+  /** tables of round 1: the columns, with this file's categories as well */
+  readonly survey?: (file: ReadItem, columns: readonly Column[]) => Promise<readonly Column[]>;
   /** files read at once */
   readonly together: number;
   readonly close: () => void;
@@ -58,7 +60,7 @@ export async function readRecords(
   if (schema !== null) checkConfigFits(data, schema);
   const reader = await openReader(files, options);
   try {
-    const { read, layout, rejected } = await readAll(files, reader, data, schema);
+    const { read, layout, rejected } = await readWithCategories(files, reader, data, schema);
     if (layout === null) return { schema, records: noRecords(schema, data), rejected };
     const whole = schema ?? schemaOf(data, layout, read);
     return { schema: whole, records: join(read, whole, data.holdout), rejected };
@@ -83,6 +85,7 @@ async function openReader(files: readonly ReadItem[], options: { data: DataConfi
       close: nothing,
       read: async ({ path }, layout) =>
         readTable(await openJsonl(path), { data, kind, columns: layout?.columns ?? null }),
+      survey: async ({ path }, columns) => addCategories(await openJsonl(path), columns),
     };
   }
   if (data.format === "csv") {
@@ -95,6 +98,7 @@ async function openReader(files: readonly ReadItem[], options: { data: DataConfi
       close,
       read: async ({ path }, layout) =>
         readTable(await openCsv(connection, path), { data, kind, columns: layout?.columns ?? null }),
+      survey: async ({ path }, columns) => addCategories(await openCsv(connection, path), columns),
     };
   }
   const sharp = await openImages();
@@ -113,20 +117,21 @@ async function readAll(
   reader: Reader,
   data: DataConfig,
   schema: Schema | null,
+  given: Layout | null,
 ): Promise<{ read: ItemRecords[]; layout: Layout | null; rejected: RejectedItem[] }> {
   const read: ItemRecords[] = [];
   const rejected: RejectedItem[] = [];
   const givenNames = data.task === "regression" ? [] : (schema?.classes ?? data.labels);
-  const given = givenNames === null ? null : new Set(givenNames);
+  const known = givenNames === null ? null : new Set(givenNames);
   const classes = new Set<string>();
-  let layout: Layout | null = schema === null ? null : { shape: schema.inputShape, columns: schema.columns };
+  let layout: Layout | null = schema === null ? given : { shape: schema.inputShape, columns: schema.columns };
   for (let at = 0; at < files.length;) {
     const group = files.slice(at, at + (layout === null ? 1 : reader.together)); // the first that can be read says how
     at += group.length;
     const outcomes = await Promise.all(group.map((file) => orBad(() => reader.read(file, layout))));
     for (const [i, outcome] of outcomes.entries()) {
       const records =
-        outcome instanceof BadItem ? outcome : await orBad(() => checkRecords(outcome, layout, given, classes));
+        outcome instanceof BadItem ? outcome : await orBad(() => checkRecords(outcome, layout, known, classes));
       if (records instanceof BadItem)
         rejected.push({ item: group[i]!.item, code: "bad", message: rejection(group[i]!.item, records.message) });
       else {
@@ -136,6 +141,30 @@ async function readAll(
     }
   }
   return { read, layout, rejected };
+}
+
+/**
+ * As readAll, and in round 1 with the categories of all files that can be read, not of the first alone: where a later one has
+ * more, they are read again.
+ */
+async function readWithCategories(
+  files: readonly ReadItem[],
+  reader: Reader,
+  data: DataConfig,
+  schema: Schema | null,
+): Promise<Awaited<ReturnType<typeof readAll>>> {
+  const first = await readAll(files, reader, data, schema, null);
+  const columns = first.layout?.columns ?? null;
+  if (schema !== null || reader.survey === undefined || !columns?.some(({ kind }) => kind === "category")) return first;
+  const out = new Set(first.rejected.map(({ item }) => item));
+  const good = files.filter(({ item }) => !out.has(item));
+  let all = columns;
+  for (const file of good) all = await reader.survey(file, all);
+  const shape = [all.reduce((sum, column) => sum + inputsOf(column), 0)];
+  if (String(shape) === String(first.layout?.shape)) return first;
+  first.read.length = 0; // before they are read again: twice the memory would be needed
+  const again = await readAll(good, reader, data, schema, { shape, columns: all });
+  return { ...again, rejected: [...first.rejected, ...again.rejected] };
 }
 
 async function orBad<T>(work: () => Promise<T>): Promise<T | BadItem> {

@@ -1,15 +1,15 @@
 /** One run of the trainer, from the plan to the result: the steps of docs/protocol.md, "The trainer", in their order. */
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { canonicalJson, itemId, sha256 } from "../protocol/digest.ts";
 import { AccreteError, EXIT, messageOf } from "../protocol/errors.ts";
 import { codeKey, resultKey } from "../protocol/keys.ts";
 import type { Items, Store } from "../protocol/ports.ts";
 import { documentBytes, parseDocument, type Checkpoint, type Metrics, type Plan, type RejectedItem, type Result } from "../protocol/types.ts";
-import { ownBeginning, parentBeginning, readCheckpoint, type Beginning } from "./begin.ts";
+import { isBroken, ownBeginning, parentBeginning, readCheckpoint, type Beginning } from "./begin.ts";
 import { evaluate } from "./evaluate.ts";
 import { DataUnusable } from "./failure.ts";
-import { emptyHoldout, extendHoldout, indexesOf } from "./holdout-state.ts";
+import { emptyHoldout, extendHoldout, indexesOf, type Holdout } from "./holdout-state.ts";
 import { buildModel, loadDefinition } from "./model.ts";
 import { emptyNormalisation, updateNormalisation, type Normalisation } from "./normalise.ts";
 import { Progress } from "./progress.ts";
@@ -140,6 +140,9 @@ class Round {
     const hasWeights = this.#beginning?.weights != null;
     const rows = indexesOf(records, 0).length;
     if (schema === null || (rows === 0 && !hasWeights)) return this.#saveNothingTrained();
+    if (hasOneClass(schema)) {
+      throw new AccreteError("CONFIG_INVALID", `all of the round's records have the label "${schema.classes[0]}": name all classes in data.labels, then give the round up with \`accrete rollback --to head\``);
+    }
 
     const { tf, backend } = await loadTf();
     const normalisation = this.#normalisation(schema);
@@ -150,9 +153,16 @@ class Round {
     const stepper = new Stepper(tf, model, this.#name.plan, shape);
     const chosen = await this.#chooseBackend(tf, backend, stepper, set);
     const state = this.#restore(tf, { model, stepper });
-    const holdout = this.#own && this.#beginning?.holdout != null ? this.#beginning.holdout : extendHoldout(this.#beginning?.holdout ?? emptyHoldout(records.width, schema.task), records, this.#name.plan.round);
-    const trained: Trained = { tf, model, stepper, schema, holdout, normalisation };
+    const trained: Trained = { tf, model, stepper, schema, holdout: this.#holdout(schema), normalisation };
     return this.#loop(trained, set, shape, state, chosen);
+  }
+
+  /** With this round's records; a checkpoint of this round has them already. */
+  #holdout({ task }: Schema): Holdout {
+    const before = this.#beginning?.holdout ?? null;
+    if (this.#own && before !== null) return before;
+    const { records } = this.#data;
+    return extendHoldout(before ?? emptyHoldout(records.width, task), records, this.#name.plan.round);
   }
 
   #normalisation(schema: Schema): Normalisation | null {
@@ -255,23 +265,26 @@ class Round {
     if (plan.live === null) return null;
     try {
       const live = await readCheckpoint({ store, scratch, say }, plan.live, "live");
-      if (live.weights === null || canonicalJson(live.schema) !== canonicalJson(schema)) throw new Error("it was trained on data of another schema");
+      if (live.weights === null || canonicalJson(live.schema) !== canonicalJson(schema)) throw new AccreteError("MODEL_INVALID", "it was trained on data of another schema");
       restoreWeights(tf, model, live.weights, "live");
       return evaluate(tf, model, holdout, shape, live.state.normalisation);
     } catch (error) {
+      const lasts = isBroken(error) || (error instanceof AccreteError && error.code === "MODEL_INVALID");
+      if (!lasts) throw error; // it may pass, and the gate needs the figures
       say(`live (round ${plan.live.round}) can't be measured: ${messageOf(error)}`);
       return null;
     }
   }
 
-  /** All items were rejected: the parent's state is saved anew, or that there is none. */
+  /** Nothing to train on, now or ever before: all items were rejected, or all records belong to the holdout. */
   async #saveNothingTrained(): Promise<number> {
     const { store, scratch } = this.#options;
-    await mkdir(scratch, { recursive: true });
+    const { schema } = this.#data;
+    const read = schema === null || hasOneClass(schema) ? null : { schema, holdout: this.#holdout(schema) };
     const saver = new Saver({ store, name: this.#name, folder: join(scratch, "save"), backend: "cpu", before: new Map() });
     const state: State = { format: 1, step: 0, epoch: 0, updates: 0, position: START, records: this.#data.digest, normalisation: null };
-    const checkpoint = await saver.save(state, null, "");
-    return this.#writeResult({ checkpoint, epochsAdded: 0, stepsAdded: 0, metrics: { holdoutRecords: 0 }, liveMetrics: null });
+    const checkpoint = await saver.saveUntrained(state, read);
+    return this.#writeResult({ checkpoint, epochsAdded: 0, stepsAdded: 0, metrics: { holdoutRecords: read?.holdout.count ?? 0 }, liveMetrics: null });
   }
 
   async #writeResult(found: Pick<Result, "checkpoint" | "epochsAdded" | "stepsAdded" | "metrics" | "liveMetrics">): Promise<number> {
@@ -286,6 +299,11 @@ class Round {
     say(written === "won" ? `round ${plan.round}: done` : `round ${plan.round}: another run was first`);
     return EXIT.ok;
   }
+}
+
+/** Of the first records: another class would never have a place in the model. */
+function hasOneClass({ task, classes }: Schema): boolean {
+  return task === "classification" && classes.length < 2;
 }
 
 function isSaveDue({ trainer }: Plan, done: { position: Position; epochEnded: boolean }, last: { step: number; ms: number }, nowMs: number): boolean {

@@ -87,26 +87,35 @@ export class Saver {
     this.#saved = options.before;
   }
 
+  /** Where nothing was trained yet: what the data looks like and the holdout, if any was read. */
+  async saveUntrained(state: State, read: Pick<Trained, "schema" | "holdout"> | null): Promise<Checkpoint> {
+    return this.#save(state, async () => (read === null ? [] : this.#dataFiles(read)));
+  }
+
   /**
-   * A consistent copy between two steps, in the store when it returns. `trained` null: nothing was trained yet.
+   * A consistent copy between two steps, in the store when it returns.
    * @throws {AccreteError} LOSS_NOT_FINITE, before anything is written: no later run could go on from such weights
    */
-  async save(state: State, trained: Trained | null, metricsText: string): Promise<Checkpoint> {
+  async save(state: State, trained: Trained, metricsText: string): Promise<Checkpoint> {
+    const { model, stepper } = trained;
+    const weights = model.weights.map(({ name, variable }) => tensorOf(name, variable));
+    const slots = [...stepper.slots].map(([name, variable]) => tensorOf(name, variable));
+    checkFinite([...weights, ...slots], state);
+    return this.#save(state, async () => [
+      await this.#tensors("weights.safetensors", weights),
+      await this.#tensors("optimizer.safetensors", slots),
+      ...(await this.#dataFiles(trained)),
+      await this.#text("metrics.jsonl", metricsText),
+    ]);
+  }
+
+  async #dataFiles({ schema, holdout }: Pick<Trained, "schema" | "holdout">): Promise<FileToSave[]> {
+    return [await this.#tensors("holdout.safetensors", holdoutTensors(holdout)), await this.#text("schema.json", `${canonicalJson(schema)}\n`)];
+  }
+
+  async #save(state: State, more: () => Promise<FileToSave[]>): Promise<Checkpoint> {
     await mkdir(this.#folder, { recursive: true });
-    const files = [await this.#text("state.json", stateText(state))];
-    if (trained !== null) {
-      const { model, stepper, schema, holdout } = trained;
-      const weights = model.weights.map(({ name, variable }) => tensorOf(name, variable));
-      const slots = [...stepper.slots].map(([name, variable]) => tensorOf(name, variable));
-      checkFinite([...weights, ...slots], state);
-      files.push(
-        await this.#tensors("weights.safetensors", weights),
-        await this.#tensors("optimizer.safetensors", slots),
-        await this.#tensors("holdout.safetensors", holdoutTensors(holdout)),
-        await this.#text("schema.json", `${canonicalJson(schema)}\n`),
-        await this.#text("metrics.jsonl", metricsText),
-      );
-    }
+    const files = [await this.#text("state.json", stateText(state)), ...(await more())];
     const { plan, planSha256, attempt, run } = this.#name;
     const about: Omit<Manifest, "format" | "files"> = {
       round: plan.round,

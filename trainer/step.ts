@@ -71,11 +71,14 @@ export class Stepper {
     const x = tf.tensor(batch.x, [batch.size, ...inputShape], "float32");
     const random = new CounterRandom({ seed: this.#seed, stream: "step", index: step });
     return withSeededRandom(random, () =>
-      tf.variableGrads(() => {
+      tf.variableGrads((): Scalar => {
         const scores = this.#model.apply(x, { training: true });
-        if (task === "regression") return tf.losses.meanSquaredError(tf.tensor(batch.y, [batch.size, 1], "float32"), scores) as Scalar;
-        const labels = tf.oneHot(tf.tensor1d(batch.y, "int32"), classes);
-        return tf.losses.softmaxCrossEntropy(labels, scores) as Scalar;
+        const loss: Scalar =
+          task === "regression"
+            ? tf.losses.meanSquaredError(tf.tensor(batch.y, [batch.size, 1], "float32"), scores)
+            : tf.losses.softmaxCrossEntropy(tf.oneHot(tf.tensor1d(batch.y, "int32"), classes), scores);
+        // what the layers' regularizers add
+        return this.#model.network.calculateLosses().reduce<Scalar>((sum, penalty) => tf.add(sum, penalty), loss);
       }, [...this.#trainable]),
     );
   }
