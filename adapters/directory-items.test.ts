@@ -31,11 +31,20 @@ async function putOld(root: string, key: string, body: string = key): Promise<vo
   await put(root, key, body);
   await utimes(join(root, key), longAgo, longAgo);
 }
-const itemOf = (key: string, body: string = key): Item => ({ bucket: DIRECTORY_BUCKET, key, etag: sha256(body), size: Buffer.byteLength(body) });
+const itemOf = (key: string, body: string = key): Item => ({
+  bucket: DIRECTORY_BUCKET,
+  key,
+  etag: sha256(body),
+  size: Buffer.byteLength(body),
+});
 
 itemsKeepTheirPromises("a directory", () => {
   const root = newRoot();
-  return { items: openDirectoryItems(root, { settleMs: 0 }), put: (key, body) => put(root, key, body), remove: (key) => rm(join(root, key)) };
+  return {
+    items: openDirectoryItems(root, { settleMs: 0 }),
+    put: (key, body) => put(root, key, body),
+    remove: (key) => rm(join(root, key)),
+  };
 });
 
 describe("a data folder", () => {
@@ -57,7 +66,8 @@ describe("a data folder", () => {
     for (const key of [...none, "a.csv", "partial", "tmp/x", "a~b"]) await putOld(root, key);
     execFileSync("mkfifo", [join(root, "pipe")]);
     expect((await items.list("")).items.map((item) => item.key)).toEqual(["a.csv", "a~b", "partial", "tmp/x"]);
-    for (const key of [...none, "pipe", "tmp", "missing", "", "..", "../outside", root]) expect(await items.itemAt(key), key).toBeUndefined();
+    for (const key of [...none, "pipe", "tmp", "missing", "", "..", "../outside", root])
+      expect(await items.itemAt(key), key).toBeUndefined();
     expect(await items.list(".git/")).toEqual({ items: [] });
     expect(skipped).toEqual([]);
   });
@@ -72,7 +82,11 @@ describe("a data folder", () => {
     await putOld(root, `${deep}/x`);
     await putOld(root, "good\u{fffd}");
     expect((await items.list("")).items.map((item) => item.key)).toEqual(["good\u{fffd}"]);
-    expect(skipped.sort()).toEqual(["bad\u{fffd}\u{fffd}: name-not-utf8", "dddddddddddd: name-too-long", "z-bad\u{fffd}/: name-not-utf8"]);
+    expect(skipped.sort()).toEqual([
+      "bad\u{fffd}\u{fffd}: name-not-utf8",
+      "dddddddddddd: name-too-long",
+      "z-bad\u{fffd}/: name-not-utf8",
+    ]);
   });
 
   it("follows a link to a file within, and no other", async () => {
@@ -81,11 +95,20 @@ describe("a data folder", () => {
     const items = openDirectoryItems(root, { onSkipped: (name, why) => skipped.push(`${name}: ${why}`) });
     await writeFile(join(base, "secret"), "secret");
     await putOld(root, "folder/file", "body");
-    for (const [name, target] of [["inside", join(root, "folder", "file")], ["outside", join(base, "secret")], ["dangling", "nowhere"], ["loop", "loop"], ["up", ".."], ["folder-link", "folder"]] as const) {
+    for (const [name, target] of [
+      ["inside", join(root, "folder", "file")],
+      ["outside", join(base, "secret")],
+      ["dangling", "nowhere"],
+      ["loop", "loop"],
+      ["up", ".."],
+      ["folder-link", "folder"],
+    ] as const) {
       await symlink(target, join(root, name));
     }
     expect((await items.list("")).items).toEqual([itemOf("folder/file", "body"), itemOf("inside", "body")]);
-    expect(skipped.sort()).toEqual(["dangling", "folder-link", "loop", "outside", "up"].map((name) => `${name}: symbolic-link`));
+    expect(skipped.sort()).toEqual(
+      ["dangling", "folder-link", "loop", "outside", "up"].map((name) => `${name}: symbolic-link`),
+    );
     expect(await items.itemAt("inside")).toEqual(itemOf("inside", "body"));
     expect(await items.itemAt("folder-link/file")).toBeUndefined();
     expect(await items.itemAt("outside")).toBeUndefined();
@@ -95,10 +118,15 @@ describe("a data folder", () => {
     expect(await items.fetch(itemOf("inside", "body"), join(base, "fetched"))).toEqual({ outcome: "fetched" });
   });
 
-  it.each(["../secret", "a/../../secret", "/etc/hostname", "a\0b", "a//b", ""])("gives nothing for the key %j", async (key) => {
-    const items = openDirectoryItems(newRoot());
-    await expect(items.fetch(itemOf(key, "secret"), join(base, "never"))).rejects.toMatchObject({ code: "UNSAFE_KEY" });
-  });
+  it.each(["../secret", "a/../../secret", "/etc/hostname", "a\0b", "a//b", ""])(
+    "gives nothing for the key %j",
+    async (key) => {
+      const items = openDirectoryItems(newRoot());
+      await expect(items.fetch(itemOf(key, "secret"), join(base, "never"))).rejects.toMatchObject({
+        code: "UNSAFE_KEY",
+      });
+    },
+  );
 });
 
 describe("a file that is being written", () => {

@@ -54,5 +54,10 @@ function begin(database: DatabaseSync, path: string): boolean {
 }
 
 function isBusy(thrown: unknown): boolean {
-  return thrown instanceof Error && "errcode" in thrown && typeof thrown.errcode === "number" && (thrown.errcode & 0xff) === SQLITE_BUSY;
+  return (
+    thrown instanceof Error &&
+    "errcode" in thrown &&
+    typeof thrown.errcode === "number" &&
+    (thrown.errcode & 0xff) === SQLITE_BUSY
+  );
 }

@@ -41,7 +41,8 @@ async function makeFoldersInside(root: string, parts: readonly string[]): Promis
     folder = join(folder, part);
     const stats = await lstatOrNothing(folder);
     if (stats?.isDirectory()) continue;
-    if (stats !== undefined) throw new AccreteError("UNSAFE_KEY", `${parts.join("/")}: "${part}" is no folder, so no object can lie below it`);
+    if (stats !== undefined)
+      throw new AccreteError("UNSAFE_KEY", `${parts.join("/")}: "${part}" is no folder, so no object can lie below it`);
     try {
       await mkdir(folder);
       await syncFolder(parent);
@@ -114,7 +115,9 @@ export class Temporary {
     } catch (cause) {
       const code = errorCode(cause);
       if (code !== "ENOTDIR" && code !== "EEXIST") throw cause;
-      throw new AccreteError("STORE_UNREADABLE", `${dirname(this.#folder)}: not a folder: ${messageOf(cause)}`, { cause });
+      throw new AccreteError("STORE_UNREADABLE", `${dirname(this.#folder)}: not a folder: ${messageOf(cause)}`, {
+        cause,
+      });
     }
     await (this.#swept ??= this.#sweep());
   }

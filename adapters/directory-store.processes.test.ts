@@ -33,8 +33,15 @@ interface Hammer {
 }
 
 /** Starts a process that waits for the word to begin. */
-async function startHammer(root: string, mode: "create" | "count" | "files", name: string, times: number): Promise<Hammer> {
-  const child = spawn(process.execPath, [HAMMER, root, mode, name, String(times)], { stdio: ["pipe", "pipe", "inherit"] });
+async function startHammer(
+  root: string,
+  mode: "create" | "count" | "files",
+  name: string,
+  times: number,
+): Promise<Hammer> {
+  const child = spawn(process.execPath, [HAMMER, root, mode, name, String(times)], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
   running.add(child);
   const ended = once(child, "close").then(() => running.delete(child));
   const told: Hammer["told"] = [];
@@ -108,8 +115,10 @@ it("shows no half object, frees its lock and keeps each win when its writers are
     const freedMs = performance.now();
     expect(await store.replace("counter", body, etag)).toBe("won");
     expect(performance.now() - freedMs).toBeLessThan(2_000);
-    for (const { index } of hammers[3]!.told) expect((await store.head(`files/f${round}/${index}`))?.size).toBe(wholeBody(`f${round}`, index).byteLength);
-    for (const { key } of (await store.list("files/")).objects) expect(startOf((await store.get(key))!.body)).toBe(key.slice(6).replace("/", " "));
+    for (const { index } of hammers[3]!.told)
+      expect((await store.head(`files/f${round}/${index}`))?.size).toBe(wholeBody(`f${round}`, index).byteLength);
+    for (const { key } of (await store.list("files/")).objects)
+      expect(startOf((await store.get(key))!.body)).toBe(key.slice(6).replace("/", " "));
   }
   expect((await readdir(root)).sort()).toEqual([".lock.sqlite", ".tmp", "counter", "files"]);
 });

@@ -19,7 +19,8 @@ afterAll(() => rm(base, { recursive: true, force: true }));
 
 const newRoot = (): string => join(base, `state-${opened++}`);
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-const keysOf = async (store: Store, prefix = ""): Promise<string[]> => (await store.list(prefix)).objects.map((object) => object.key);
+const keysOf = async (store: Store, prefix = ""): Promise<string[]> =>
+  (await store.list(prefix)).objects.map((object) => object.key);
 
 const unreadable = (calls: readonly Promise<unknown>[]): Promise<unknown> =>
   Promise.all(calls.map((call) => expect(call).rejects.toMatchObject({ code: "STORE_UNREADABLE" })));
@@ -105,7 +106,24 @@ describe("the directory of a store", () => {
 });
 
 describe("keys of a directory store", () => {
-  const UNSAFE = ["../out", "a/../../out", "/etc/passwd", "a//b", "a/", "", ".", "a/.", ".tmp/x", ".lock.sqlite", "a\0b", "a\nb", "a\\b", "\ud800", "x".repeat(256), "x/".repeat(600) + "x"];
+  const UNSAFE = [
+    "../out",
+    "a/../../out",
+    "/etc/passwd",
+    "a//b",
+    "a/",
+    "",
+    ".",
+    "a/.",
+    ".tmp/x",
+    ".lock.sqlite",
+    "a\0b",
+    "a\nb",
+    "a\\b",
+    "\ud800",
+    "x".repeat(256),
+    "x/".repeat(600) + "x",
+  ];
   for (const key of UNSAFE) {
     it(`refuses ${JSON.stringify(key).slice(0, 20)}, and writes nothing`, async () => {
       const root = newRoot();
@@ -169,7 +187,14 @@ describe("a directory that is not as it should be", () => {
     const root = newRoot();
     await writeFile(root, "a file");
     const store = openDirectoryStore(root);
-    await unreadable([store.list(""), store.list("log/"), store.get("a"), store.get("a/b"), store.create("a", bytes("x")), store.delete("a/b")]);
+    await unreadable([
+      store.list(""),
+      store.list("log/"),
+      store.get("a"),
+      store.get("a/b"),
+      store.create("a", bytes("x")),
+      store.delete("a/b"),
+    ]);
   });
 
   it("is named where this user may not read or write", async () => {
@@ -179,7 +204,13 @@ describe("a directory that is not as it should be", () => {
     await store.delete("nothing");
     await chmod(root, 0o000);
     await asNobody(async () => {
-      await unreadable([store.list("log/"), store.get("log/1"), store.create("a", bytes("x")), store.replace("log/1", bytes("x"), "etag"), store.delete("log/1")]);
+      await unreadable([
+        store.list("log/"),
+        store.get("log/1"),
+        store.create("a", bytes("x")),
+        store.replace("log/1", bytes("x"), "etag"),
+        store.delete("log/1"),
+      ]);
     });
     await chmod(root, 0o755);
     expect(await store.head("log/1")).toBeDefined();
@@ -195,7 +226,9 @@ describe("a directory that is not as it should be", () => {
     await chmod(join(root, ".tmp"), 0o777);
     await chmod(join(root, ".lock.sqlite"), 0o444);
     const { etag } = (await store.head("a"))!;
-    await asNobody(() => expect(store.replace("a", bytes("y"), etag)).rejects.toMatchObject({ code: "STORE_UNREADABLE" }));
+    await asNobody(() =>
+      expect(store.replace("a", bytes("y"), etag)).rejects.toMatchObject({ code: "STORE_UNREADABLE" }),
+    );
     expect((await store.head("a"))!.etag).toBe(etag);
   });
 
@@ -203,7 +236,10 @@ describe("a directory that is not as it should be", () => {
     const root = newRoot();
     const store = openDirectoryStore(root);
     await store.create("a", bytes("x"));
-    await writeFile(join(root, ".lock.sqlite"), "not a lock, but long enough to be taken for a damaged database".repeat(20));
+    await writeFile(
+      join(root, ".lock.sqlite"),
+      "not a lock, but long enough to be taken for a damaged database".repeat(20),
+    );
     const { etag } = (await store.head("a"))!;
     await expect(store.replace("a", bytes("y"), etag)).rejects.toMatchObject({ code: "STORE_UNREADABLE" });
     expect((await store.head("a"))!.etag).toBe(etag);

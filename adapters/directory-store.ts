@@ -6,7 +6,16 @@
  * - file and folder are flushed before the answer.
  * It needs hard links and file locks. A network file system may promise them and not keep them.
  */
-import { closeSync, createWriteStream, openSync, readFileSync, renameSync, rmdirSync, unlinkSync, type BigIntStats } from "node:fs";
+import {
+  closeSync,
+  createWriteStream,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  unlinkSync,
+  type BigIntStats,
+} from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -65,7 +74,8 @@ class DirectoryStore implements Store {
       return await this.#publish(source, to);
     } catch (error) {
       // another file system, as many links as there can be, or a file of another user: the bytes then
-      if (["EXDEV", "EMLINK", "EPERM"].includes(errorCode(error) ?? "")) return await this.#create(to, { copyOf: source });
+      if (["EXDEV", "EMLINK", "EPERM"].includes(errorCode(error) ?? ""))
+        return await this.#create(to, { copyOf: source });
       throw isMissing(error) ? missing : fileError(error, to);
     }
   }
@@ -145,7 +155,10 @@ class DirectoryStore implements Store {
     if (handle === undefined) return false;
     return translated(key, async () => {
       try {
-        await pipeline(handle.createReadStream({ autoClose: false, highWaterMark: CHUNK_BYTES }), createWriteStream(path));
+        await pipeline(
+          handle.createReadStream({ autoClose: false, highWaterMark: CHUNK_BYTES }),
+          createWriteStream(path),
+        );
         return true;
       } finally {
         await handle.close();
@@ -247,7 +260,11 @@ async function fileStats(path: string): Promise<BigIntStats | undefined> {
 
 function page(objects: readonly Listed[], more: boolean): Page {
   const nowMs = Date.now();
-  return { objects: objects.map((object) => ({ ...object, modifiedMs: Math.min(object.modifiedMs, nowMs) })), more, nowMs };
+  return {
+    objects: objects.map((object) => ({ ...object, modifiedMs: Math.min(object.modifiedMs, nowMs) })),
+    more,
+    nowMs,
+  };
 }
 
 /** A time on disk that is ahead of the clock, as after a correction of the clock, counts as now: no age is negative. */

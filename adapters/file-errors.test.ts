@@ -13,7 +13,11 @@ it.each([
   ["ENAMETOOLONG", "UNSAFE_KEY"],
 ])("tells a user what to do about %s: %s", (system, code) => {
   const cause = systemError(system);
-  expect(fileError(cause, "log/1.json")).toMatchObject({ code, cause, message: `log/1.json: ${system}: something, write` });
+  expect(fileError(cause, "log/1.json")).toMatchObject({
+    code,
+    cause,
+    message: `log/1.json: ${system}: something, write`,
+  });
 });
 
 it("leaves as it is what may pass, and what has been told already", () => {

@@ -11,7 +11,11 @@ storeKeepsItsPromises("memory", () => openMemoryStore({ nowMs: () => nowMs++ }))
 it("takes its time from the clock that it was given", async () => {
   const store = openMemoryStore({ nowMs: () => 70_000 });
   await store.create("a", new Uint8Array(3));
-  expect(await store.list("")).toEqual({ objects: [{ key: "a", size: 3, modifiedMs: 70_000 }], more: false, nowMs: 70_000 });
+  expect(await store.list("")).toEqual({
+    objects: [{ key: "a", size: 3, modifiedMs: 70_000 }],
+    more: false,
+    nowMs: 70_000,
+  });
   expect([...store.objects.keys()]).toEqual(["a"]);
 });
 

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -105,6 +106,17 @@ it("gives the job its plan, attempt and environment, and keeps its output", asyn
   expect(await logOf(submission.id)).toContain(
     `ACCRETE_PLAN=${planKey} ACCRETE_ATTEMPT=2 AWS_BATCH_JOB_ATTEMPT=1 ACCRETE_STATE=file:/state`,
   );
+});
+
+it("leaves nothing of the scratch folder behind when the trainer is killed", async () => {
+  const command = ["/bin/sh", "-c", 'echo half > "$ACCRETE_SCRATCH/half" && echo wrote && kill -9 $$'];
+  const jobs = open(folder, { command });
+  const submission = await jobs.submit({ name: "digits-1-1-y", planKey: "none", attempt: 1, timeLimitMs: 60_000 });
+  if (submission.outcome !== "submitted") throw new Error(submission.outcome);
+  const job = await jobOnce(jobs, submission.id, stopped);
+  expect(job.exitCode).toBe(137);
+  expect(await logOf(submission.id)).toContain("wrote");
+  expect(existsSync(file(submission.id, "scratch"))).toBe(false);
 });
 
 it("goes on when the process that submitted it is killed with all of its group, and its end is seen afterwards", async () => {

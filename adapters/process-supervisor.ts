@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { openSync } from "node:fs";
+import { mkdirSync, openSync, rmSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { messageOf } from "../protocol/errors.ts";
@@ -44,12 +44,15 @@ async function superviseJob(folder: string): Promise<void> {
   // lost: the job has been called off
   if (!(await createJobFile(folder, "claim.json", { format: 1, by: "supervisor", process: self }))) return;
 
+  // in the job's folder, so that what a killed trainer leaves is not left for ever
+  const scratch = join(folder, "scratch");
+  mkdirSync(scratch, { recursive: true });
   const log = openSync(join(folder, LOG), "a");
   trainer = spawn("/bin/sh", [...WAIT_FOR_GO, ...job.command], {
     // a group of its own, so that at its end what it has started ends with it
     detached: true,
     stdio: ["pipe", log, log],
-    env: { ...process.env, ...job.env },
+    env: { ...process.env, ACCRETE_SCRATCH: scratch, ...job.env },
   });
   const exited = once(trainer, "exit");
   const { pid, stdin } = trainer;
@@ -77,6 +80,7 @@ async function superviseJob(folder: string): Promise<void> {
   await exited;
   limit.cancel();
   kill(-pid, "SIGKILL");
+  rmSync(scratch, { recursive: true, force: true });
   const reason = (await readJobFile(folder, "terminate.json"))?.reason ?? why;
   await recordExit(folder, endOf(trainer, reason));
   // a timer of the grace period may be left

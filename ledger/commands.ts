@@ -51,7 +51,9 @@ export async function rollback(ledger: Ledger, request: RollbackRequest): Promis
  * @throws {AccreteError} NOT_KEPT, COMMAND_LOST
  */
 export async function promote(ledger: Ledger, request: PromoteRequest): Promise<LogEntry> {
-  const won = await command(ledger, request, async (head, said) => promoteEntry(head, keptRound(head, request.round), said));
+  const won = await command(ledger, request, async (head, said) =>
+    promoteEntry(head, keptRound(head, request.round), said),
+  );
   await ledger.ticks.ask({ kind: "plain" }, 0);
   return won;
 }
@@ -63,7 +65,14 @@ export async function promote(ledger: Ledger, request: PromoteRequest): Promise<
 export async function drop(ledger: Ledger, request: { item: Item; by: string; reason: string }): Promise<LogEntry> {
   const { head } = await readHead(ledger.store);
   const to = await roundBefore(ledger, head, request.item);
-  return rollback(ledger, { to, replay: true, without: [request.item], with: [], by: request.by, reason: request.reason });
+  return rollback(ledger, {
+    to,
+    replay: true,
+    without: [request.item],
+    with: [],
+    by: request.by,
+    reason: request.reason,
+  });
 }
 
 /** The newest kept round on the head's line before the item was trained; "head" if the line has not trained it; else 0. */
@@ -72,11 +81,17 @@ async function roundBefore(ledger: Ledger, head: Head, item: Item): Promise<numb
   const id = itemId(item);
   const trainedBy = line.rounds.find((round) => line.plans.get(round)!.has(id) && line.trained.has(id));
   if (trainedBy === undefined) return "head";
-  const before = line.rounds.filter((round) => round < trainedBy && head.keep.some(({ checkpoint }) => checkpoint.round === round));
+  const before = line.rounds.filter(
+    (round) => round < trainedBy && head.keep.some(({ checkpoint }) => checkpoint.round === round),
+  );
   return Math.max(0, ...before);
 }
 
-async function command(ledger: Ledger, request: { by: string; reason: string }, build: (head: Head, said: Said) => Promise<LogEntry>): Promise<LogEntry> {
+async function command(
+  ledger: Ledger,
+  request: { by: string; reason: string },
+  build: (head: Head, said: Said) => Promise<LogEntry>,
+): Promise<LogEntry> {
   const { store, clock } = ledger;
   const said: Said = { by: request.by, reason: request.reason, nonce: clock.nonce(), at: clock.nowMs() };
   for (let passes = 0; passes < PASSES_MAX; passes++) {
@@ -94,7 +109,12 @@ async function settle(ledger: Ledger, seq: number, nonce: string): Promise<LogEn
   const { head } = await readHead(ledger.store);
   const entry = head.seq >= seq ? (await readEntry(ledger.store, seq)).document : undefined;
   if (entry !== undefined && entry.kind !== "round" && entry.nonce === nonce) return entry;
-  throw new AccreteError("COMMAND_LOST", entry === undefined ? `whether entry ${seq} was written is not known` : `entry ${seq} is now a ${entry.kind} of round ${entry.round}`);
+  throw new AccreteError(
+    "COMMAND_LOST",
+    entry === undefined
+      ? `whether entry ${seq} was written is not known`
+      : `entry ${seq} is now a ${entry.kind} of round ${entry.round}`,
+  );
 }
 
 interface Target {
@@ -107,19 +127,24 @@ function keptRound(head: Head, round: number): Target {
   const kept = head.keep.find(({ checkpoint }) => checkpoint.round === round);
   if (kept !== undefined) return { seq: kept.seq, checkpoint: kept.checkpoint };
   const known = head.keep.map(({ checkpoint }) => checkpoint.round).join(", ");
-  throw new AccreteError("NOT_KEPT", `round ${round} has no checkpoint that is kept: ${known === "" ? "none is" : `kept are rounds ${known}`}`);
+  throw new AccreteError(
+    "NOT_KEPT",
+    `round ${round} has no checkpoint that is kept: ${known === "" ? "none is" : `kept are rounds ${known}`}`,
+  );
 }
 
 async function buildRollback(ledger: Ledger, head: Head, request: RollbackRequest, said: Said): Promise<LogEntry> {
   const { store } = ledger;
   const target = request.to === "head" ? { seq: head.seq, checkpoint: head.checkpoint } : keptRound(head, request.to);
-  const targetEntry = target.seq === 0 ? null : target.seq === head.seq ? head.entry : (await readEntry(store, target.seq)).document;
+  const targetEntry =
+    target.seq === 0 ? null : target.seq === head.seq ? head.entry : (await readEntry(store, target.seq)).document;
   const targetLine = await readLine(store, target.seq);
   const targetRedo = await readRedo(store, targetEntry?.redo ?? null);
   const replay = request.replay ? await replayed(ledger, head) : { items: new Map<string, Item>(), plans: new Map() };
   const consumed = await readConsumed(store, request.with.map(itemId));
   const unknown = request.with.find((item) => !consumed.has(itemId(item)));
-  if (unknown !== undefined) throw new AccreteError("NOT_FOUND", `${unknown.key} was not consumed by any round: it can't be trained again`);
+  if (unknown !== undefined)
+    throw new AccreteError("NOT_FOUND", `${unknown.key} was not consumed by any round: it can't be trained again`);
   const redo = redoItems({
     targetRedo: targetRedo.items,
     replayed: replay.items,
@@ -154,6 +179,7 @@ async function replayed(ledger: Ledger, head: Head): Promise<{ items: ItemSet; p
 async function endJobs(ledger: Ledger, round: number): Promise<void> {
   const facts = await inspectAttempts(ledger, round);
   for (const { job } of facts.attempts) {
-    if (job !== undefined && isAlive(job)) await ledger.jobs.terminate(job.id, `round ${round} was closed by a rollback`);
+    if (job !== undefined && isAlive(job))
+      await ledger.jobs.terminate(job.id, `round ${round} was closed by a rollback`);
   }
 }

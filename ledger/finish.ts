@@ -64,7 +64,13 @@ async function quarantine(store: Store, result: Result): Promise<void> {
 
 function noticeOf(pipeline: string, entry: LogEntry): Notice {
   const { seq } = entry;
-  if (entry.kind === "promote") return { kind: "promoted", pipeline, seq, message: `live is now ${entry.live === null ? "nothing" : `round ${entry.live.round}`}: ${entry.reason}` };
+  if (entry.kind === "promote")
+    return {
+      kind: "promoted",
+      pipeline,
+      seq,
+      message: `live is now ${entry.live === null ? "nothing" : `round ${entry.live.round}`}: ${entry.reason}`,
+    };
   if (entry.kind === "rollback") {
     const target = entry.checkpoint === null ? "nothing trained" : `round ${entry.checkpoint.round}`;
     return { kind: "rolled-back", pipeline, seq, message: `goes on from ${target}: ${entry.reason}` };

@@ -1,8 +1,24 @@
 /** Reading an open round: its attempts, their jobs, its checkpoints. Used by the tick, which acts, and by `status`, which says. */
 import type { Head } from "../protocol/head.ts";
-import { attemptsPrefix, checkpointsPrefix, failureKey, intentKey, jobRecordKey, MANIFEST, parseAttemptKey, parseCheckpointFile } from "../protocol/keys.ts";
+import {
+  attemptsPrefix,
+  checkpointsPrefix,
+  failureKey,
+  intentKey,
+  jobRecordKey,
+  MANIFEST,
+  parseAttemptKey,
+  parseCheckpointFile,
+} from "../protocol/keys.ts";
 import type { Job, Jobs, Listed, Store } from "../protocol/ports.ts";
-import { decideLimit, isAlive, nextAttempt, type AttemptFacts, type LimitDecision, type RoundFacts } from "../protocol/round.ts";
+import {
+  decideLimit,
+  isAlive,
+  nextAttempt,
+  type AttemptFacts,
+  type LimitDecision,
+  type RoundFacts,
+} from "../protocol/round.ts";
 import { sha256 } from "../protocol/digest.ts";
 import { parseDocument, type FailureRecord, type Manifest, type Plan, type Result } from "../protocol/types.ts";
 import type { PipelineConfig } from "../protocol/config.ts";
@@ -30,10 +46,12 @@ export interface InspectPorts {
 export async function inspectAttempts({ store, jobs, config }: InspectPorts, round: number): Promise<RoundFacts> {
   const { objects, nowMs } = await listAll(store, attemptsPrefix(round));
   const of = (what: "intent" | "job"): Map<number, Listed> =>
-    new Map(objects.flatMap((listed) => {
-      const key = parseAttemptKey(listed.key);
-      return key?.what === what ? [[key.attempt, listed] as const] : [];
-    }));
+    new Map(
+      objects.flatMap((listed) => {
+        const key = parseAttemptKey(listed.key);
+        return key?.what === what ? [[key.attempt, listed] as const] : [];
+      }),
+    );
   const records = of("job");
   const ids = new Map(
     await inParallel([...records.keys()], async (attempt) => {
@@ -58,7 +76,11 @@ export async function inspectAttempts({ store, jobs, config }: InspectPorts, rou
 }
 
 /** Looks for the jobs of intents that have no record, by name; the first that is alive. */
-export async function findUnrecorded({ store, jobs }: InspectPorts, round: number, attempts: readonly number[]): Promise<{ attempt: number; job: Job } | undefined> {
+export async function findUnrecorded(
+  { store, jobs }: InspectPorts,
+  round: number,
+  attempts: readonly number[],
+): Promise<{ attempt: number; job: Job } | undefined> {
   for (const attempt of attempts) {
     const intent = await needDocument(store, "intent", intentKey(round, attempt), "its folder");
     const job = (await jobs.findByName(intent.document.jobName)).find(isAlive);
@@ -68,9 +90,15 @@ export async function findUnrecorded({ store, jobs }: InspectPorts, round: numbe
 }
 
 /** Whether one more attempt is allowed. Call it after the newest job was seen dead: its failure record is looked for here. */
-export async function inspectLimit({ store, config }: InspectPorts, round: number, facts: RoundFacts, retryOf: number | undefined): Promise<LimitDecision & { failure?: FailureRecord }> {
+export async function inspectLimit(
+  { store, config }: InspectPorts,
+  round: number,
+  facts: RoundFacts,
+  retryOf: number | undefined,
+): Promise<LimitDecision & { failure?: FailureRecord }> {
   const newest = nextAttempt(facts.attempts) - 1;
-  const failure = newest === 0 ? undefined : (await readDocument(store, "failure", failureKey(round, newest)))?.document;
+  const failure =
+    newest === 0 ? undefined : (await readDocument(store, "failure", failureKey(round, newest)))?.document;
   const decision = decideLimit({
     attempts: facts.attempts,
     newestHasFailure: failure !== undefined,
@@ -102,12 +130,15 @@ export async function notWhole(store: Store, result: Result, plan: Read<Plan>): 
   if (sha256(stored.body) !== digest) return `${key} is not the manifest that the result names`;
   const manifest: Manifest = parseDocument("manifest", key, stored.body);
   const parent = plan.document.parent?.sha256 ?? null;
-  if (manifest.plan !== plan.sha256 || result.plan !== plan.sha256 || manifest.parent !== parent) return `${key} is of another plan`;
+  if (manifest.plan !== plan.sha256 || result.plan !== plan.sha256 || manifest.parent !== parent)
+    return `${key} is of another plan`;
   const folder = key.slice(0, key.lastIndexOf("/") + 1);
   const wrong = await inParallel(manifest.files, async (file) => {
     const head = await store.head(folder + file.name);
     if (head === undefined) return `${folder}${file.name} is not there`;
-    return head.size === file.size && head.etag === file.etag ? undefined : `${folder}${file.name} is not what its manifest names`;
+    return head.size === file.size && head.etag === file.etag
+      ? undefined
+      : `${folder}${file.name} is not what its manifest names`;
   });
   return wrong.find((why) => why !== undefined);
 }

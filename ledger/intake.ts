@@ -16,7 +16,10 @@ const TRIES_MAX = 5;
  * Takes one delivery in and asks for a tick after the quiet period. Once it has answered, no arrival is lost (I2); if it throws, the
  * delivery is to be made again.
  */
-export async function intake(ledger: Pick<Ledger, "config" | "store" | "ticks" | "clock">, arrivals: readonly Item[]): Promise<IntakeReport> {
+export async function intake(
+  ledger: Pick<Ledger, "config" | "store" | "ticks" | "clock">,
+  arrivals: readonly Item[],
+): Promise<IntakeReport> {
   const { config, store, ticks, clock } = ledger;
   const policy = { prefix: config.data.prefix, suffixes: config.data.suffixes, maxBytes: config.trigger.maxBytes };
   const dropped = arrivals.flatMap((item) => {
@@ -28,8 +31,10 @@ export async function intake(ledger: Pick<Ledger, "config" | "store" | "ticks" |
   for (const segment of segments) {
     let written = await store.create(segment.key, segment.body);
     // "lost" is success: the digest is in the key, so these very arrivals are there
-    for (let tries = 1; written === "unknown" && tries < TRIES_MAX; tries++) written = await store.create(segment.key, segment.body);
-    if (written === "unknown") throw new Error(`${segment.key}: whether it was written is not known after ${TRIES_MAX} tries`);
+    for (let tries = 1; written === "unknown" && tries < TRIES_MAX; tries++)
+      written = await store.create(segment.key, segment.body);
+    if (written === "unknown")
+      throw new Error(`${segment.key}: whether it was written is not known after ${TRIES_MAX} tries`);
     await ticks.ask({ kind: "segment", segment: segment.key }, config.trigger.quietPeriod);
   }
   return { accepted: accepted.length, segments: segments.map(({ key }) => key), dropped };

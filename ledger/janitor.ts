@@ -27,7 +27,13 @@ export async function janitor(store: Store, options: { history: number }): Promi
     const file = parseCheckpointFile(key);
     if (file === undefined || file.round > head.round) continue;
     const name = key.slice(0, key.lastIndexOf("/") + 1);
-    const folder = folders.get(name) ?? { round: file.round, step: file.step, keys: [], manifest: undefined, modifiedMs };
+    const folder = folders.get(name) ?? {
+      round: file.round,
+      step: file.step,
+      keys: [],
+      manifest: undefined,
+      modifiedMs,
+    };
     if (file.name === MANIFEST) folder.manifest = key;
     else folder.keys.push(key);
     folder.modifiedMs = Math.max(folder.modifiedMs, modifiedMs);
@@ -36,7 +42,9 @@ export async function janitor(store: Store, options: { history: number }): Promi
   const kept = new Set(head.keep.map(({ checkpoint }) => checkpoint.manifest));
   const whole = [...folders].filter(([, folder]) => folder.manifest !== undefined).sort(newestFirst);
   const history = new Set(whole.slice(0, options.history).map(([name]) => name));
-  const gone = [...folders].filter(([name, { manifest }]) => !history.has(name) && !(manifest !== undefined && kept.has(manifest)));
+  const gone = [...folders].filter(
+    ([name, { manifest }]) => !history.has(name) && !(manifest !== undefined && kept.has(manifest)),
+  );
   for (const [, folder] of gone) {
     // the manifest first: without it the rest is no checkpoint, should this stop half-way
     if (folder.manifest !== undefined) await store.delete(folder.manifest);

@@ -18,7 +18,7 @@ export interface Line {
 export async function readLine(store: Store, seq: number): Promise<Line> {
   const plans = new Map<number, ItemSet>();
   const trained = new Map<string, Item>();
-  for (let at = seq; at > 0; ) {
+  for (let at = seq; at > 0;) {
     const entry = (await readEntry(store, at)).document;
     if (entry.kind === "round") {
       const { plan, result } = await readCommitted(store, entry);
@@ -33,7 +33,10 @@ export async function readLine(store: Store, seq: number): Promise<Line> {
 }
 
 /** The items that a redo means, and those of the plans it names. */
-export async function readRedo(store: Store, redo: Redo | null): Promise<{ items: ItemSet; plans: ReadonlyMap<number, ItemSet> }> {
+export async function readRedo(
+  store: Store,
+  redo: Redo | null,
+): Promise<{ items: ItemSet; plans: ReadonlyMap<number, ItemSet> }> {
   const plans = new Map<number, ItemSet>();
   for (const round of redo?.rounds ?? []) plans.set(round, await readPlanItems(store, round));
   return { items: decodeRedo(redo, (round) => plans.get(round)!), plans };

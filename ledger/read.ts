@@ -5,7 +5,17 @@ import { headOf, START, type Head } from "../protocol/head.ts";
 import { itemSet, type ItemSet } from "../protocol/history.ts";
 import { CONSUMED, INBOX, LIVE, LOG, logKey, parseSegmentKey, planKey, seqOfLogKey } from "../protocol/keys.ts";
 import type { Store } from "../protocol/ports.ts";
-import { parseDocument, type DocumentKind, type DocumentOf, type Item, type Live, type LogEntry, type Plan, type Result, type Segment } from "../protocol/types.ts";
+import {
+  parseDocument,
+  type DocumentKind,
+  type DocumentOf,
+  type Item,
+  type Live,
+  type LogEntry,
+  type Plan,
+  type Result,
+  type Segment,
+} from "../protocol/types.ts";
 import { inParallel } from "./ledger.ts";
 
 export interface Read<T> {
@@ -16,14 +26,28 @@ export interface Read<T> {
 }
 
 /** @throws {AccreteError} STORED_NOT_READABLE, STORED_TOO_LARGE */
-export async function readDocument<K extends DocumentKind>(store: Store, kind: K, key: string): Promise<Read<DocumentOf<K>> | undefined> {
+export async function readDocument<K extends DocumentKind>(
+  store: Store,
+  kind: K,
+  key: string,
+): Promise<Read<DocumentOf<K>> | undefined> {
   const stored = await store.get(key);
   if (stored === undefined) return undefined;
-  return { document: parseDocument(kind, key, stored.body), sha256: sha256(stored.body), etag: stored.etag, modifiedMs: stored.modifiedMs };
+  return {
+    document: parseDocument(kind, key, stored.body),
+    sha256: sha256(stored.body),
+    etag: stored.etag,
+    modifiedMs: stored.modifiedMs,
+  };
 }
 
 /** @throws {AccreteError} STATE_MISSING if it is not there */
-export async function needDocument<K extends DocumentKind>(store: Store, kind: K, key: string, namedBy: string): Promise<Read<DocumentOf<K>>> {
+export async function needDocument<K extends DocumentKind>(
+  store: Store,
+  kind: K,
+  key: string,
+  namedBy: string,
+): Promise<Read<DocumentOf<K>>> {
   const read = await readDocument(store, kind, key);
   if (read === undefined) throw new AccreteError("STATE_MISSING", `${key} is not there, but ${namedBy} names it`);
   return read;
@@ -42,7 +66,8 @@ export async function readHead(store: Store): Promise<{ head: Head; nowMs: numbe
 
 export async function readEntry(store: Store, seq: number): Promise<Read<LogEntry>> {
   const read = await needDocument(store, "logEntry", logKey(seq), "the log");
-  if (read.document.seq !== seq) throw new AccreteError("STORED_NOT_READABLE", `${logKey(seq)} says that it is entry ${read.document.seq}`);
+  if (read.document.seq !== seq)
+    throw new AccreteError("STORED_NOT_READABLE", `${logKey(seq)} says that it is entry ${read.document.seq}`);
   return read;
 }
 
@@ -54,7 +79,10 @@ export async function readLive(store: Store): Promise<{ live: Live; etag: string
 }
 
 /** The plan and the result that a round's entry names, with their digests checked. */
-export async function readCommitted(store: Store, entry: Extract<LogEntry, { kind: "round" }>): Promise<{ plan: Plan; result: Result }> {
+export async function readCommitted(
+  store: Store,
+  entry: Extract<LogEntry, { kind: "round" }>,
+): Promise<{ plan: Plan; result: Result }> {
   const by = `entry ${entry.seq}`;
   const plan = await needDocument(store, "plan", entry.plan.key, by);
   const result = await needDocument(store, "result", entry.result.key, by);
@@ -62,7 +90,11 @@ export async function readCommitted(store: Store, entry: Extract<LogEntry, { kin
     [plan, entry.plan],
     [result, entry.result],
   ] as const) {
-    if (read.sha256 !== named.sha256) throw new AccreteError("STORED_NOT_READABLE", `${named.key} is not what ${by} names: its digest is ${read.sha256}`);
+    if (read.sha256 !== named.sha256)
+      throw new AccreteError(
+        "STORED_NOT_READABLE",
+        `${named.key} is not what ${by} names: its digest is ${read.sha256}`,
+      );
   }
   return { plan: plan.document, result: result.document };
 }
@@ -92,7 +124,10 @@ export interface InboxSegment {
 }
 
 /** One page of the inbox, oldest first. Keys that intake has not made are passed over. */
-export async function listInbox(store: Store, after?: string): Promise<{ segments: InboxSegment[]; more: boolean; nowMs: number; last: string | undefined }> {
+export async function listInbox(
+  store: Store,
+  after?: string,
+): Promise<{ segments: InboxSegment[]; more: boolean; nowMs: number; last: string | undefined }> {
   const page = await store.list(INBOX, after === undefined ? {} : { after });
   const segments = page.objects.flatMap(({ key, modifiedMs }) => {
     const name = parseSegmentKey(key);
@@ -102,7 +137,10 @@ export async function listInbox(store: Store, after?: string): Promise<{ segment
 }
 
 /** A segment's items; "gone" if it was deleted (its items are consumed then), "damaged" if its bytes don't match its key. */
-export async function readSegment(store: Store, segment: Pick<InboxSegment, "key" | "sha256">): Promise<readonly Item[] | "gone" | "damaged"> {
+export async function readSegment(
+  store: Store,
+  segment: Pick<InboxSegment, "key" | "sha256">,
+): Promise<readonly Item[] | "gone" | "damaged"> {
   const stored = await store.get(segment.key);
   if (stored === undefined) return "gone";
   if (sha256(stored.body) !== segment.sha256) return "damaged";

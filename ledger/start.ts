@@ -28,7 +28,9 @@ export async function startRound(ledger: Ledger, head: Head, trigger: Trigger): 
   const inbox = await listInbox(store);
   if (inbox.segments.length === 0) {
     const rehearse = schedule?.retrain === "rehearse" || (why.kind === "rehearse" && isMeantFor(why, head));
-    return rehearse ? createPlan(ledger, head, { kind: "rehearse", items: [], segments: [], scheduled }) : { stopped: "nothing waits" };
+    return rehearse
+      ? createPlan(ledger, head, { kind: "rehearse", items: [], segments: [], scheduled })
+      : { stopped: "nothing waits" };
   }
 
   const asked = schedule !== undefined || (why.kind === "train" && isMeantFor(why, head));
@@ -43,7 +45,10 @@ export async function startRound(ledger: Ledger, head: Head, trigger: Trigger): 
   }
 
   const segments = await readSegments(ledger, inbox.segments);
-  const consumed = await readConsumed(store, segments.flatMap(({ items }) => items.map(itemId)));
+  const consumed = await readConsumed(
+    store,
+    segments.flatMap(({ items }) => items.map(itemId)),
+  );
   const left = new Set(segments.flatMap(({ items }) => items.map(itemId)).filter((id) => !consumed.has(id)));
   if (left.size === 0) {
     // their items are consumed for good: it is never too late to delete them
@@ -51,14 +56,18 @@ export async function startRound(ledger: Ledger, head: Head, trigger: Trigger): 
     return segments.length === 0 ? { stopped: "nothing waits that can be read" } : "again";
   }
   // a full page hides what else waits, so the minimum can't be told
-  if (left.size < config.trigger.minItems && !asked && !inbox.more) return { stopped: `waits for ${config.trigger.minItems} items: ${left.size} are there` };
+  if (left.size < config.trigger.minItems && !asked && !inbox.more)
+    return { stopped: `waits for ${config.trigger.minItems} items: ${left.size} are there` };
   const chosen = chooseSegments(segments, consumed, config.trigger);
   return createPlan(ledger, head, { kind: "extend", ...chosen, scheduled });
 }
 
 /** Those segments that are there and whole. One that is gone was consumed; a damaged one stays, and is said. */
 async function readSegments(ledger: Ledger, listed: readonly InboxSegment[]): Promise<SegmentRead[]> {
-  const read = await inParallel(listed, async (segment) => ({ key: segment.key, items: await readSegment(ledger.store, segment) }));
+  const read = await inParallel(listed, async (segment) => ({
+    key: segment.key,
+    items: await readSegment(ledger.store, segment),
+  }));
   const whole: SegmentRead[] = [];
   for (const { key, items } of read) {
     if (items === "damaged") {

@@ -12,7 +12,10 @@ export interface SweepReport extends IntakeReport {
 }
 
 /** What it reads may be stale: an item taken in twice is one item, and costs a GET. */
-export async function sweep(ledger: Pick<Ledger, "config" | "store" | "ticks" | "clock">, items: Items): Promise<SweepReport> {
+export async function sweep(
+  ledger: Pick<Ledger, "config" | "store" | "ticks" | "clock">,
+  items: Items,
+): Promise<SweepReport> {
   const { store, config } = ledger;
   const waiting = await itemsInInbox(ledger);
   const segments: string[] = [];
@@ -21,9 +24,14 @@ export async function sweep(ledger: Pick<Ledger, "config" | "store" | "ticks" | 
   let next: string | undefined;
   do {
     const page = await items.list(config.data.prefix, next);
-    const wanted = page.items.filter((item) => dropReason(item, config.data) === undefined && !waiting.has(itemId(item)));
+    const wanted = page.items.filter(
+      (item) => dropReason(item, config.data) === undefined && !waiting.has(itemId(item)),
+    );
     const consumed = await readConsumed(store, wanted.map(itemId));
-    const report = await intake(ledger, wanted.filter((item) => !consumed.has(itemId(item))));
+    const report = await intake(
+      ledger,
+      wanted.filter((item) => !consumed.has(itemId(item))),
+    );
     segments.push(...report.segments);
     dropped.push(...report.dropped);
     accepted += report.accepted;

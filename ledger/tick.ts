@@ -49,7 +49,8 @@ async function onePass(ledger: Ledger, why: Tick, head: Head, finishedByMe: bool
   if (isRefused(head)) {
     const { onFail } = ledger.config.gate ?? { onFail: "hold" };
     const wasRedo = head.entry?.kind === "round" && head.entry.wasRedo;
-    if (onFail === "pause" || (onFail === "rollback" && wasRedo)) return blocked(ledger, head.round, `the gate refused round ${head.round}: an operator decides how to go on`);
+    if (onFail === "pause" || (onFail === "rollback" && wasRedo))
+      return blocked(ledger, head.round, `the gate refused round ${head.round}: an operator decides how to go on`);
     if (onFail === "rollback") return takeBack(ledger, head);
   }
   if (schedule?.retrain === "full") return retrainFull(ledger, head, schedule.timeMs);
@@ -88,7 +89,10 @@ async function bringOn(ledger: Ledger, head: Head, plan: Read<Plan>, why: Tick):
   const retryOf = why.kind === "retry" && why.round === round && isMeantFor(why, head) ? why.attempt : undefined;
   const limit = await inspectLimit(ledger, round, facts, retryOf);
   if (limit.do === "blocked") {
-    const reason = limit.failure === undefined ? `${facts.attempts.length} attempts without progress` : `${limit.failure.code}: ${limit.failure.message}`;
+    const reason =
+      limit.failure === undefined
+        ? `${facts.attempts.length} attempts without progress`
+        : `${limit.failure.code}: ${limit.failure.message}`;
     return blocked(ledger, round, `round ${round} is blocked: ${reason}`);
   }
   return submit(ledger, round, nextAttempt(facts.attempts), limit.retry);
@@ -103,7 +107,8 @@ async function blocked(ledger: Ledger, round: number, message: string): Promise<
 async function commit(ledger: Ledger, head: Head, plan: Read<Plan>, result: Read<Result>): Promise<Pass> {
   const { round } = plan.document;
   const wrong = await notWhole(ledger.store, result.document, plan);
-  if (wrong !== undefined) return blocked(ledger, round, `round ${round} is blocked: its checkpoint is not whole: ${wrong}`);
+  if (wrong !== undefined)
+    return blocked(ledger, round, `round ${round} is blocked: its checkpoint is not whole: ${wrong}`);
   const entry = roundEntry(
     head,
     {
@@ -125,11 +130,28 @@ async function submit(ledger: Ledger, round: number, attempt: number, retry: boo
   const { store, jobs, clock, config } = ledger;
   const nonce = clock.nonce();
   const key = intentKey(round, attempt);
-  const intent: Intent = { format: 1, round, attempt, nonce, jobName: `${config.name}-${round}-${attempt}-${nonce}`, retry };
+  const intent: Intent = {
+    format: 1,
+    round,
+    attempt,
+    nonce,
+    jobName: `${config.name}-${round}-${attempt}-${nonce}`,
+    retry,
+  };
   if ((await store.create(key, documentBytes("intent", key, intent))) !== "won") return "again";
-  const submitted = await jobs.submit({ name: intent.jobName, planKey: planKey(round), attempt, timeLimitMs: config.jobs.timeLimit });
+  const submitted = await jobs.submit({
+    name: intent.jobName,
+    planKey: planKey(round),
+    attempt,
+    timeLimitMs: config.jobs.timeLimit,
+  });
   if (submitted.outcome === "unknown") return "again";
-  await ledger.notify.notify({ kind: "submitted", pipeline: config.name, round, message: `round ${round}: attempt ${attempt} started as job ${submitted.id}` });
+  await ledger.notify.notify({
+    kind: "submitted",
+    pipeline: config.name,
+    round,
+    message: `round ${round}: attempt ${attempt} started as job ${submitted.id}`,
+  });
   return record(ledger, round, attempt, submitted.id);
 }
 
@@ -147,8 +169,21 @@ async function takeBack(ledger: Ledger, head: Head): Promise<Pass> {
   const before = seq === 0 ? START : (await readEntry(ledger.store, seq)).document;
   const entry = rollbackEntry(
     head,
-    { target: { seq, checkpoint: before.checkpoint }, redo: null, replay: false, without: [], with: [], cause: "auto", scheduled: 0 },
-    { by: "accrete", reason: `the gate refused round ${head.round}`, nonce: ledger.clock.nonce(), at: ledger.clock.nowMs() },
+    {
+      target: { seq, checkpoint: before.checkpoint },
+      redo: null,
+      replay: false,
+      without: [],
+      with: [],
+      cause: "auto",
+      scheduled: 0,
+    },
+    {
+      by: "accrete",
+      reason: `the gate refused round ${head.round}`,
+      nonce: ledger.clock.nonce(),
+      at: ledger.clock.nowMs(),
+    },
   );
   return createEntry(ledger, head, entry);
 }
@@ -159,7 +194,15 @@ async function retrainFull(ledger: Ledger, head: Head, timeMs: number): Promise<
   const redo = await readRedo(ledger.store, head.redo);
   const entry = rollbackEntry(
     head,
-    { target: { seq: 0, checkpoint: null }, redo: encodeRedo(union(line.trained, redo.items), new Map([...line.plans, ...redo.plans])), replay: true, without: [], with: [], cause: "schedule", scheduled: timeMs },
+    {
+      target: { seq: 0, checkpoint: null },
+      redo: encodeRedo(union(line.trained, redo.items), new Map([...line.plans, ...redo.plans])),
+      replay: true,
+      without: [],
+      with: [],
+      cause: "schedule",
+      scheduled: timeMs,
+    },
     { by: "schedule", reason: "full retraining", nonce: ledger.clock.nonce(), at: ledger.clock.nowMs() },
   );
   return createEntry(ledger, head, entry);

@@ -5,7 +5,20 @@
 import * as z from "zod/mini";
 import { AccreteError } from "./errors.ts";
 
-const UNITS_MS: ReadonlyMap<string, number> = new Map(Object.entries({ ms: 1, s: 1e3, sec: 1e3, second: 1e3, min: 6e4, minute: 6e4, h: 3.6e6, hour: 3.6e6, d: 8.64e7, day: 8.64e7 }));
+const UNITS_MS: ReadonlyMap<string, number> = new Map(
+  Object.entries({
+    ms: 1,
+    s: 1e3,
+    sec: 1e3,
+    second: 1e3,
+    min: 6e4,
+    minute: 6e4,
+    h: 3.6e6,
+    hour: 3.6e6,
+    d: 8.64e7,
+    day: 8.64e7,
+  }),
+);
 const DURATION = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/;
 
 /** Milliseconds of a text such as "2 min", "90 s", "1 hour"; undefined if it is none. */
@@ -24,7 +37,11 @@ const Duration = z.pipe(
   z.transform((value: number | string, context) => {
     const ms = typeof value === "number" ? value : parseDuration(value);
     if (ms !== undefined) return ms;
-    context.issues.push({ code: "custom", message: `"${value}" is no duration: write "30 s", "2 min", "1 hour", "1 day"`, input: value });
+    context.issues.push({
+      code: "custom",
+      message: `"${value}" is no duration: write "30 s", "2 min", "1 hour", "1 day"`,
+      input: value,
+    });
     return z.NEVER;
   }),
 );
@@ -58,7 +75,11 @@ export const DataConfig = z.strictObject({
 export type DataConfig = z.infer<typeof DataConfig>;
 
 const OptimizerConfig = z.discriminatedUnion("name", [
-  z.strictObject({ name: z.literal("sgd"), learningRate: z._default(Positive, 0.01), momentum: z._default(Fraction.check(z.lt(1)), 0) }),
+  z.strictObject({
+    name: z.literal("sgd"),
+    learningRate: z._default(Positive, 0.01),
+    momentum: z._default(Fraction.check(z.lt(1)), 0),
+  }),
   z.strictObject({
     name: z.literal("adam"),
     learningRate: z._default(Positive, 0.001),
@@ -87,7 +108,13 @@ export const TrainerConfig = z.strictObject({
   /** added by each round */
   epochs: z._default(AtLeast1.check(z.lte(100_000)), 3),
   batchSize: z._default(AtLeast1.check(z.lte(1_000_000)), 32),
-  optimizer: z._default(OptimizerConfig, { name: "adam", learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 }),
+  optimizer: z._default(OptimizerConfig, {
+    name: "adam",
+    learningRate: 0.001,
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-7,
+  }),
   schedule: z._default(ScheduleConfig, { name: "warmup-cosine", warmup: 0.1, floor: 0 }),
   /** initial weights and the order of the records follow from it */
   seed: z._default(z.int().check(z.gte(0), z.lte(0xffff_ffff)), 1),
@@ -142,7 +169,9 @@ export type JobsConfig = z.infer<typeof JobsConfig>;
 
 export const PipelineConfig = z.strictObject({
   /** a prefix in both buckets: [a-z][a-z0-9-]{0,39} */
-  name: z.string().check(z.regex(/^[a-z][a-z0-9-]{0,39}$/, "a name is a-z, 0-9 and -, starts with a letter, at most 40 long")),
+  name: z
+    .string()
+    .check(z.regex(/^[a-z][a-z0-9-]{0,39}$/, "a name is a-z, 0-9 and -, starts with a letter, at most 40 long")),
   data: DataConfig,
   trainer: TrainerConfig,
   trigger: z.prefault(TriggerConfig, {}),
@@ -169,12 +198,23 @@ export type ConfigInput = z.input<typeof Config>;
  */
 export function parseConfig(value: unknown): Config {
   const parsed = z.safeParse(Config, value);
-  if (!parsed.success) throw new AccreteError("CONFIG_INVALID", parsed.error.issues.slice(0, 5).map((issue) => describeIssue(issue)).join("; "));
+  if (!parsed.success)
+    throw new AccreteError(
+      "CONFIG_INVALID",
+      parsed.error.issues
+        .slice(0, 5)
+        .map((issue) => describeIssue(issue))
+        .join("; "),
+    );
   const names = parsed.data.pipelines.map((pipeline) => pipeline.name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new AccreteError("CONFIG_INVALID", `pipelines: two are named ${twice}`);
   for (const { name: pipeline, trigger } of parsed.data.pipelines) {
-    if (trigger.minItems > trigger.maxItems) throw new AccreteError("CONFIG_INVALID", `${pipeline}: trigger.minItems ${trigger.minItems} is more than trigger.maxItems ${trigger.maxItems}: no round would ever start`);
+    if (trigger.minItems > trigger.maxItems)
+      throw new AccreteError(
+        "CONFIG_INVALID",
+        `${pipeline}: trigger.minItems ${trigger.minItems} is more than trigger.maxItems ${trigger.maxItems}: no round would ever start`,
+      );
   }
   return { pipelines: parsed.data.pipelines.map((pipeline) => ({ ...pipeline, gate: gateOf(pipeline) })) };
 }
@@ -183,10 +223,19 @@ export function parseConfig(value: unknown): Config {
 function gateOf(pipeline: z.infer<typeof PipelineConfig>): GateConfig | null {
   const { data, gate, name } = pipeline;
   if (gate === null) return null;
-  if (gate === undefined) return data.holdout === 0 ? null : GateConfig.parse({ metric: data.task === "regression" ? "mse" : "accuracy" });
-  if (data.holdout === 0) throw new AccreteError("CONFIG_INVALID", `${name}: gate: there is nothing to measure with data.holdout: 0; set it above 0, or gate: null`);
+  if (gate === undefined)
+    return data.holdout === 0 ? null : GateConfig.parse({ metric: data.task === "regression" ? "mse" : "accuracy" });
+  if (data.holdout === 0)
+    throw new AccreteError(
+      "CONFIG_INVALID",
+      `${name}: gate: there is nothing to measure with data.holdout: 0; set it above 0, or gate: null`,
+    );
   const fits = data.task === "regression" ? ["loss", "mae", "mse"] : ["accuracy", "loss"];
-  if (!fits.includes(gate.metric)) throw new AccreteError("CONFIG_INVALID", `${name}: gate.metric: "${gate.metric}" is not measured for ${data.task}: one of ${fits.join(", ")}`);
+  if (!fits.includes(gate.metric))
+    throw new AccreteError(
+      "CONFIG_INVALID",
+      `${name}: gate.metric: "${gate.metric}" is not measured for ${data.task}: one of ${fits.join(", ")}`,
+    );
   return gate;
 }
 
@@ -198,7 +247,13 @@ interface Issue {
 }
 
 function describeIssue(issue: Issue): string {
-  const where = issue.path.length === 0 ? "config" : issue.path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("").replace(/^\./, "");
+  const where =
+    issue.path.length === 0
+      ? "config"
+      : issue.path
+          .map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`))
+          .join("")
+          .replace(/^\./, "");
   if (issue.code !== "unrecognized_keys" || issue.keys === undefined) return `${where}: ${issue.message}`;
   const hints = issue.keys.map((key) => {
     const near = nearestName(key, KNOWN_NAMES);
@@ -210,13 +265,23 @@ function describeIssue(issue: Issue): string {
 const KNOWN_NAMES: readonly string[] = [
   "pipelines",
   "name",
-  ...[PipelineConfig, DataConfig, TrainerConfig, TriggerConfig, GateConfig, KeepConfig, JobsConfig].flatMap((schema) => Object.keys(schema.shape)),
-  "learningRate", "momentum", "beta1", "beta2", "epsilon", "warmup", "floor",
+  ...[PipelineConfig, DataConfig, TrainerConfig, TriggerConfig, GateConfig, KeepConfig, JobsConfig].flatMap((schema) =>
+    Object.keys(schema.shape),
+  ),
+  "learningRate",
+  "momentum",
+  "beta1",
+  "beta2",
+  "epsilon",
+  "warmup",
+  "floor",
 ];
 
 /** The known name that is the fewest edits away, at most a third of the name's length. */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
-  const ranked = known.map((candidate) => ({ candidate, edits: editDistance(name.toLowerCase(), candidate.toLowerCase()) })).sort((a, b) => a.edits - b.edits);
+  const ranked = known
+    .map((candidate) => ({ candidate, edits: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
+    .sort((a, b) => a.edits - b.edits);
   const best = ranked[0];
   return best !== undefined && best.edits <= Math.max(1, Math.floor(name.length / 3)) ? best.candidate : undefined;
 }

@@ -1,6 +1,17 @@
 /** From what is read to the next log entry: the state after it, and what happened. */
 import { sameCheckpoint, type Head } from "./head.ts";
-import type { Checkpoint, GateDecision, Item, Kept, Plan, PromoteEntry, Redo, Result, RollbackEntry, RoundEntry } from "./types.ts";
+import type {
+  Checkpoint,
+  GateDecision,
+  Item,
+  Kept,
+  Plan,
+  PromoteEntry,
+  Redo,
+  Result,
+  RollbackEntry,
+  RoundEntry,
+} from "./types.ts";
 
 /** Lives before the present one that are kept. */
 export const LIVES_KEPT = 5;
@@ -34,7 +45,15 @@ export function keepAfterRound(
 
 export function roundEntry(
   head: Head,
-  work: { plan: Plan; planKey: string; planSha256: string; result: Result; resultKey: string; resultSha256: string; gate: GateDecision },
+  work: {
+    plan: Plan;
+    planKey: string;
+    planSha256: string;
+    result: Result;
+    resultKey: string;
+    resultSha256: string;
+    gate: GateDecision;
+  },
   options: { keepRounds: number; at: number },
 ): RoundEntry {
   const { plan, result, gate } = work;
@@ -50,7 +69,11 @@ export function roundEntry(
     checkpoint: result.checkpoint,
     redo: null,
     live,
-    keep: keepAfterRound(head, { checkpoint: result.checkpoint, seq, liveAt: 0 }, { rounds: options.keepRounds, live, refusedParent: gate.passed ? null : plan.parent }),
+    keep: keepAfterRound(
+      head,
+      { checkpoint: result.checkpoint, seq, liveAt: 0 },
+      { rounds: options.keepRounds, live, refusedParent: gate.passed ? null : plan.parent },
+    ),
     scheduled: Math.max(head.scheduled, plan.scheduled),
     plan: { key: work.planKey, sha256: work.planSha256 },
     result: { key: work.resultKey, sha256: work.resultSha256 },
@@ -111,7 +134,11 @@ export function rollbackEntry(
   };
 }
 
-export function promoteEntry(head: Head, target: { seq: number; checkpoint: Checkpoint | null }, said: Said): PromoteEntry {
+export function promoteEntry(
+  head: Head,
+  target: { seq: number; checkpoint: Checkpoint | null },
+  said: Said,
+): PromoteEntry {
   const seq = head.seq + 1;
   return {
     format: 1,

@@ -6,8 +6,10 @@
 /** code -> what to do about it */
 export const ADVICE = {
   // what is stored
-  STORED_NOT_READABLE: "The file is damaged or was changed by hand: run `accrete verify`, and restore it from a backup.",
-  STORED_TOO_LARGE: "The file is larger than anything accrete writes: run `accrete verify`, and restore it from a backup.",
+  STORED_NOT_READABLE:
+    "The file is damaged or was changed by hand: run `accrete verify`, and restore it from a backup.",
+  STORED_TOO_LARGE:
+    "The file is larger than anything accrete writes: run `accrete verify`, and restore it from a backup.",
   STATE_MISSING: "A file that the log names is gone: run `accrete verify`, and restore the state from a backup.",
   STORE_UNREADABLE: "Check that the state folder exists and that this user may read and write it.",
   UNSAFE_KEY: "Give the object another name: without `..`, empty parts, NUL or control characters.",
@@ -20,15 +22,19 @@ export const ADVICE = {
   MODEL_INVALID: "Correct the model: the message says which shape was expected.",
   // training
   PLAN_NOT_FOUND: "The trainer is started by accrete: ACCRETE_PLAN and ACCRETE_STATE have to name an existing plan.",
-  CODE_MISMATCH: "The bundled model in the state folder is damaged: restore it from a backup, or run `accrete rollback --to head`.",
-  PARENT_NOT_WHOLE: "The round's parent checkpoint is damaged: restore it from a backup, or roll back to another round.",
+  CODE_MISMATCH:
+    "The bundled model in the state folder is damaged: restore it from a backup, or run `accrete rollback --to head`.",
+  PARENT_NOT_WHOLE:
+    "The round's parent checkpoint is damaged: restore it from a backup, or roll back to another round.",
   CHECKPOINT_NOT_WHOLE: "Nothing to do: training goes on from the next older checkpoint.",
-  LOSS_NOT_FINITE: "Lower the learning rate, or look for extreme values in the data of this round; then `accrete retry`.",
+  LOSS_NOT_FINITE:
+    "Lower the learning rate, or look for extreme values in the data of this round; then `accrete retry`.",
   TOO_MANY_REJECTED: "Look at the rejected files with `accrete show` and mend or drop them; then `accrete retry`.",
   TRAINER_FAILED: "See the job's log (`accrete show ROUND` names it); then `accrete retry`.",
   ATTEMPTS_USED_UP: "See the jobs' logs (`accrete show ROUND` names them), mend what ended them; then `accrete retry`.",
   RESULT_NOT_WHOLE: "Restore the named file from a backup: the round is committed by itself then.",
-  GATE_REFUSED: "Look at `accrete show ROUND`. To go on from this round, set gate.onFail to \"hold\" in accrete.config.ts.",
+  GATE_REFUSED:
+    'Look at `accrete show ROUND`. To go on from this round, set gate.onFail to "hold" in accrete.config.ts.',
   OUT_OF_DISK: "Free disk space, then `accrete retry`.",
   // operating
   NOT_FOUND: "Look at `accrete status` and `accrete log` for what there is.",
@@ -38,7 +44,8 @@ export const ADVICE = {
   COMMAND_LOST: "Somebody changed the pipeline at the same moment: look at `accrete status`, and ask again.",
   TARGET_EXISTS: "Name an empty folder, or pass --force.",
   NOT_VERIFIED: "Restore the named files from a backup; what is not named is whole.",
-  WATCH_FAILED: "Nothing is lost: the regular sweep finds new files, later. Raise fs.inotify.max_user_watches if it is too low.",
+  WATCH_FAILED:
+    "Nothing is lost: the regular sweep finds new files, later. Raise fs.inotify.max_user_watches if it is too low.",
   USAGE: "See `accrete --help`.",
 } as const;
 

@@ -9,9 +9,15 @@ const LESS_IS_BETTER = new Set(["loss", "mae", "mse"]);
  * since, it stays as it is and nothing is refused.
  */
 export function decideGate(gate: GateConfig | null, plan: Plan, result: Result, head: Head): GateDecision {
-  const decide = (passed: boolean, goesLive: boolean, because: GateDecision["because"], ...reasons: string[]): GateDecision => ({ passed, goesLive, because, reasons });
+  const decide = (
+    passed: boolean,
+    goesLive: boolean,
+    because: GateDecision["because"],
+    ...reasons: string[]
+  ): GateDecision => ({ passed, goesLive, because, reasons });
   if (result.stepsAdded === 0) return decide(true, false, "nothing-trained", "no record was trained: live stays");
-  if (!sameCheckpoint(plan.live, head.live)) return decide(true, false, "live-changed", "live was changed while this round was trained: it stays");
+  if (!sameCheckpoint(plan.live, head.live))
+    return decide(true, false, "live-changed", "live was changed while this round was trained: it stays");
   if (gate === null) return decide(true, true, "no-gate");
   if (plan.live === null) return decide(true, true, "first");
 
@@ -21,11 +27,17 @@ export function decideGate(gate: GateConfig | null, plan: Plan, result: Result, 
     return decide(true, true, "not-measured", "there is no record in the holdout yet");
   }
   if (ours === undefined || lives === undefined) {
-    return decide(false, false, "not-measured", `${gate.metric} of ${ours === undefined ? "this round" : "live"} could not be measured`);
+    return decide(
+      false,
+      false,
+      "not-measured",
+      `${gate.metric} of ${ours === undefined ? "this round" : "live"} could not be measured`,
+    );
   }
   const drop = LESS_IS_BETTER.has(gate.metric) ? ours - lives : lives - ours;
   const reason = `${gate.metric} ${format(lives)} -> ${format(ours)}`;
-  if (drop > gate.maxDrop) return decide(false, false, "worse", `${reason}: worse by ${format(drop)}, at most ${gate.maxDrop} allowed`);
+  if (drop > gate.maxDrop)
+    return decide(false, false, "worse", `${reason}: worse by ${format(drop)}, at most ${gate.maxDrop} allowed`);
   return decide(true, true, "within", reason);
 }
 

@@ -6,7 +6,8 @@ import { shardOf } from "./digest.ts";
 
 const MAX = 9_999_999_999;
 const pad = (n: number, digits = 10): string => {
-  if (!Number.isSafeInteger(n) || n < 0 || String(n).length > digits) throw new RangeError(`key: ${n} has no ${digits} digits`);
+  if (!Number.isSafeInteger(n) || n < 0 || String(n).length > digits)
+    throw new RangeError(`key: ${n} has no ${digits} digits`);
   return String(n).padStart(digits, "0");
 };
 
@@ -42,8 +43,10 @@ export const isPlanKey = (key: string): boolean => /^rounds\/\d{10}\/plan\.json$
 export const resultKey = (round: number): string => `${roundPrefix(round)}result.json`;
 export const attemptsPrefix = (round: number): string => `${roundPrefix(round)}attempts/`;
 export const intentKey = (round: number, attempt: number): string => `${attemptsPrefix(round)}${pad(attempt)}.json`;
-export const jobRecordKey = (round: number, attempt: number): string => `${attemptsPrefix(round)}${pad(attempt)}.job.json`;
-export const failureKey = (round: number, attempt: number): string => `${attemptsPrefix(round)}${pad(attempt)}.failure.json`;
+export const jobRecordKey = (round: number, attempt: number): string =>
+  `${attemptsPrefix(round)}${pad(attempt)}.job.json`;
+export const failureKey = (round: number, attempt: number): string =>
+  `${attemptsPrefix(round)}${pad(attempt)}.failure.json`;
 const ATTEMPT = /^rounds\/\d{10}\/attempts\/(\d{10})(\.job|\.failure|)\.json$/;
 /** Which attempt a key under attempts/ is of, and what it is. */
 export function parseAttemptKey(key: string): { attempt: number; what: "intent" | "job" | "failure" } | undefined {
@@ -56,7 +59,8 @@ export const checkpointsPrefix = (round: number): string => `${roundPrefix(round
 /** @param run drawn at each start of the trainer's process, so two runs never mix files */
 export const checkpointPrefix = (c: { round: number; step: number; run: string }): string =>
   `${checkpointsPrefix(c.round)}${pad(c.step)}-${c.run}/`;
-export const manifestKey = (c: { round: number; step: number; run: string }): string => `${checkpointPrefix(c)}${MANIFEST}`;
+export const manifestKey = (c: { round: number; step: number; run: string }): string =>
+  `${checkpointPrefix(c)}${MANIFEST}`;
 const CHECKPOINT_FILE = /^rounds\/(\d{10})\/checkpoints\/(\d{10})-([0-9a-z]{1,32})\/([^/]+)$/;
 export interface CheckpointFile {
   readonly round: number;

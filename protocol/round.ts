@@ -77,7 +77,9 @@ export type LimitDecision =
 export function decideLimit(facts: LimitFacts): LimitDecision {
   const newest = nextAttempt(facts.attempts) - 1;
   const retry = newest > 0 && facts.retryOf === newest;
-  const counted = facts.attempts.filter(({ intentMs }) => facts.progressMs === undefined || intentMs > facts.progressMs).length;
+  const counted = facts.attempts.filter(
+    ({ intentMs }) => facts.progressMs === undefined || intentMs > facts.progressMs,
+  ).length;
   const because = facts.newestHasFailure ? "failure-record" : counted >= facts.limit ? "attempts" : undefined;
   if (because === undefined) return { do: "attempt", retry: false };
   return retry ? { do: "attempt", retry: true } : { do: "blocked", because };

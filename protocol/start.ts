@@ -2,7 +2,12 @@ import type { TriggerConfig } from "./config.ts";
 
 /** One LIST of the inbox. Ages are by the store's clock alone. */
 export interface Pending {
-  readonly segments: readonly { readonly key: string; readonly count: number; readonly bytes: number; readonly modifiedMs: number }[];
+  readonly segments: readonly {
+    readonly key: string;
+    readonly count: number;
+    readonly bytes: number;
+    readonly modifiedMs: number;
+  }[];
   /** the LIST had more than fits a page */
   readonly pageFull: boolean;
   readonly nowMs: number;
@@ -18,7 +23,11 @@ export type StartDecision =
  * @param asked an operator or a schedule wants it now
  * @param headMs when the head was written, by the store's clock; 0 before the first entry
  */
-export function decideStart(pending: Pending, policy: TriggerConfig, options: { asked: boolean; headMs: number }): StartDecision {
+export function decideStart(
+  pending: Pending,
+  policy: TriggerConfig,
+  options: { asked: boolean; headMs: number },
+): StartDecision {
   if (options.asked) return { do: "start", because: "asked" };
   const { segments, nowMs } = pending;
   const newestMs = Math.max(...segments.map((segment) => segment.modifiedMs));
@@ -26,12 +35,17 @@ export function decideStart(pending: Pending, policy: TriggerConfig, options: { 
   const sum = (of: "count" | "bytes"): number => segments.reduce((total, segment) => total + segment[of], 0);
 
   const because =
-    sum("count") >= policy.maxItems ? "count"
-    : sum("bytes") >= policy.maxBytes ? "bytes"
-    : pending.pageFull ? "page-full"
-    : nowMs - newestMs >= policy.quietPeriod ? "quiet"
-    : nowMs - oldestMs >= policy.longestWait ? "longest-wait"
-    : undefined;
+    sum("count") >= policy.maxItems
+      ? "count"
+      : sum("bytes") >= policy.maxBytes
+        ? "bytes"
+        : pending.pageFull
+          ? "page-full"
+          : nowMs - newestMs >= policy.quietPeriod
+            ? "quiet"
+            : nowMs - oldestMs >= policy.longestWait
+              ? "longest-wait"
+              : undefined;
   const intervalEndsMs = options.headMs === 0 ? 0 : options.headMs + policy.minInterval;
   if (because !== undefined && nowMs >= intervalEndsMs) return { do: "start", because };
   if (because !== undefined) return { do: "wait", untilMs: intervalEndsMs, because: "min-interval" };

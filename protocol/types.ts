@@ -337,10 +337,14 @@ export function parseDocument<K extends DocumentKind>(kind: K, key: string, body
     throw new AccreteError("STORED_NOT_READABLE", `${key}: not JSON of ours: ${messageOf(cause)}`, { cause });
   }
   const sealed = Sealed.safeParse(value);
-  if (!sealed.success) throw new AccreteError("STORED_NOT_READABLE", `${key}: no ${kind}: it carries no digest of itself`);
+  if (!sealed.success)
+    throw new AccreteError("STORED_NOT_READABLE", `${key}: no ${kind}: it carries no digest of itself`);
   const { digest, ...document } = sealed.data;
   if (sha256(canonicalJson(document)) !== digest) {
-    throw new AccreteError("STORED_NOT_READABLE", `${key}: its digest is not that of its contents: it was changed or damaged`);
+    throw new AccreteError(
+      "STORED_NOT_READABLE",
+      `${key}: its digest is not that of its contents: it was changed or damaged`,
+    );
   }
   const parsed = z.safeParse(SCHEMAS[kind], document);
   if (!parsed.success) {

@@ -14,9 +14,13 @@ const DIST = join(ROOT, "dist");
 const require = createRequire(import.meta.url);
 
 rmSync(DIST, { recursive: true, force: true });
-execFileSync(process.execPath, [join(ROOT, "node_modules/typescript/bin/tsc"), "-p", join(ROOT, "tsconfig.build.json")], {
-  stdio: "inherit",
-});
+execFileSync(
+  process.execPath,
+  [join(ROOT, "node_modules/typescript/bin/tsc"), "-p", join(ROOT, "tsconfig.build.json")],
+  {
+    stdio: "inherit",
+  },
+);
 // the bundle takes the place of the compiled trainer
 rmSync(join(DIST, "trainer"), { recursive: true, force: true });
 mkdirSync(join(DIST, "trainer"));
@@ -30,8 +34,11 @@ await build({
   platform: "node",
   target: "node24",
   external: ["@duckdb/node-api", "sharp"], // native: dependencies of the package
-  banner: { js: 'import{createRequire as __accreteRequire}from"node:module";var require=__accreteRequire(import.meta.url);' },
+  banner: {
+    js: 'import{createRequire as __accreteRequire}from"node:module";var require=__accreteRequire(import.meta.url);',
+  },
   logLevel: "warning",
 });
 const wasm = dirname(require.resolve("@tensorflow/tfjs-backend-wasm"));
-for (const file of globSync("*.wasm", { cwd: wasm })) copyFileSync(join(wasm, file), join(DIST, "trainer", basename(file)));
+for (const file of globSync("*.wasm", { cwd: wasm }))
+  copyFileSync(join(wasm, file), join(DIST, "trainer", basename(file)));

@@ -24,7 +24,9 @@ const { values } = parseArgs({
   },
 });
 if (values.help) {
-  console.log("npm run chaos -- [--kills 20] [--rounds 5] [--seed N] [--keep]\n\nThe seed gives who is killed and after how long; what that meets depends on the machine. --keep leaves the folders.");
+  console.log(
+    "npm run chaos -- [--kills 20] [--rounds 5] [--seed N] [--keep]\n\nThe seed gives who is killed and after how long; what that meets depends on the machine. --keep leaves the folders.",
+  );
   process.exit(0);
 }
 const KILLS = Number(values.kills);
@@ -39,13 +41,18 @@ const VICTIMS: readonly Victim[] = ["up", "ledger", "trainer", "trainer"];
 
 const random = new Random(Number(values.seed));
 const began = performance.now();
-const say = (text: string): void => console.log(`${((performance.now() - began) / 1_000).toFixed(1).padStart(6)} s  ${text}`);
+const say = (text: string): void =>
+  console.log(`${((performance.now() - began) / 1_000).toFixed(1).padStart(6)} s  ${text}`);
 
 /** Saves often, so that kills meet saves; trains long, so that there is time for them. */
 const slower = (config: string): string =>
-  config.replace(/epochs: \d+/, "epochs: 12").replace(/saveEverySteps: \d+/, "saveEverySteps: 20").replace(/quietPeriod: "[^"]+"/, 'quietPeriod: "200 ms"');
+  config
+    .replace(/epochs: \d+/, "epochs: 12")
+    .replace(/saveEverySteps: \d+/, "saveEverySteps: 20")
+    .replace(/quietPeriod: "[^"]+"/, 'quietPeriod: "200 ms"');
 
-const delivery = (digits: readonly Digit[], round: number): Uint8Array => idxFile(digits.slice((round - 1) * DIGITS_A_ROUND, round * DIGITS_A_ROUND));
+const delivery = (digits: readonly Digit[], round: number): Uint8Array =>
+  idxFile(digits.slice((round - 1) * DIGITS_A_ROUND, round * DIGITS_A_ROUND));
 const nameOf = (round: number): string => `digits-${round}.idx`;
 
 async function undisturbed(folder: string, digits: readonly Digit[]): Promise<string> {
@@ -54,7 +61,9 @@ async function undisturbed(folder: string, digits: readonly Digit[]): Promise<st
   try {
     for (let round = 1; round <= ROUNDS; round++) {
       workspace.drop(nameOf(round), delivery(digits, round));
-      await until(`the undisturbed commit of round ${round}`, ROUND_LIMIT_MS, async () => ((await workspace.head()).seq >= round ? true : undefined));
+      await until(`the undisturbed commit of round ${round}`, ROUND_LIMIT_MS, async () =>
+        (await workspace.head()).seq >= round ? true : undefined,
+      );
     }
     return checkpointDigest(await workspace.digests((await workspace.entries()).at(-1)!));
   } finally {
@@ -132,10 +141,14 @@ class Chaos {
   }
 
   async committed(round: number): Promise<void> {
-    await until(`the commit of round ${round} (last: ${this.#lines.slice(-3).join(" | ")})`, ROUND_LIMIT_MS, async () => {
-      await this.#unblock();
-      return (await this.workspace.head()).seq >= round ? true : undefined;
-    });
+    await until(
+      `the commit of round ${round} (last: ${this.#lines.slice(-3).join(" | ")})`,
+      ROUND_LIMIT_MS,
+      async () => {
+        await this.#unblock();
+        return (await this.workspace.head()).seq >= round ? true : undefined;
+      },
+    );
   }
 
   async end(): Promise<void> {
@@ -149,11 +162,17 @@ async function faults(chaos: Chaos, expected: string): Promise<string[]> {
   const { workspace } = chaos;
   const found: string[] = [];
   const entries = await workspace.entries();
-  const rounds = entries.flatMap((entry): Extract<LogEntry, { kind: "round" }>[] => (entry.kind === "round" ? [entry] : []));
-  if (rounds.length !== ROUNDS || entries.length !== ROUNDS) found.push(`${entries.length} entries, ${rounds.length} rounds: ${ROUNDS} were expected`);
+  const rounds = entries.flatMap((entry): Extract<LogEntry, { kind: "round" }>[] =>
+    entry.kind === "round" ? [entry] : [],
+  );
+  if (rounds.length !== ROUNDS || entries.length !== ROUNDS)
+    found.push(`${entries.length} entries, ${rounds.length} rounds: ${ROUNDS} were expected`);
   const consumed: string[] = [];
   for (const entry of rounds) consumed.push(...(await readCommitted(workspace.store, entry)).plan.items.map(itemId));
-  if (consumed.length !== ROUNDS || new Set(consumed).size !== ROUNDS) found.push(`${consumed.length} items were consumed, ${new Set(consumed).size} of them different: ${ROUNDS} were dropped`);
+  if (consumed.length !== ROUNDS || new Set(consumed).size !== ROUNDS)
+    found.push(
+      `${consumed.length} items were consumed, ${new Set(consumed).size} of them different: ${ROUNDS} were dropped`,
+    );
   const digest = checkpointDigest(await workspace.digests(entries.at(-1)!));
   if (digest !== expected) found.push(`the checkpoint is ${digest}, undisturbed it is ${expected}`);
   const problems = await workspace.problems();
@@ -184,7 +203,9 @@ for (let round = 1; round <= ROUNDS; round++) {
 await chaos.end();
 const found = await faults(chaos, expected);
 const { up, ledger, trainer } = chaos.killed;
-say(`${chaos.kills} kills (${up} up, ${ledger} ledger, ${trainer} trainer), ${chaos.retries} retries: ${found.length === 0 ? "the same weights, each item once, verify clean" : "FAILED"}`);
+say(
+  `${chaos.kills} kills (${up} up, ${ledger} ledger, ${trainer} trainer), ${chaos.retries} retries: ${found.length === 0 ? "the same weights, each item once, verify clean" : "FAILED"}`,
+);
 for (const fault of found) console.error(`FAILED: ${fault} (seed ${values.seed}; the folder is kept: ${folder})`);
 if (found.length === 0 && !values.keep) rmSync(folder, { recursive: true, force: true });
 process.exitCode = found.length === 0 ? 0 : 1;

@@ -47,7 +47,10 @@ const wrong = RULES.flatMap((rule) =>
     .flatMap((file) =>
       importsOf(readFileSync(join(ROOT, file), "utf8"))
         .filter((imported) => !isAllowed(rule, file, imported))
-        .map(({ target }) => `${file} imports ${target}: ${rule.folder}/ may import ${rule.ours.join(", ")}${rule.packages === undefined ? "" : `, and of packages ${rule.packages.join(", ") || "none"}`}`),
+        .map(
+          ({ target }) =>
+            `${file} imports ${target}: ${rule.folder}/ may import ${rule.ours.join(", ")}${rule.packages === undefined ? "" : `, and of packages ${rule.packages.join(", ") || "none"}`}`,
+        ),
     ),
 );
 for (const line of wrong) console.error(line);

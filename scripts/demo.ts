@@ -13,10 +13,15 @@ import { allDigits, idxFile } from "./digits.ts";
 import { checkpointDigest, DigitsWorkspace, sleep, until } from "./workspace.ts";
 
 const { values } = parseArgs({
-  options: { dir: { type: "string", default: fileURLToPath(new URL("../.demo", import.meta.url)) }, help: { type: "boolean", default: false } },
+  options: {
+    dir: { type: "string", default: fileURLToPath(new URL("../.demo", import.meta.url)) },
+    help: { type: "boolean", default: false },
+  },
 });
 if (values.help) {
-  console.log("npm run demo [-- --dir DIR]\n\nLearns 10,000 handwritten digits in three rounds, with a kill -9 in the third. DIR is emptied first; default: .demo");
+  console.log(
+    "npm run demo [-- --dir DIR]\n\nLearns 10,000 handwritten digits in three rounds, with a kill -9 in the third. DIR is emptied first; default: .demo",
+  );
   process.exit(0);
 }
 
@@ -31,7 +36,8 @@ const WANTED_ACCURACY = 0.93;
 
 const bold = (text: string): string => styleText("bold", text);
 const began = performance.now();
-const say = (text: string): void => console.log(`${bold(`${((performance.now() - began) / 1_000).toFixed(1).padStart(5)} s`)}  ${text}`);
+const say = (text: string): void =>
+  console.log(`${bold(`${((performance.now() - began) / 1_000).toFixed(1).padStart(5)} s`)}  ${text}`);
 const quote = (line: string): void => console.log(styleText("dim", `         │ ${line}`));
 
 interface Row {
@@ -63,7 +69,9 @@ async function main(): Promise<void> {
       say(`delivery ${round}: ${DELIVERIES[i]![1] - DELIVERIES[i]![0]} digits into ${shown}/.accrete/data/digits/`);
       here.drop(`digits-${round}.idx`, file(i));
       if (i === 2) await killTrainer(here);
-      await until(`the commit of round ${round}`, ROUND_LIMIT_MS, async () => ((await here.head()).seq >= round ? true : undefined));
+      await until(`the commit of round ${round}`, ROUND_LIMIT_MS, async () =>
+        (await here.head()).seq >= round ? true : undefined,
+      );
       rows.push(await rowOf(here, round, (performance.now() - from) / 1_000));
     }
     up.kill("SIGTERM");
@@ -89,14 +97,22 @@ const INTO_EPOCH_MS = 150;
 
 /** kill -9 in the middle of an epoch: some time after one has ended and before the next one has. */
 async function killTrainer(here: DigitsWorkspace): Promise<void> {
-  const epochsDone = (job: string): number => [...here.logOf(job).matchAll(/round 3 epoch \d+\/\d+ step (\d+)/g)].length;
-  const victim = await until("an epoch of round 3", ROUND_LIMIT_MS, async () => (await here.trainers()).find(({ job }) => epochsDone(job) > 0));
+  const epochsDone = (job: string): number =>
+    [...here.logOf(job).matchAll(/round 3 epoch \d+\/\d+ step (\d+)/g)].length;
+  const victim = await until("an epoch of round 3", ROUND_LIMIT_MS, async () =>
+    (await here.trainers()).find(({ job }) => epochsDone(job) > 0),
+  );
   const before = epochsDone(victim.job);
   await sleep(INTO_EPOCH_MS);
   kill(victim.pid, "SIGKILL");
   const after = epochsDone(victim.job);
-  say(`kill -9 ${victim.pid}: the trainer of round 3 in the middle of epoch ${after + 1}, after "${here.logOf(victim.job).trim().split("\n").at(-1)}"`);
-  expect(before === after && !here.logOf(victim.job).includes("done"), "the kill did not come in the middle of an epoch");
+  say(
+    `kill -9 ${victim.pid}: the trainer of round 3 in the middle of epoch ${after + 1}, after "${here.logOf(victim.job).trim().split("\n").at(-1)}"`,
+  );
+  expect(
+    before === after && !here.logOf(victim.job).includes("done"),
+    "the kill did not come in the middle of an epoch",
+  );
   const resumed = await until("the next attempt", ROUND_LIMIT_MS, async () => {
     const next = (await here.trainers()).find(({ job }) => job !== victim.job);
     return next === undefined ? undefined : /resumes at step \d+ of \d+/.exec(here.logOf(next.job))?.[0];
@@ -122,7 +138,10 @@ function report(rows: readonly Row[], undisturbed: string, shown: string): void 
     seconds.toFixed(1),
     digest.slice(0, 16),
   ]);
-  const table = [["round", "items", "digits", "epochs", "step", "holdout accuracy", "seconds", "checkpoint digest"], ...cells];
+  const table = [
+    ["round", "items", "digits", "epochs", "step", "holdout accuracy", "seconds", "checkpoint digest"],
+    ...cells,
+  ];
   const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
   console.log();
   table.forEach((row, i) => {
@@ -131,12 +150,22 @@ function report(rows: readonly Row[], undisturbed: string, shown: string): void 
   });
   const last = rows.at(-1)!;
   console.log(`\nround 3, killed in the middle of an epoch   ${last.digest.slice(0, 32)}`);
-  console.log(`round 3, undisturbed                        ${undisturbed.slice(0, 32)}  ${last.digest === undisturbed ? "equal" : "DIFFERENT"}`);
+  console.log(
+    `round 3, undisturbed                        ${undisturbed.slice(0, 32)}  ${last.digest === undisturbed ? "equal" : "DIFFERENT"}`,
+  );
 
   expect(last.digest === undisturbed, "the killed round has other bits than the undisturbed one");
-  expect(accuracies.every((accuracy, i) => i === 0 || accuracy > accuracies[i - 1]!), `the accuracy does not rise in each round: ${accuracies.join(", ")}`);
-  expect(accuracies.at(-1)! >= WANTED_ACCURACY, `the accuracy after round 3 is ${accuracies.at(-1)}, at least ${WANTED_ACCURACY} was to be reached`);
-  console.log(`\nThe files are in ${shown}: accrete.config.ts and model.ts, the data in .accrete/data/, the state in .accrete/state/digits/.`);
+  expect(
+    accuracies.every((accuracy, i) => i === 0 || accuracy > accuracies[i - 1]!),
+    `the accuracy does not rise in each round: ${accuracies.join(", ")}`,
+  );
+  expect(
+    accuracies.at(-1)! >= WANTED_ACCURACY,
+    `the accuracy after round 3 is ${accuracies.at(-1)}, at least ${WANTED_ACCURACY} was to be reached`,
+  );
+  console.log(
+    `\nThe files are in ${shown}: accrete.config.ts and model.ts, the data in .accrete/data/, the state in .accrete/state/digits/.`,
+  );
   console.log("What to type next:");
   const next = ["status", "log", "show 3", "why digits/digits-2.idx", "verify", "pull ./digits-model"];
   for (const command of next) console.log(`  npm run -s accrete -- --dir ${shown} ${command}`);
@@ -148,5 +177,7 @@ try {
   failures.push(error instanceof Error ? error.message : String(error));
 }
 for (const failure of failures) console.error(styleText("red", `FAILED: ${failure}`));
-console.log(failures.length === 0 ? `\nAll of it holds, in ${((performance.now() - began) / 1_000).toFixed(0)} s.` : "");
+console.log(
+  failures.length === 0 ? `\nAll of it holds, in ${((performance.now() - began) / 1_000).toFixed(0)} s.` : "",
+);
 process.exitCode = failures.length === 0 ? 0 : 1;

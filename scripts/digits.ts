@@ -15,9 +15,14 @@ export function allDigits(): Digit[] {
   const require = createRequire(import.meta.url);
   const digits: Digit[] = [];
   for (let label = 0; label < 10; label++) {
-    const { data } = JSON.parse(readFileSync(require.resolve(`mnist/src/digits/${label}.json`), "utf8")) as { data: number[] };
+    const { data } = JSON.parse(readFileSync(require.resolve(`mnist/src/digits/${label}.json`), "utf8")) as {
+      data: number[];
+    };
     for (let from = 0; from + PIXELS <= data.length; from += PIXELS) {
-      digits.push({ label, pixels: Uint8Array.from(data.slice(from, from + PIXELS), (value) => Math.round(value * 255)) });
+      digits.push({
+        label,
+        pixels: Uint8Array.from(data.slice(from, from + PIXELS), (value) => Math.round(value * 255)),
+      });
     }
   }
   const random = new Random(7);

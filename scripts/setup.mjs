@@ -9,18 +9,29 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const stamp = `${root}node_modules/.accrete-setup`;
-const wanted = createHash("sha256").update(readFileSync(`${root}package-lock.json`)).update(process.platform).update(process.arch).digest("hex");
+const wanted = createHash("sha256")
+  .update(readFileSync(`${root}package-lock.json`))
+  .update(process.platform)
+  .update(process.arch)
+  .digest("hex");
 
 if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== wanted) {
   // to stderr: what the command itself prints stays what a script reads
-  const npm = (...args) => execFileSync(process.platform === "win32" ? "npm.cmd" : "npm", args, { cwd: root, stdio: ["ignore", 2, 2], shell: process.platform === "win32" });
+  const npm = (...args) =>
+    execFileSync(process.platform === "win32" ? "npm.cmd" : "npm", args, {
+      cwd: root,
+      stdio: ["ignore", 2, 2],
+      shell: process.platform === "win32",
+    });
   process.stderr.write("Setting up: installing the dependencies (once)...\n");
   try {
     npm("ci", "--no-audit", "--no-fund", "--loglevel=error");
     // .npmrc switches install scripts off, and rebuild honours that silently: so by name, and with the option
     npm("rebuild", "--ignore-scripts=false", "--loglevel=error", "node");
   } catch (error) {
-    process.stderr.write(`\nSetting up failed: ${error.message}\nMend what npm says above, then run the same command again.\n`);
+    process.stderr.write(
+      `\nSetting up failed: ${error.message}\nMend what npm says above, then run the same command again.\n`,
+    );
     process.exit(1);
   }
   writeFileSync(stamp, wanted);

@@ -18,7 +18,13 @@ function run(cwd: string, command: string, ...args: string[]): string {
   mkdirSync(node, { recursive: true });
   if (!existsSync(join(node, "node"))) copyFileSync(process.execPath, join(node, "node"));
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("npm_") && name !== "INIT_CWD");
-  const env = { ...Object.fromEntries(inherited), PATH: `${node}${delimiter}${(process.env["PATH"] ?? "").split(delimiter).filter((entry) => !entry.includes("node_modules")).join(delimiter)}` };
+  const env = {
+    ...Object.fromEntries(inherited),
+    PATH: `${node}${delimiter}${(process.env["PATH"] ?? "")
+      .split(delimiter)
+      .filter((entry) => !entry.includes("node_modules"))
+      .join(delimiter)}`,
+  };
   return execFileSync(command, args, { cwd, env, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
 }
 
@@ -30,15 +36,34 @@ function check(what: string, holds: boolean): void {
 
 try {
   execFileSync(process.execPath, [join(ROOT, "scripts/build.ts")], { stdio: "inherit" });
-  const packed = JSON.parse(run(ROOT, "npm", "pack", "--json", "--pack-destination", folder)) as { filename: string; size: number; files: { path: string }[] }[];
+  const packed = JSON.parse(run(ROOT, "npm", "pack", "--json", "--pack-destination", folder)) as {
+    filename: string;
+    size: number;
+    files: { path: string }[];
+  }[];
   const { filename, size, files } = packed[0]!;
-  check(`packs ${files.length} files, ${(size / 1e6).toFixed(1)} MB, no sources and no tests`, !files.some(({ path }) => /(?<!\.d)\.ts$|\.test\./.test(path)));
+  check(
+    `packs ${files.length} files, ${(size / 1e6).toFixed(1)} MB, no sources and no tests`,
+    !files.some(({ path }) => /(?<!\.d)\.ts$|\.test\./.test(path)),
+  );
 
   const project = join(folder, "project");
   mkdirSync(project);
-  const typescript = (JSON.parse(readFileSync(join(ROOT, "node_modules/typescript/package.json"), "utf8")) as { version: string }).version;
+  const typescript = (
+    JSON.parse(readFileSync(join(ROOT, "node_modules/typescript/package.json"), "utf8")) as { version: string }
+  ).version;
   writeFileSync(join(project, "package.json"), JSON.stringify({ private: true, type: "module" }));
-  run(project, "npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", join(folder, filename), `typescript@${typescript}`);
+  run(
+    project,
+    "npm",
+    "install",
+    "--ignore-scripts",
+    "--no-audit",
+    "--no-fund",
+    "--loglevel=error",
+    join(folder, filename),
+    `typescript@${typescript}`,
+  );
   const accrete = (...args: string[]): string => run(project, join(project, "node_modules/.bin/accrete"), ...args);
   const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
   check(`the command is there: accrete ${version}`, accrete("--version").trim() === version);
@@ -52,10 +77,19 @@ try {
   accrete("init", "toy");
   const toy = join(project, "toy");
   // skipLibCheck: the declarations of TensorFlow.js itself do not pass TypeScript's checks
-  writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions: { strict: true, module: "nodenext", noEmit: true, types: [], skipLibCheck: true }, include: ["toy/*.ts"] }));
+  writeFileSync(
+    join(project, "tsconfig.json"),
+    JSON.stringify({
+      compilerOptions: { strict: true, module: "nodenext", noEmit: true, types: [], skipLibCheck: true },
+      include: ["toy/*.ts"],
+    }),
+  );
   run(project, "node", "node_modules/typescript/bin/tsc", "-p", ".");
   check("its config and model are type-checked in TypeScript", true);
-  writeFileSync(join(toy, "wrong.ts"), 'import { defineConfig } from "@accrete/pipeline";\nexport default defineConfig({ pipelines: [{ nome: "x" }] });\n');
+  writeFileSync(
+    join(toy, "wrong.ts"),
+    'import { defineConfig } from "@accrete/pipeline";\nexport default defineConfig({ pipelines: [{ nome: "x" }] });\n',
+  );
   let refused = false;
   try {
     execFileSync("node", ["node_modules/typescript/bin/tsc", "-p", "."], { cwd: project, stdio: "ignore" });
@@ -67,14 +101,23 @@ try {
 
   accrete("--dir", "toy", "add", "toy/sample/flowers-1.csv");
   accrete("--dir", "toy", "up", "--once");
-  const status = JSON.parse(accrete("--dir", "toy", "--json", "status")) as { round: number; metrics: { accuracy?: number } | null };
-  check(`it has trained: round ${status.round}, accuracy ${status.metrics?.accuracy?.toFixed(3)}`, status.round === 1 && (status.metrics?.accuracy ?? 0) > 0.5);
+  const status = JSON.parse(accrete("--dir", "toy", "--json", "status")) as {
+    round: number;
+    metrics: { accuracy?: number } | null;
+  };
+  check(
+    `it has trained: round ${status.round}, accuracy ${status.metrics?.accuracy?.toFixed(3)}`,
+    status.round === 1 && (status.metrics?.accuracy ?? 0) > 0.5,
+  );
   accrete("--dir", "toy", "verify");
   check("and what it has stored is whole", true);
   console.log(`${passed} passed, 0 failed`);
 } catch (error) {
   const { stdout } = error as { stdout?: unknown };
-  console.error(error instanceof Error ? error.message : error, typeof stdout === "string" ? stdout.slice(0, 2_000) : "");
+  console.error(
+    error instanceof Error ? error.message : error,
+    typeof stdout === "string" ? stdout.slice(0, 2_000) : "",
+  );
   process.exitCode = 1;
 } finally {
   rmSync(folder, { recursive: true, force: true });

@@ -50,8 +50,13 @@ export class DigitsWorkspace {
   }
 
   /** `accrete ...` on this workspace, its output handed on line by line. */
-  accrete(args: readonly string[], onLine: (line: string) => void = () => {}): ChildProcess & { readonly ended: Promise<number | null> } {
-    const child = spawn(process.execPath, [join(ROOT, "cli/main.ts"), "--dir", this.folder, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  accrete(
+    args: readonly string[],
+    onLine: (line: string) => void = () => {},
+  ): ChildProcess & { readonly ended: Promise<number | null> } {
+    const child = spawn(process.execPath, [join(ROOT, "cli/main.ts"), "--dir", this.folder, ...args], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     for (const stream of [child.stdout, child.stderr]) {
       let rest = "";
       stream.setEncoding("utf8").on("data", (text: string) => {

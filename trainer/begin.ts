@@ -30,7 +30,12 @@ export interface BeginAt {
  * The newest whole checkpoint of this very plan. One that is not whole is said, and the next older one is taken.
  * @param records only one that was trained on the records of this digest
  */
-export async function ownBeginning(at: BeginAt, plan: Plan, planSha256: string, records?: string): Promise<Beginning | null> {
+export async function ownBeginning(
+  at: BeginAt,
+  plan: Plan,
+  planSha256: string,
+  records?: string,
+): Promise<Beginning | null> {
   for (const [i, key] of (await manifestsOf(at.store, plan.round)).entries()) {
     try {
       const restored = await restore(at.store, key, join(at.scratch, `own-${i}`));
@@ -52,7 +57,10 @@ export async function parentBeginning(at: BeginAt, plan: Plan): Promise<Beginnin
     const beginning = await readCheckpoint(at, plan.parent, "parent");
     return { ...beginning, state: { ...beginning.state, position: START } };
   } catch (cause) {
-    if (isBroken(cause)) throw new AccreteError("PARENT_NOT_WHOLE", `the checkpoint of round ${plan.parent.round}: ${messageOf(cause)}`, { cause });
+    if (isBroken(cause))
+      throw new AccreteError("PARENT_NOT_WHOLE", `the checkpoint of round ${plan.parent.round}: ${messageOf(cause)}`, {
+        cause,
+      });
     throw cause;
   }
 }
@@ -63,7 +71,10 @@ export async function readCheckpoint(at: BeginAt, checkpoint: Checkpoint, folder
 
 /** Damage in the store, as against a store that can't be read just now. */
 export function isBroken(error: unknown): boolean {
-  return error instanceof AccreteError && ["CHECKPOINT_NOT_WHOLE", "STORED_NOT_READABLE", "STORED_TOO_LARGE"].includes(error.code);
+  return (
+    error instanceof AccreteError &&
+    ["CHECKPOINT_NOT_WHOLE", "STORED_NOT_READABLE", "STORED_TOO_LARGE"].includes(error.code)
+  );
 }
 
 async function contents(restored: Restored): Promise<Beginning> {
@@ -75,7 +86,11 @@ async function contents(restored: Restored): Promise<Beginning> {
   const state = await text("state.json");
   if (state === undefined) throw new AccreteError("CHECKPOINT_NOT_WHOLE", `${folder} lists no state.json`);
   const schema = await text("schema.json");
-  const [weights, slots, holdout] = [await restored.file("weights.safetensors"), await restored.file("optimizer.safetensors"), await restored.file("holdout.safetensors")];
+  const [weights, slots, holdout] = [
+    await restored.file("weights.safetensors"),
+    await restored.file("optimizer.safetensors"),
+    await restored.file("holdout.safetensors"),
+  ];
   return {
     restored,
     state: parseState(state, folder),

@@ -29,7 +29,8 @@ export async function restore(store: Store, manifestKey: string, folder: string,
   const stored = await store.get(manifestKey);
   if (stored === undefined) throw broken(`${manifestKey} is not there`);
   const digest = sha256(stored.body);
-  if (expected !== undefined && digest !== expected) throw broken(`${manifestKey} is not the manifest that is named: its digest is ${digest}`);
+  if (expected !== undefined && digest !== expected)
+    throw broken(`${manifestKey} is not the manifest that is named: its digest is ${digest}`);
   const manifest = parseManifest(manifestKey, stored.body, broken);
   const prefix = manifestKey.slice(0, -MANIFEST.length);
   await mkdir(folder, { recursive: true });
@@ -37,13 +38,15 @@ export async function restore(store: Store, manifestKey: string, folder: string,
     const path = join(folder, file.name);
     if (!(await store.readToFile(prefix + file.name, path))) throw broken(`${prefix}${file.name} is not there`);
     const { size } = await stat(path);
-    if (size !== file.size || (await sha256OfFile(path)) !== file.sha256) throw broken(`${prefix}${file.name} is not what its manifest names`);
+    if (size !== file.size || (await sha256OfFile(path)) !== file.sha256)
+      throw broken(`${prefix}${file.name} is not what its manifest names`);
   }
   return {
     manifest,
     manifestKey,
     manifestSha256: digest,
-    file: async (name) => (manifest.files.some((file) => file.name === name) ? readFile(join(folder, name)) : undefined),
+    file: async (name) =>
+      manifest.files.some((file) => file.name === name) ? readFile(join(folder, name)) : undefined,
   };
 }
 
@@ -58,7 +61,7 @@ function parseManifest(key: string, body: Uint8Array, broken: (why: string) => A
 /** Manifest keys of a round's checkpoints, the highest step first. */
 export async function manifestsOf(store: Store, round: number): Promise<string[]> {
   const found: { key: string; step: number; modifiedMs: number }[] = [];
-  for (let after: string | undefined; ; ) {
+  for (let after: string | undefined; ;) {
     const page = await store.list(checkpointsPrefix(round), after === undefined ? {} : { after });
     for (const { key, modifiedMs } of page.objects) {
       const file = parseCheckpointFile(key);
@@ -96,7 +99,8 @@ export async function save(
   for (const file of files) {
     const key = prefix + file.name;
     const same = before.get(file.name);
-    const put = (): Promise<Written> => (same?.sha256 === file.sha256 ? store.copy(same.key, key) : store.createFromFile(key, file.path));
+    const put = (): Promise<Written> =>
+      same?.sha256 === file.sha256 ? store.copy(same.key, key) : store.createFromFile(key, file.path);
     const etag = await putOwn(store, key, put);
     listed.push({ name: file.name, size: file.size, sha256: file.sha256, etag });
     saved.set(file.name, { key, sha256: file.sha256 });
@@ -104,7 +108,10 @@ export async function save(
   const key = prefix + MANIFEST;
   const body = documentBytes("manifest", key, { format: 1, ...about, files: listed });
   await putOwn(store, key, () => store.create(key, body));
-  return { checkpoint: { manifest: key, sha256: sha256(body), round: about.round, step: about.step, epoch: about.epoch }, saved };
+  return {
+    checkpoint: { manifest: key, sha256: sha256(body), round: about.round, step: about.step, epoch: about.epoch },
+    saved,
+  };
 }
 
 const TRIES_MAX = 3;

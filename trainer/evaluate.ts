@@ -19,7 +19,13 @@ interface Sums {
  * loss (mean cross-entropy, or mean squared error), and accuracy in 0..1, or mse and mae; over the holdouts of all rounds, and
  * for each round its own as `accuracy.round<n>`. Without a record in the holdout only `holdoutRecords: 0`.
  */
-export function evaluate(tf: Tf, model: Model, holdout: Holdout, shape: Shape, normalisation: Normalisation | null): Metrics {
+export function evaluate(
+  tf: Tf,
+  model: Model,
+  holdout: Holdout,
+  shape: Shape,
+  normalisation: Normalisation | null,
+): Metrics {
   const total: Sums = { records: 0, loss: 0, correct: 0, absolute: 0 };
   const rounds = new Map<number, Sums>();
   for (let from = 0; from < holdout.count; from += BATCH) {
@@ -39,7 +45,15 @@ export function evaluate(tf: Tf, model: Model, holdout: Holdout, shape: Shape, n
   return Object.fromEntries(Object.entries(metrics).filter(([, value]) => Number.isFinite(value)));
 }
 
-function scoresOf(tf: Tf, model: Model, holdout: Holdout, shape: Shape, normalisation: Normalisation | null, from: number, size: number): Float32Array {
+function scoresOf(
+  tf: Tf,
+  model: Model,
+  holdout: Holdout,
+  shape: Shape,
+  normalisation: Normalisation | null,
+  from: number,
+  size: number,
+): Float32Array {
   const { width, features } = holdout;
   let x = features.subarray(from * width, (from + size) * width);
   if (normalisation !== null) {
@@ -47,7 +61,9 @@ function scoresOf(tf: Tf, model: Model, holdout: Holdout, shape: Shape, normalis
     for (let i = 0; i < size; i++) normaliseInto(normalisation, features, width, from + i, scaled, i);
     x = scaled;
   }
-  return tf.tidy(() => model.apply(tf.tensor(x, [size, ...shape.inputShape], "float32"), { training: false }).dataSync()) as Float32Array;
+  return tf.tidy(() =>
+    model.apply(tf.tensor(x, [size, ...shape.inputShape], "float32"), { training: false }).dataSync(),
+  ) as Float32Array;
 }
 
 function addRecord(sums: Sums, scores: Float32Array, i: number, label: number, { task, classes }: Shape): void {

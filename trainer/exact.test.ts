@@ -16,7 +16,14 @@ const OPTIMIZERS: Record<string, OptimizerConfig> = {
   adam: { name: "adam", learningRate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
 };
 
-const FILES = ["holdout.safetensors", "metrics.jsonl", "optimizer.safetensors", "schema.json", "state.json", "weights.safetensors"];
+const FILES = [
+  "holdout.safetensors",
+  "metrics.jsonl",
+  "optimizer.safetensors",
+  "schema.json",
+  "state.json",
+  "weights.safetensors",
+];
 
 /** A short round: 2 epochs of 5 batches, the last of them not full. */
 const short = (optimizer: OptimizerConfig): PlanInput => ({
@@ -121,7 +128,9 @@ it("another seed, another order of the data or one record more gives other weigh
   more.put("a.jsonl", jsonl(tableRows(0, 45)));
   more.put("b.jsonl", jsonl(tableRows(45, 81)));
   await more.train(short(optimizer));
-  const weights = await Promise.all([first, again, reseeded, swapped, more].map(async (place) => (await place.bits())["weights.safetensors"]!));
+  const weights = await Promise.all(
+    [first, again, reseeded, swapped, more].map(async (place) => (await place.bits())["weights.safetensors"]!),
+  );
   expect(weights[1]).toBe(weights[0]);
   expect(new Set(weights).size).toBe(4);
 });
@@ -148,7 +157,11 @@ function newDisk(): Disk {
 
 const compiled = newFolder(); // many short processes: each has the others' compiled code
 
-function start(disk: Disk, round: number, attempt: number): { child: ChildProcess; output: () => string; training: Promise<void> } {
+function start(
+  disk: Disk,
+  round: number,
+  attempt: number,
+): { child: ChildProcess; output: () => string; training: Promise<void> } {
   const child = spawn(process.execPath, [join(import.meta.dirname, "main.ts")], {
     env: {
       ...process.env,
@@ -212,23 +225,26 @@ async function trainWithKills(disk: Disk, round: number, kills: number): Promise
 }
 
 describe.concurrent("the trainer's process", () => {
-  it.each(Object.entries(OPTIMIZERS))(`killed with SIGKILL at random moments (SEED=${seed}), gives the bits of an undisturbed run: %s`, async (_, optimizer) => {
-    const undisturbed = newDisk();
-    const result = await undisturbed.place.train(long(optimizer));
-    const bits = await undisturbed.place.bits();
-    expect(result).toMatchObject({ epochsAdded: 8, stepsAdded: 48, rejected: [] });
+  it.each(Object.entries(OPTIMIZERS))(
+    `killed with SIGKILL at random moments (SEED=${seed}), gives the bits of an undisturbed run: %s`,
+    async (_, optimizer) => {
+      const undisturbed = newDisk();
+      const result = await undisturbed.place.train(long(optimizer));
+      const bits = await undisturbed.place.bits();
+      expect(result).toMatchObject({ epochsAdded: 8, stepsAdded: 48, rejected: [] });
 
-    let [disk, told] = [newDisk(), { killed: 0, resumed: 0 }];
-    for (let tries = 0; told.killed === 0 && tries < 5; tries++) {
-      disk = newDisk(); // on a busy machine the process may have ended before it was killed
-      await disk.place.plan(long(optimizer));
-      told = await trainWithKills(disk, 1, 2);
-    }
-    expect(told.killed).toBeGreaterThan(0);
-    expect(told.resumed).toBeGreaterThan(0);
-    expect(await disk.place.bits()).toEqual(bits);
-    expect((await disk.place.keys()).filter((key) => key.includes(".failure"))).toEqual([]);
-  });
+      let [disk, told] = [newDisk(), { killed: 0, resumed: 0 }];
+      for (let tries = 0; told.killed === 0 && tries < 5; tries++) {
+        disk = newDisk(); // on a busy machine the process may have ended before it was killed
+        await disk.place.plan(long(optimizer));
+        told = await trainWithKills(disk, 1, 2);
+      }
+      expect(told.killed).toBeGreaterThan(0);
+      expect(told.resumed).toBeGreaterThan(0);
+      expect(await disk.place.bits()).toEqual(bits);
+      expect((await disk.place.keys()).filter((key) => key.includes(".failure"))).toEqual([]);
+    },
+  );
 
   it("asked to stop by SIGTERM, saves, exits 75 and goes on to the same bits; also in a round on top of another", async () => {
     const optimizer = OPTIMIZERS["adam"]!;

@@ -15,7 +15,10 @@ async function placeWith(plan: PlanInput = {}): Promise<Place> {
 }
 
 /** Runs a round that has to fail: what it leaves behind. */
-async function failureOf(place: Place, round = 1): Promise<{ code: string; exit: number; message: string; items: readonly string[] }> {
+async function failureOf(
+  place: Place,
+  round = 1,
+): Promise<{ code: string; exit: number; message: string; items: readonly string[] }> {
   const { exit, message } = await place.run({ round, attempt: 4 });
   const record = await place.failure(4, round);
   expect(record, `a failure record for: ${message}`).toBeDefined();
@@ -30,17 +33,33 @@ describe("the code", () => {
     const [key] = await place.keys("code/");
     if (why === "damaged") await place.damage(key!);
     else await place.store.delete(key!);
-    expect(await failureOf(place)).toMatchObject({ code: "CODE_MISMATCH", exit: 78, message: expect.stringContaining(why === "damaged" ? "is not what its name says" : "is not there") });
+    expect(await failureOf(place)).toMatchObject({
+      code: "CODE_MISMATCH",
+      exit: 78,
+      message: expect.stringContaining(why === "damaged" ? "is not what its name says" : "is not there"),
+    });
   });
 
   it.each([
-    ["throws while it is loaded", `throw new Error("no such package");`, "the model module throws while it is loaded: no such package"],
+    [
+      "throws while it is loaded",
+      `throw new Error("no such package");`,
+      "the model module throws while it is loaded: no such package",
+    ],
     ["is no JavaScript", "export default {", "the model module throws while it is loaded"],
-    ["exports nothing", "export const other = 1;", "the model module exports no model: export default defineModel({ build })"],
+    [
+      "exports nothing",
+      "export const other = 1;",
+      "the model module exports no model: export default defineModel({ build })",
+    ],
     ["exports something else", "export default { make() {} };", "exports no model"],
     ["exports null", "export default null;", "exports no model"],
   ])("%s", async (_, module, why) => {
-    expect(await failureOf(await placeWith({ module }))).toMatchObject({ code: "MODEL_NOT_LOADABLE", exit: 78, message: expect.stringContaining(why) });
+    expect(await failureOf(await placeWith({ module }))).toMatchObject({
+      code: "MODEL_NOT_LOADABLE",
+      exit: 78,
+      message: expect.stringContaining(why),
+    });
   });
 });
 
@@ -50,13 +69,31 @@ describe("the model", () => {
     ["throws in build", build(`throw new Error("out of ideas");`), "build() throws: out of ideas"],
     ["is nothing", build("return undefined;"), "build() gives no model that is ready"],
     ["has no input shape", moduleOf(`tf.layers.dense({ units: classes })`), "inputShape"],
-    ["reads another shape", moduleOf(dense("classes", "out", "inputShape: [7]")), "the model's input is [batch, 7], the data's records are [batch, 5]"],
-    ["reads another rank", moduleOf(`tf.layers.flatten({ inputShape: [5, 1], name: "flat" }), ${dense("classes", "out")}`), "the model's input is [batch, 5, 1], the data's records are [batch, 5]"],
-    ["has other units", moduleOf(dense("classes + 1", "out", INPUT)), "the model's output is [batch, 3], expected is [batch, 2]: one score for each class"],
-    ["has an output of another rank", moduleOf(`${dense("4", "out", INPUT)}, tf.layers.reshape({ targetShape: [2, 2], name: "square" })`), "the model's output is [batch, 2, 2]"],
+    [
+      "reads another shape",
+      moduleOf(dense("classes", "out", "inputShape: [7]")),
+      "the model's input is [batch, 7], the data's records are [batch, 5]",
+    ],
+    [
+      "reads another rank",
+      moduleOf(`tf.layers.flatten({ inputShape: [5, 1], name: "flat" }), ${dense("classes", "out")}`),
+      "the model's input is [batch, 5, 1], the data's records are [batch, 5]",
+    ],
+    [
+      "has other units",
+      moduleOf(dense("classes + 1", "out", INPUT)),
+      "the model's output is [batch, 3], expected is [batch, 2]: one score for each class",
+    ],
+    [
+      "has an output of another rank",
+      moduleOf(`${dense("4", "out", INPUT)}, tf.layers.reshape({ targetShape: [2, 2], name: "square" })`),
+      "the model's output is [batch, 2, 2]",
+    ],
     [
       "has two outputs",
-      build(`const x = tf.input({ shape: [...inputShape] }); const head = () => tf.layers.dense({ units: classes }).apply(x); return tf.model({ inputs: x, outputs: [head(), head()] });`),
+      build(
+        `const x = tf.input({ shape: [...inputShape] }); const head = () => tf.layers.dense({ units: classes }).apply(x); return tf.model({ inputs: x, outputs: [head(), head()] });`,
+      ),
       "the model has to have one input and one output",
     ],
     ["has two layers of one name", moduleOf(`${dense("3", "same", INPUT)}, ${dense("classes", "same")}`), "same"],
@@ -68,18 +105,38 @@ describe("the model", () => {
       "the model throws on a batch of 8 records: odd batch",
     ],
   ])("%s", async (_, module, why) => {
-    expect(await failureOf(await placeWith({ module }))).toMatchObject({ code: "MODEL_INVALID", exit: 78, message: expect.stringContaining(why) });
+    expect(await failureOf(await placeWith({ module }))).toMatchObject({
+      code: "MODEL_INVALID",
+      exit: 78,
+      message: expect.stringContaining(why),
+    });
   });
 
   it.each([
-    ["another shape", moduleOf(`${dense("4", "hidden", INPUT)}, ${dense("classes", "out")}`), "it has hidden/kernel [5, 4], there it is [5, 3]"],
-    ["a weight more", moduleOf(`${dense("3", "hidden", INPUT)}, ${dense("classes", "other")}`), "it has other/kernel [3, 2], there it is not there (and there is out/kernel)"],
-    ["a weight less", moduleOf(`${dense("3", "hidden", INPUT)}, tf.layers.dense({ units: classes, name: "out", useBias: false })`), "there is out/bias, which it lacks"],
+    [
+      "another shape",
+      moduleOf(`${dense("4", "hidden", INPUT)}, ${dense("classes", "out")}`),
+      "it has hidden/kernel [5, 4], there it is [5, 3]",
+    ],
+    [
+      "a weight more",
+      moduleOf(`${dense("3", "hidden", INPUT)}, ${dense("classes", "other")}`),
+      "it has other/kernel [3, 2], there it is not there (and there is out/kernel)",
+    ],
+    [
+      "a weight less",
+      moduleOf(`${dense("3", "hidden", INPUT)}, tf.layers.dense({ units: classes, name: "out", useBias: false })`),
+      "there is out/bias, which it lacks",
+    ],
   ])("was changed, so that it has %s than its parent", async (_, module, why) => {
     const place = await placeWith({ module: moduleOf(`${dense("3", "hidden", INPUT)}, ${dense("classes", "out")}`) });
     await place.run();
     await place.plan({ round: 2, parent: (await place.result()).checkpoint, module });
-    expect(await failureOf(place, 2)).toMatchObject({ code: "MODEL_INVALID", exit: 78, message: `the model no longer fits the checkpoint of round 1: ${why}` });
+    expect(await failureOf(place, 2)).toMatchObject({
+      code: "MODEL_INVALID",
+      exit: 78,
+      message: `the model no longer fits the checkpoint of round 1: ${why}`,
+    });
   });
 });
 
@@ -90,7 +147,14 @@ describe("the parent", () => {
     return { place, result: await place.result() };
   }
 
-  it.each(["weights.safetensors", "optimizer.safetensors", "holdout.safetensors", "schema.json", "state.json", MANIFEST])("is damaged in %s", async (name) => {
+  it.each([
+    "weights.safetensors",
+    "optimizer.safetensors",
+    "holdout.safetensors",
+    "schema.json",
+    "state.json",
+    MANIFEST,
+  ])("is damaged in %s", async (name) => {
     const { place, result } = await trained();
     await place.damage(result.checkpoint.manifest.slice(0, -MANIFEST.length) + name);
     await place.plan({ round: 2, parent: result.checkpoint });
@@ -104,19 +168,30 @@ describe("the parent", () => {
     const { place, result } = await trained();
     await place.store.delete(result.checkpoint.manifest.slice(0, -MANIFEST.length) + name);
     await place.plan({ round: 2, parent: result.checkpoint });
-    expect(await failureOf(place, 2)).toMatchObject({ code: "PARENT_NOT_WHOLE", exit: 70, message: expect.stringContaining(`${name} is not there`) });
+    expect(await failureOf(place, 2)).toMatchObject({
+      code: "PARENT_NOT_WHOLE",
+      exit: 70,
+      message: expect.stringContaining(`${name} is not there`),
+    });
   });
 
   it("is another manifest than the plan's", async () => {
     const { place, result } = await trained();
     await place.plan({ round: 2, parent: { ...result.checkpoint, sha256: "0".repeat(64) } });
-    expect(await failureOf(place, 2)).toMatchObject({ code: "PARENT_NOT_WHOLE", message: expect.stringContaining("is not the manifest that is named") });
+    expect(await failureOf(place, 2)).toMatchObject({
+      code: "PARENT_NOT_WHOLE",
+      message: expect.stringContaining("is not the manifest that is named"),
+    });
   });
 
   it("was trained on another task than the config now asks for", async () => {
     const { place, result } = await trained();
     await place.plan({ round: 2, parent: result.checkpoint, data: { task: "regression" } });
-    expect(await failureOf(place, 2)).toMatchObject({ code: "CONFIG_INVALID", exit: 78, message: expect.stringContaining('data.task is "regression"') });
+    expect(await failureOf(place, 2)).toMatchObject({
+      code: "CONFIG_INVALID",
+      exit: 78,
+      message: expect.stringContaining('data.task is "regression"'),
+    });
   });
 });
 
@@ -125,7 +200,11 @@ describe("the loss", () => {
     const place = new Place();
     place.put("a.jsonl", jsonl(Array.from({ length: 40 }, (_, i) => ({ x: i, label: i === 33 ? 3e38 : i }))));
     await place.plan({ data: { task: "regression", holdout: 0 }, trainer: { saveEverySteps: 1 } });
-    expect(await failureOf(place)).toMatchObject({ code: "LOSS_NOT_FINITE", exit: 70, message: expect.stringMatching(/^the loss is (Infinity|NaN) in step \d+ of 10 of round 1, epoch 1$/) });
+    expect(await failureOf(place)).toMatchObject({
+      code: "LOSS_NOT_FINITE",
+      exit: 70,
+      message: expect.stringMatching(/^the loss is (Infinity|NaN) in step \d+ of 10 of round 1, epoch 1$/),
+    });
     for (const manifest of await place.manifests()) {
       const weights = parseSafetensors(await place.file({ manifest }, "weights.safetensors"), "x");
       for (const { data } of weights.values()) expect([...data].every((value) => Number.isFinite(value))).toBe(true);
@@ -135,8 +214,19 @@ describe("the loss", () => {
   it("was finite, but the weights after the last step are not: they are neither saved nor a result", async () => {
     const place = new Place();
     place.put("a.jsonl", jsonl(Array.from({ length: 8 }, (_, i) => ({ x: i, label: i * 1e17 }))));
-    await place.plan({ data: { task: "regression", holdout: 0 }, trainer: { epochs: 1, optimizer: { name: "sgd", learningRate: 1e30, momentum: 0 }, schedule: { name: "constant" } } });
-    expect(await failureOf(place)).toMatchObject({ code: "LOSS_NOT_FINITE", exit: 70, message: expect.stringContaining("out/kernel") });
+    await place.plan({
+      data: { task: "regression", holdout: 0 },
+      trainer: {
+        epochs: 1,
+        optimizer: { name: "sgd", learningRate: 1e30, momentum: 0 },
+        schedule: { name: "constant" },
+      },
+    });
+    expect(await failureOf(place)).toMatchObject({
+      code: "LOSS_NOT_FINITE",
+      exit: 70,
+      message: expect.stringContaining("out/kernel"),
+    });
     expect(await place.manifests()).toEqual([]);
   });
 });
@@ -165,7 +255,11 @@ describe("too many items that can't be used", () => {
     const many = Array.from({ length: 1_101 }, (_, i) => ({ ...item!, key: `k${i}` }));
     await large.plan({ items: many, data: { holdout: 0 }, trainer: { epochs: 1, batchSize: 1_024 } });
     const real = large.items;
-    const items = { list: real.list.bind(real), fetch: async (each: typeof many[number], path: string) => (Number(each.key.slice(1)) < 11 ? ({ outcome: "gone" } as const) : real.fetch(item!, path)) };
+    const items = {
+      list: real.list.bind(real),
+      fetch: async (each: (typeof many)[number], path: string) =>
+        Number(each.key.slice(1)) < 11 ? ({ outcome: "gone" } as const) : real.fetch(item!, path),
+    };
     expect((await large.run({ items })).exit).toBe(0);
     expect((await large.result()).rejected).toHaveLength(11);
   });
@@ -174,7 +268,12 @@ describe("too many items that can't be used", () => {
 describe("what may pass leaves no record, so it is tried again:", () => {
   it("a store that can't be read", async () => {
     const place = await placeWith();
-    const { exit, message } = await place.run({ items: { list: place.items.list.bind(place.items), fetch: () => Promise.reject(new Error("the network is away")) } });
+    const { exit, message } = await place.run({
+      items: {
+        list: place.items.list.bind(place.items),
+        fetch: () => Promise.reject(new Error("the network is away")),
+      },
+    });
     expect([exit, message]).toEqual([70, "the network is away"]);
     expect(await place.keys("rounds/0000000001/attempts/")).toEqual([]);
   });

@@ -32,10 +32,17 @@ export function exitCodeOf(error: unknown): number {
 }
 
 /** Leaves a failure record if trying again is of no use. */
-export async function recordFailure(store: Store, at: { round: number; attempt: number }, error: unknown): Promise<void> {
+export async function recordFailure(
+  store: Store,
+  at: { round: number; attempt: number },
+  error: unknown,
+): Promise<void> {
   if (!(error instanceof AccreteError) || LASTING[error.code] === undefined) return;
   const key = failureKey(at.round, at.attempt);
   const items = error instanceof DataUnusable ? error.items.slice(0, 20) : [];
   const message = messageOf(error).slice(0, 4_000);
-  await store.create(key, documentBytes("failure", key, { format: 1, code: error.code, message, items: [...items], exit: exitCodeOf(error) }));
+  await store.create(
+    key,
+    documentBytes("failure", key, { format: 1, code: error.code, message, items: [...items], exit: exitCodeOf(error) }),
+  );
 }

@@ -56,7 +56,19 @@ export function parseHoldout(bytes: Uint8Array, what: string): Holdout {
   const [features, labels, rounds] = [tensors.get("features"), tensors.get("labels"), tensors.get("rounds")];
   const isLabels = labels?.data instanceof Float32Array || labels?.data instanceof Int32Array;
   const [count, width] = features?.shape ?? [];
-  const fits = count !== undefined && width !== undefined && features?.shape.length === 2 && labels?.data.length === count && rounds?.data.length === count;
-  if (!(features?.data instanceof Float32Array) || !isLabels || !(rounds?.data instanceof Int32Array) || !fits) throw new AccreteError("STORED_NOT_READABLE", `${what}: not a holdout`);
-  return { count, width, features: features.data, labels: labels.data as Int32Array | Float32Array, rounds: rounds.data };
+  const fits =
+    count !== undefined &&
+    width !== undefined &&
+    features?.shape.length === 2 &&
+    labels?.data.length === count &&
+    rounds?.data.length === count;
+  if (!(features?.data instanceof Float32Array) || !isLabels || !(rounds?.data instanceof Int32Array) || !fits)
+    throw new AccreteError("STORED_NOT_READABLE", `${what}: not a holdout`);
+  return {
+    count,
+    width,
+    features: features.data,
+    labels: labels.data as Int32Array | Float32Array,
+    rounds: rounds.data,
+  };
 }

@@ -21,15 +21,25 @@ async function started(plan: PlanInput = {}): Promise<Started> {
   place.put("a.csv", csv(0, 40));
   await place.plan({ data: { format: "csv" }, ...plan });
   const env = { ACCRETE_PLAN: planKey(1), ACCRETE_ATTEMPT: "2", ACCRETE_SCRATCH: scratch };
-  return { place, scratch, env: { ...env, ACCRETE_STATE: pathToFileURL(state).href, ACCRETE_DATA: pathToFileURL(place.dataFolder).href } };
+  return {
+    place,
+    scratch,
+    env: { ...env, ACCRETE_STATE: pathToFileURL(state).href, ACCRETE_DATA: pathToFileURL(place.dataFolder).href },
+  };
 }
 
 const compiled = newFolder(); // many short processes: each has the others' compiled code
 
 /** @param onOutput told of all output so far, and how to send a signal */
-async function main(env: Record<string, string>, onOutput?: (output: string, kill: (signal: NodeJS.Signals) => void) => void): Promise<{ exit: number | null; output: string }> {
+async function main(
+  env: Record<string, string>,
+  onOutput?: (output: string, kill: (signal: NodeJS.Signals) => void) => void,
+): Promise<{ exit: number | null; output: string }> {
   const { ACCRETE_PLAN: _p, ACCRETE_STATE: _s, ACCRETE_DATA: _d, ...inherited } = process.env;
-  const child = spawn(process.execPath, [join(import.meta.dirname, "main.ts")], { env: { ...inherited, NODE_COMPILE_CACHE: compiled, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [join(import.meta.dirname, "main.ts")], {
+    env: { ...inherited, NODE_COMPILE_CACHE: compiled, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let output = "";
   const hear = (chunk: Buffer): void => {
     output += chunk.toString();
@@ -44,7 +54,8 @@ async function main(env: Record<string, string>, onOutput?: (output: string, kil
 describe.concurrent("the trainer's process", () => {
   it("exits 64 if the environment does not name a plan and its stores, and says which", async () => {
     const { env, place } = await started();
-    const without = (name: string): Record<string, string> => Object.fromEntries(Object.entries(env).filter(([key]) => key !== name));
+    const without = (name: string): Record<string, string> =>
+      Object.fromEntries(Object.entries(env).filter(([key]) => key !== name));
     const cases: [Record<string, string>, string][] = [
       [without("ACCRETE_STATE"), "ACCRETE_STATE has to be a file: URL"],
       [{ ...env, ACCRETE_DATA: "s3://bucket" }, "ACCRETE_DATA has to be a file: URL, not s3://bucket"],

@@ -64,7 +64,23 @@ async function main(): Promise<number> {
     try {
       const run = randomBytes(8).toString("hex");
       const begin = (): void => void (training = true);
-      return await runTrainer({ store, items, planKey, attempt, retry, run, scratch, say, stopAsked: () => stopAsked, begin, nowMs: () => performance.now() }, plan, sha256);
+      return await runTrainer(
+        {
+          store,
+          items,
+          planKey,
+          attempt,
+          retry,
+          run,
+          scratch,
+          say,
+          stopAsked: () => stopAsked,
+          begin,
+          nowMs: () => performance.now(),
+        },
+        plan,
+        sha256,
+      );
     } catch (error) {
       await recordFailure(store, { round: plan.round, attempt }, error);
       throw error;
@@ -78,7 +94,8 @@ try {
   process.exitCode = await main();
 } catch (error) {
   process.exitCode = exitCodeOf(error);
-  if (error instanceof AccreteError) console.error(printable(`${error.code}: ${error.message}`), `\nwhat to do: ${error.advice}`);
+  if (error instanceof AccreteError)
+    console.error(printable(`${error.code}: ${error.message}`), `\nwhat to do: ${error.advice}`);
   else console.error(error);
 }
 process.exit();

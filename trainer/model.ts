@@ -27,11 +27,16 @@ export async function loadDefinition(path: string): Promise<ModelDefinition> {
   try {
     module = (await import(pathToFileURL(path).href)) as Record<string, unknown>;
   } catch (cause) {
-    throw new AccreteError("MODEL_NOT_LOADABLE", `the model module throws while it is loaded: ${messageOf(cause)}`, { cause });
+    throw new AccreteError("MODEL_NOT_LOADABLE", `the model module throws while it is loaded: ${messageOf(cause)}`, {
+      cause,
+    });
   }
   const definition = module["default"] ?? module["model"];
   if (isDefinition(definition)) return definition;
-  throw new AccreteError("MODEL_NOT_LOADABLE", "the model module exports no model: export default defineModel({ build })");
+  throw new AccreteError(
+    "MODEL_NOT_LOADABLE",
+    "the model module exports no model: export default defineModel({ build })",
+  );
 }
 
 function isDefinition(value: unknown): value is ModelDefinition {
@@ -64,28 +69,50 @@ export function buildModel(tf: Tf, definition: ModelDefinition, plan: Plan, sche
   });
   const names = weights.map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) throw new AccreteError("MODEL_INVALID", `two weights are named ${twice}: give each layer a name of its own`);
+  if (twice !== undefined)
+    throw new AccreteError("MODEL_INVALID", `two weights are named ${twice}: give each layer a name of its own`);
   return { network, weights, apply: (x, options) => network.apply(x, options) as Tensor };
 }
 
 function checkShapes(network: LayersModel, inputShape: readonly number[], classes: number): void {
-  if (typeof network !== "object" || network === null || !Array.isArray(network.inputs) || network.inputs.length === 0) {
-    throw new AccreteError("MODEL_INVALID", "build() gives no model that is ready: the first layer needs inputShape: [...inputShape]");
+  if (
+    typeof network !== "object" ||
+    network === null ||
+    !Array.isArray(network.inputs) ||
+    network.inputs.length === 0
+  ) {
+    throw new AccreteError(
+      "MODEL_INVALID",
+      "build() gives no model that is ready: the first layer needs inputShape: [...inputShape]",
+    );
   }
   const [input, ...moreInputs] = network.inputs;
   const [output, ...moreOutputs] = network.outputs;
-  const found = (shape: readonly (number | null)[] | undefined): string => `[${(shape ?? []).map((size) => size ?? "batch").join(", ")}]`;
+  const found = (shape: readonly (number | null)[] | undefined): string =>
+    `[${(shape ?? []).map((size) => size ?? "batch").join(", ")}]`;
   const fits = (shape: readonly (number | null)[], wanted: readonly number[]): boolean =>
     shape.length === wanted.length + 1 && wanted.every((size, i) => shape[i + 1] === null || shape[i + 1] === size);
-  if (moreInputs.length > 0 || moreOutputs.length > 0) throw new AccreteError("MODEL_INVALID", "the model has to have one input and one output");
-  if (!fits(input!.shape, inputShape)) throw new AccreteError("MODEL_INVALID", `the model's input is ${found(input!.shape)}, the data's records are [batch, ${inputShape.join(", ")}]`);
-  if (!fits(output!.shape, [classes])) throw new AccreteError("MODEL_INVALID", `the model's output is ${found(output!.shape)}, expected is [batch, ${classes}]: one score for each class`);
+  if (moreInputs.length > 0 || moreOutputs.length > 0)
+    throw new AccreteError("MODEL_INVALID", "the model has to have one input and one output");
+  if (!fits(input!.shape, inputShape))
+    throw new AccreteError(
+      "MODEL_INVALID",
+      `the model's input is ${found(input!.shape)}, the data's records are [batch, ${inputShape.join(", ")}]`,
+    );
+  if (!fits(output!.shape, [classes]))
+    throw new AccreteError(
+      "MODEL_INVALID",
+      `the model's output is ${found(output!.shape)}, expected is [batch, ${classes}]: one score for each class`,
+    );
 }
 
 function checkNoSoftmax(network: LayersModel): void {
   const last = network.outputs[0]!.sourceLayer;
   if (last.getClassName() !== "Softmax" && last.getConfig()["activation"] !== "softmax") return;
-  throw new AccreteError("MODEL_INVALID", `the model's last layer ${last.name} applies softmax: the trainer does so itself, and expects the raw scores`);
+  throw new AccreteError(
+    "MODEL_INVALID",
+    `the model's last layer ${last.name} applies softmax: the trainer does so itself, and expects the raw scores`,
+  );
 }
 
 /** TensorFlow.js draws the same mask at each step from a seed of dropout's own. Without one it draws from the step's random numbers. */

@@ -23,7 +23,8 @@ export interface Optimizer {
 }
 
 /** The name of a slot in optimizer.safetensors. */
-export const slotName = (optimizer: string, kind: string, variable: string): string => `${optimizer}/${kind}/${variable}`;
+export const slotName = (optimizer: string, kind: string, variable: string): string =>
+  `${optimizer}/${kind}/${variable}`;
 
 export function createOptimizer(config: OptimizerConfig): Optimizer {
   if (config.name === "adam") return adam(config);

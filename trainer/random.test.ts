@@ -7,8 +7,16 @@ describe("Philox-4x32-10", () => {
   // the known-answer vectors of Random123 (kat_vectors)
   it.each([
     [[0, 0, 0, 0], [0, 0], "6627e8d5 e169c58d bc57ac4c 9b00dbd8"],
-    [[0xffff_ffff, 0xffff_ffff, 0xffff_ffff, 0xffff_ffff], [0xffff_ffff, 0xffff_ffff], "408f276d 41c83b0e a20bc7c6 6d5451fd"],
-    [[0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0], "d16cfe09 94fdcceb 5001e420 24126ea1"],
+    [
+      [0xffff_ffff, 0xffff_ffff, 0xffff_ffff, 0xffff_ffff],
+      [0xffff_ffff, 0xffff_ffff],
+      "408f276d 41c83b0e a20bc7c6 6d5451fd",
+    ],
+    [
+      [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
+      [0xa409_3822, 0x299f_31d0],
+      "d16cfe09 94fdcceb 5001e420 24126ea1",
+    ],
   ] as const)("gives the published numbers for counter %j and key %j", (counter, key, expected) => {
     expect(hex(philox(counter, key))).toBe(expected);
   });
@@ -20,13 +28,22 @@ describe("a counter-based generator", () => {
   it("draws the same from the same place, and other numbers from any other seed, stream or index", () => {
     const at = { seed: 5, stream: "order", index: 3 } as const;
     expect(draws(new CounterRandom(at))).toEqual(draws(new CounterRandom(at)));
-    const others = [at, { ...at, seed: 6 }, { ...at, stream: "step" as const }, { ...at, stream: "weights" as const }, { ...at, index: 4 }, { ...at, index: 3 + 2 ** 32 }];
+    const others = [
+      at,
+      { ...at, seed: 6 },
+      { ...at, stream: "step" as const },
+      { ...at, stream: "weights" as const },
+      { ...at, index: 4 },
+      { ...at, index: 3 + 2 ** 32 },
+    ];
     const all = others.flatMap((other) => draws(new CounterRandom(other)));
     expect(new Set(all).size).toBe(all.length);
   });
 
   it("begins with the block that its seed, stream and index name", () => {
-    expect(hex(draws(new CounterRandom({ seed: 9, stream: "step", index: 2 ** 32 + 7 }), 4))).toBe(hex(philox([0, 0, 7, 1], [9, 3])));
+    expect(hex(draws(new CounterRandom({ seed: 9, stream: "step", index: 2 ** 32 + 7 }), 4))).toBe(
+      hex(philox([0, 0, 7, 1], [9, 3])),
+    );
   });
 
   it("gives floats in [0, 1) whose mean and spread are those of the uniform distribution", () => {
@@ -57,7 +74,10 @@ describe("Math.random within withSeededRandom", () => {
     const drawn = withSeededRandom(new CounterRandom(place), () => [Math.random(), Math.random()]);
     const random = new CounterRandom(place);
     expect(drawn).toEqual([random.float(), random.float()]);
-    const failing = (): never => withSeededRandom(new CounterRandom(place), () => { throw new Error("in a layer"); });
+    const failing = (): never =>
+      withSeededRandom(new CounterRandom(place), () => {
+        throw new Error("in a layer");
+      });
     expect(failing).toThrow("in a layer");
     expect(Math.random).toBe(before);
   });

@@ -61,7 +61,10 @@ export class CounterRandom {
   uint32(): number {
     if (this.#left === 0) {
       const n = this.#blocksDrawn++;
-      this.#block = philox([n >>> 0, Math.floor(n / 2 ** 32), this.#index >>> 0, Math.floor(this.#index / 2 ** 32)], this.#key);
+      this.#block = philox(
+        [n >>> 0, Math.floor(n / 2 ** 32), this.#index >>> 0, Math.floor(this.#index / 2 ** 32)],
+        this.#key,
+      );
       this.#left = 4;
     }
     return this.#block[4 - this.#left--]!;

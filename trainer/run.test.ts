@@ -9,7 +9,17 @@ import { documentBytes, type Checkpoint, type Plan } from "../protocol/types.ts"
 import { parseHoldout } from "./holdout-state.ts";
 import { parseSafetensors } from "./safetensors.ts";
 import { idxArray } from "./testing/reading.ts";
-import { dense, INPUT, jsonl, LINEAR, moduleOf, newFolder, Place, tableRows, type PlanInput } from "./testing/rounds.ts";
+import {
+  dense,
+  INPUT,
+  jsonl,
+  LINEAR,
+  moduleOf,
+  newFolder,
+  Place,
+  tableRows,
+  type PlanInput,
+} from "./testing/rounds.ts";
 
 async function placeWith(rows: number, plan: PlanInput = {}): Promise<Place> {
   const place = new Place();
@@ -46,9 +56,21 @@ const promoted = (round: number): Uint8Array =>
 
 describe("a run that nobody needs any more says so, writes nothing and is no failure:", () => {
   it.each([
-    ["the round is closed", "round 1 is closed: the log is at round 1", (place: Place) => place.store.create(logKey(1), promoted(1))],
-    ["a result is there", "round 1 has its result", (place: Place) => place.store.create(resultKey(1), Uint8Array.of(1))],
-    ["a newer attempt has a job", "attempt 2 of round 1 has a job", (place: Place) => place.store.create(jobRecordKey(1, 2), Uint8Array.of(1))],
+    [
+      "the round is closed",
+      "round 1 is closed: the log is at round 1",
+      (place: Place) => place.store.create(logKey(1), promoted(1)),
+    ],
+    [
+      "a result is there",
+      "round 1 has its result",
+      (place: Place) => place.store.create(resultKey(1), Uint8Array.of(1)),
+    ],
+    [
+      "a newer attempt has a job",
+      "attempt 2 of round 1 has a job",
+      (place: Place) => place.store.create(jobRecordKey(1, 2), Uint8Array.of(1)),
+    ],
   ])("%s", async (_, why, happen) => {
     const place = await placeWith(20);
     await happen(place);
@@ -84,10 +106,13 @@ describe("a run that nobody needs any more says so, writes nothing and is no fai
   it("also at the end: the first result counts", async () => {
     const place = await placeWith(20);
     const { create } = place.store;
-    const store = { ...bound(place.store), create: async (key: string, body: Uint8Array) => {
-      if (key === resultKey(1)) await create.call(place.store, key, Uint8Array.of(7));
-      return create.call(place.store, key, body);
-    } };
+    const store = {
+      ...bound(place.store),
+      create: async (key: string, body: Uint8Array) => {
+        if (key === resultKey(1)) await create.call(place.store, key, Uint8Array.of(7));
+        return create.call(place.store, key, body);
+      },
+    };
     const { exit, said } = await place.run({ store });
     expect([exit, said.at(-1)]).toEqual([0, "round 1: another run was first"]);
     expect([...(await place.store.get(resultKey(1)))!.body]).toEqual([7]);
@@ -133,13 +158,24 @@ describe("a save", () => {
     for (const key of manifests) {
       const manifest = await place.manifest(key);
       const prefix = key.slice(0, -MANIFEST.length);
-      expect(manifest.files.map(({ name }) => prefix + name).concat(key).sort()).toEqual(await place.keys(prefix));
+      expect(
+        manifest.files
+          .map(({ name }) => prefix + name)
+          .concat(key)
+          .sort(),
+      ).toEqual(await place.keys(prefix));
       for (const { name, size, sha256: digest, etag } of manifest.files) {
         const { body, etag: stored } = (await place.store.get(prefix + name))!;
         expect([body.length, sha256(body), stored]).toEqual([size, digest, etag]);
       }
-      for (const name of ["holdout.safetensors", "weights.safetensors"] as const) inodes[name].add(statSync(join(folder, prefix, name)).ino);
-      expect(manifest).toMatchObject({ round: 1, attempt: "1.1", parent: null, environment: { backend: "wasm", threads: "1" } });
+      for (const name of ["holdout.safetensors", "weights.safetensors"] as const)
+        inodes[name].add(statSync(join(folder, prefix, name)).ino);
+      expect(manifest).toMatchObject({
+        round: 1,
+        attempt: "1.1",
+        parent: null,
+        environment: { backend: "wasm", threads: "1" },
+      });
     }
     expect(inodes["holdout.safetensors"].size).toBe(1);
     expect(inodes["weights.safetensors"].size).toBe(manifests.length);
@@ -155,26 +191,31 @@ describe("a run goes on from", () => {
     return place;
   }
 
-  it.each(["weights.safetensors", "state.json", MANIFEST])("the older of its checkpoints if the newest's %s is damaged, and says so", async (name) => {
-    const undisturbed = await placeWith(40, { trainer: { saveEverySteps: 1 } });
-    await undisturbed.run();
-    const place = await stopped(4);
-    const newest = (await place.manifests()).at(-1)!;
-    await place.damage(newest.slice(0, -MANIFEST.length) + name);
-    const { exit, said } = await place.run({ attempt: 2 });
-    expect(exit).toBe(0);
-    expect(said.filter((line) => line.startsWith("CHECKPOINT_NOT_WHOLE"))).toEqual([expect.stringContaining(name)]);
-    expect(said).toContainEqual(expect.stringContaining("resumes at step 3"));
-    expect(await place.bits()).toEqual(await undisturbed.bits());
-  });
+  it.each(["weights.safetensors", "state.json", MANIFEST])(
+    "the older of its checkpoints if the newest's %s is damaged, and says so",
+    async (name) => {
+      const undisturbed = await placeWith(40, { trainer: { saveEverySteps: 1 } });
+      await undisturbed.run();
+      const place = await stopped(4);
+      const newest = (await place.manifests()).at(-1)!;
+      await place.damage(newest.slice(0, -MANIFEST.length) + name);
+      const { exit, said } = await place.run({ attempt: 2 });
+      expect(exit).toBe(0);
+      expect(said.filter((line) => line.startsWith("CHECKPOINT_NOT_WHOLE"))).toEqual([expect.stringContaining(name)]);
+      expect(said).toContainEqual(expect.stringContaining("resumes at step 3"));
+      expect(await place.bits()).toEqual(await undisturbed.bits());
+    },
+  );
 
   it("the older of its checkpoints if a file of the newest is gone, or its manifest never came", async () => {
     const place = await stopped(4);
-    const [, , third, newest] = (await place.manifests());
+    const [, , third, newest] = await place.manifests();
     await place.store.delete(newest!);
     await place.store.delete(`${third!.slice(0, -MANIFEST.length)}optimizer.safetensors`);
     const { said } = await place.run({ attempt: 2 });
-    expect(said.filter((line) => line.startsWith("CHECKPOINT_NOT_WHOLE"))).toEqual([expect.stringMatching(/optimizer.safetensors is not there/)]);
+    expect(said.filter((line) => line.startsWith("CHECKPOINT_NOT_WHOLE"))).toEqual([
+      expect.stringMatching(/optimizer.safetensors is not there/),
+    ]);
     expect(said).toContainEqual(expect.stringContaining("resumes at step 2"));
   });
 
@@ -183,7 +224,10 @@ describe("a run goes on from", () => {
     const newest = (await place.manifests()).at(-1)!;
     const manifest = await place.manifest(newest);
     await place.store.delete(newest);
-    await place.store.create(newest, documentBytes("manifest", newest, { ...manifest, environment: { ...manifest.environment, cpu: "another" } }));
+    await place.store.create(
+      newest,
+      documentBytes("manifest", newest, { ...manifest, environment: { ...manifest.environment, cpu: "another" } }),
+    );
     const { exit, said } = await place.run({ attempt: 2 });
     expect(exit).toBe(0);
     expect(said).toContain("the checkpoint was made with another cpu: the bits may differ");
@@ -193,7 +237,8 @@ describe("a run goes on from", () => {
   it("no checkpoint of another plan, though it lies in the round's folder", async () => {
     const place = await stopped(4);
     const other = await placeWith(40, { trainer: { saveEverySteps: 1, epochs: 3 } });
-    for (const key of await place.keys("rounds/0000000001/checkpoints/")) await other.store.create(key, (await place.store.get(key))!.body);
+    for (const key of await place.keys("rounds/0000000001/checkpoints/"))
+      await other.store.create(key, (await place.store.get(key))!.body);
     const { exit, said } = await other.run();
     expect(exit).toBe(0);
     expect(said).toContainEqual(expect.stringContaining("records to train on"));
@@ -230,14 +275,27 @@ describe("a run goes on from", () => {
     const { exit, said } = await place.run({ round: 2 });
     expect([exit, said.filter((line) => line.includes("optimizer"))]).toEqual([0, []]);
     const second = await place.result(2);
-    const state = async (checkpoint: Checkpoint): Promise<{ updates: number; normalisation: { count: number } }> => JSON.parse(new TextDecoder().decode(await place.file(checkpoint, "state.json")));
+    const state = async (checkpoint: Checkpoint): Promise<{ updates: number; normalisation: { count: number } }> =>
+      JSON.parse(new TextDecoder().decode(await place.file(checkpoint, "state.json")));
     const [before, after] = [await state(first.checkpoint), await state(second.checkpoint)];
     expect(second.checkpoint).toMatchObject({ round: 2, epoch: 5, step: first.checkpoint.step + second.stepsAdded });
-    expect(after).toMatchObject({ step: second.checkpoint.step, epoch: 5, updates: before.updates + second.stepsAdded });
+    expect(after).toMatchObject({
+      step: second.checkpoint.step,
+      epoch: 5,
+      updates: before.updates + second.stepsAdded,
+    });
     expect(after.normalisation.count).toBe(before.normalisation.count + second.metrics["trainRecords"]!);
-    expect(new TextDecoder().decode(await place.file(second.checkpoint, "metrics.jsonl")).trim().split("\n")).toHaveLength(5);
+    expect(
+      new TextDecoder()
+        .decode(await place.file(second.checkpoint, "metrics.jsonl"))
+        .trim()
+        .split("\n"),
+    ).toHaveLength(5);
     // the plan's live is the first round's, measured on both holdouts
-    expect(second.liveMetrics).toMatchObject({ holdoutRecords: second.metrics["holdoutRecords"], "accuracy.round1": first.metrics["accuracy.round1"] });
+    expect(second.liveMetrics).toMatchObject({
+      holdoutRecords: second.metrics["holdoutRecords"],
+      "accuracy.round1": first.metrics["accuracy.round1"],
+    });
     expect((await place.manifest(second.checkpoint.manifest)).parent).toBe(first.checkpoint.sha256);
   });
 
@@ -250,7 +308,10 @@ describe("a run goes on from", () => {
     expect(said).toContain("the optimizer was changed: it begins anew");
     const { checkpoint, stepsAdded } = await place.result(2);
     expect(JSON.parse(new TextDecoder().decode(await place.file(checkpoint, "state.json"))).updates).toBe(stepsAdded);
-    expect([...parseSafetensors(await place.file(checkpoint, "optimizer.safetensors"), "x").keys()]).toEqual(["sgd/momentum/out/kernel", "sgd/momentum/out/bias"]);
+    expect([...parseSafetensors(await place.file(checkpoint, "optimizer.safetensors"), "x").keys()]).toEqual([
+      "sgd/momentum/out/kernel",
+      "sgd/momentum/out/bias",
+    ]);
   });
 });
 
@@ -262,14 +323,23 @@ describe("the holdout", () => {
     await next(place, 2, { data: { holdout: 0.3 } }, ["b.jsonl"]);
     await place.run({ round: 2 });
     const results = [await place.result(1), await place.result(2)];
-    const [first, second] = await Promise.all(results.map(async ({ checkpoint }) => parseHoldout(await place.file(checkpoint, "holdout.safetensors"), "x")));
+    const [first, second] = await Promise.all(
+      results.map(async ({ checkpoint }) => parseHoldout(await place.file(checkpoint, "holdout.safetensors"), "x")),
+    );
     expect(second!.count).toBeGreaterThan(first!.count);
-    expect([...second!.rounds]).toEqual([...Array.from({ length: first!.count }, () => 1), ...Array.from({ length: second!.count - first!.count }, () => 2)]);
+    expect([...second!.rounds]).toEqual([
+      ...Array.from({ length: first!.count }, () => 1),
+      ...Array.from({ length: second!.count - first!.count }, () => 2),
+    ]);
     expect(second!.features.subarray(0, first!.features.length)).toEqual(first!.features);
     const [one, two] = results.map(({ metrics }) => metrics);
     expect(one!["holdoutRecords"]! + one!["trainRecords"]!).toBe(60);
     expect(two!["holdoutRecords"]! - one!["holdoutRecords"]! + two!["trainRecords"]!).toBe(40);
-    expect(Object.keys(two!).filter((name) => name.startsWith("accuracy"))).toEqual(["accuracy", "accuracy.round1", "accuracy.round2"]);
+    expect(Object.keys(two!).filter((name) => name.startsWith("accuracy"))).toEqual([
+      "accuracy",
+      "accuracy.round1",
+      "accuracy.round2",
+    ]);
     const part = first!.count / second!.count;
     expect(two!["accuracy"]).toBeCloseTo(part * two!["accuracy.round1"]! + (1 - part) * two!["accuracy.round2"]!, 12);
   });
@@ -285,7 +355,10 @@ describe("the holdout", () => {
 
 describe("a round learns", () => {
   it("a table: accuracy above 0.9 on what it never saw", async () => {
-    const place = await placeWith(300, { data: { holdout: 0.2 }, trainer: { epochs: 8, optimizer: { name: "adam", learningRate: 0.05, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } } });
+    const place = await placeWith(300, {
+      data: { holdout: 0.2 },
+      trainer: { epochs: 8, optimizer: { name: "adam", learningRate: 0.05, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } },
+    });
     expect((await place.run()).exit).toBe(0);
     const { metrics } = await place.result();
     expect(metrics["accuracy"]).toBeGreaterThan(0.9);
@@ -294,7 +367,16 @@ describe("a round learns", () => {
 
   it("values: mse, its root's bound mae, and loss the same as mse", async () => {
     const place = new Place();
-    place.put("a.jsonl", jsonl(Array.from({ length: 200 }, (_, i) => ({ x: i % 17, z: (i * 7) % 23, label: 0.5 * (i % 17) - 0.25 * ((i * 7) % 23) + 3 }))));
+    place.put(
+      "a.jsonl",
+      jsonl(
+        Array.from({ length: 200 }, (_, i) => ({
+          x: i % 17,
+          z: (i * 7) % 23,
+          label: 0.5 * (i % 17) - 0.25 * ((i * 7) % 23) + 3,
+        })),
+      ),
+    );
     const { metrics } = await place.train({
       data: { task: "regression", holdout: 0.2 },
       trainer: { epochs: 10, optimizer: { name: "sgd", learningRate: 0.1, momentum: 0 } },
@@ -308,16 +390,25 @@ describe("a round learns", () => {
 
   it("pictures with convolutions on the plain backend, once it has said what wasm lacks", async () => {
     const place = new Place();
-    const values = Array.from({ length: 64 * 36 }, (_, i) => ((i % 36 < 18 === Math.floor(i / 36) % 2 > 0 ? 180 : 20) + ((i * i) % 53)));
+    const values = Array.from(
+      { length: 64 * 36 },
+      (_, i) => (i % 36 < 18 === Math.floor(i / 36) % 2 > 0 ? 180 : 20) + ((i * i) % 53),
+    );
     const labels = Array.from({ length: 64 }, (_, i) => i % 2);
     place.put("a.idx", Buffer.concat([idxArray("u8", [64, 6, 6], values), idxArray("u8", [64], labels)]));
     const module = moduleOf(`
       tf.layers.conv2d({ filters: 2, kernelSize: 3, activation: "tanh", ${INPUT}, name: "conv" }),
       tf.layers.flatten({ name: "flat" }), ${dense("classes", "out")}`);
-    await place.plan({ module, data: { format: "idx", holdout: 0.2 }, trainer: { epochs: 6, optimizer: { name: "adam", learningRate: 0.05, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } } });
+    await place.plan({
+      module,
+      data: { format: "idx", holdout: 0.2 },
+      trainer: { epochs: 6, optimizer: { name: "adam", learningRate: 0.05, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } },
+    });
     const { exit, said } = await place.run();
     expect(exit).toBe(0);
-    expect(said.filter((line) => line.includes("backend:"))).toEqual([expect.stringMatching(/^backend: plain JavaScript, as wasm lacks Conv2D\w+$/)]);
+    expect(said.filter((line) => line.includes("backend:"))).toEqual([
+      expect.stringMatching(/^backend: plain JavaScript, as wasm lacks Conv2D\w+$/),
+    ]);
     const { checkpoint, metrics } = await place.result();
     expect((await place.manifest(checkpoint.manifest)).environment["backend"]).toBe("cpu");
     expect(metrics["accuracy"]).toBe(1);
@@ -330,12 +421,18 @@ describe("live is not measured, and that is said, if", () => {
     await place.run();
     const { checkpoint } = await place.result();
     const other = new Place(place.store, place.dataFolder);
-    if (why === "it is damaged") await place.damage(`${checkpoint.manifest.slice(0, -MANIFEST.length)}weights.safetensors`);
-    const module = why === "it is damaged" ? LINEAR : moduleOf(`${dense("3", "more", INPUT)}, ${dense("classes", "out")}`);
+    if (why === "it is damaged")
+      await place.damage(`${checkpoint.manifest.slice(0, -MANIFEST.length)}weights.safetensors`);
+    const module =
+      why === "it is damaged" ? LINEAR : moduleOf(`${dense("3", "more", INPUT)}, ${dense("classes", "out")}`);
     await other.plan({ round: 2, live: checkpoint, module });
     const { exit, said } = await other.run({ round: 2 });
     expect(exit).toBe(0);
-    expect(said).toContainEqual(expect.stringMatching(/^live \(round 1\) can't be measured: .*(weights.safetensors is not what|no longer fits live)/));
+    expect(said).toContainEqual(
+      expect.stringMatching(
+        /^live \(round 1\) can't be measured: .*(weights.safetensors is not what|no longer fits live)/,
+      ),
+    );
     expect((await other.result(2)).liveMetrics).toBeNull();
   });
 });
@@ -350,7 +447,10 @@ describe("items that can't be used", () => {
     place.remove("gone.jsonl");
     expect((await place.run()).exit).toBe(0);
     const { rejected, metrics } = await place.result();
-    expect(rejected.map(({ item, code }) => [item.key, code]).sort()).toEqual([["bad.jsonl", "bad"], ["gone.jsonl", "gone"]]);
+    expect(rejected.map(({ item, code }) => [item.key, code]).sort()).toEqual([
+      ["bad.jsonl", "bad"],
+      ["gone.jsonl", "gone"],
+    ]);
     expect(rejected.find(({ code }) => code === "bad")!.message).toMatch(/^bad.jsonl: line 3/);
     expect(metrics["trainRecords"]).toBe(30);
   });
@@ -359,7 +459,13 @@ describe("items that can't be used", () => {
     const place = new Place();
     place.put("bad.jsonl", "{");
     const { checkpoint, rejected, metrics, epochsAdded, stepsAdded } = await place.train();
-    expect({ step: checkpoint.step, epoch: checkpoint.epoch, epochsAdded, stepsAdded, metrics }).toEqual({ step: 0, epoch: 0, epochsAdded: 0, stepsAdded: 0, metrics: { holdoutRecords: 0 } });
+    expect({ step: checkpoint.step, epoch: checkpoint.epoch, epochsAdded, stepsAdded, metrics }).toEqual({
+      step: 0,
+      epoch: 0,
+      epochsAdded: 0,
+      stepsAdded: 0,
+      metrics: { holdoutRecords: 0 },
+    });
     expect(rejected).toHaveLength(1);
     place.put("a.jsonl", jsonl(tableRows(0, 30)));
     await next(place, 2, {}, ["a.jsonl"]);
@@ -374,9 +480,15 @@ describe("items that can't be used", () => {
     await next(place, 2, {}, ["bad.jsonl"]);
     expect((await place.run({ round: 2 })).exit).toBe(0);
     const [first, second] = [await place.result(1), await place.result(2)];
-    expect(second).toMatchObject({ epochsAdded: 0, stepsAdded: 0, rejected: [{ code: "bad" }], checkpoint: { step: first.checkpoint.step, epoch: first.checkpoint.epoch, round: 2 } });
+    expect(second).toMatchObject({
+      epochsAdded: 0,
+      stepsAdded: 0,
+      rejected: [{ code: "bad" }],
+      checkpoint: { step: first.checkpoint.step, epoch: first.checkpoint.epoch, round: 2 },
+    });
     const [before, after] = [await place.bits(1), await place.bits(2)];
-    for (const name of ["weights.safetensors", "optimizer.safetensors", "holdout.safetensors", "schema.json"]) expect(after[name]).toBe(before[name]);
+    for (const name of ["weights.safetensors", "optimizer.safetensors", "holdout.safetensors", "schema.json"])
+      expect(after[name]).toBe(before[name]);
     expect(second.metrics["accuracy"]).toBe(first.metrics["accuracy"]);
   });
 });

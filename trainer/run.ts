@@ -5,7 +5,15 @@ import { canonicalJson, itemId, sha256 } from "../protocol/digest.ts";
 import { AccreteError, EXIT, messageOf } from "../protocol/errors.ts";
 import { codeKey, resultKey } from "../protocol/keys.ts";
 import type { Items, Store } from "../protocol/ports.ts";
-import { documentBytes, parseDocument, type Checkpoint, type Metrics, type Plan, type RejectedItem, type Result } from "../protocol/types.ts";
+import {
+  documentBytes,
+  parseDocument,
+  type Checkpoint,
+  type Metrics,
+  type Plan,
+  type RejectedItem,
+  type Result,
+} from "../protocol/types.ts";
 import { isBroken, ownBeginning, parentBeginning, readCheckpoint, type Beginning } from "./begin.ts";
 import { evaluate } from "./evaluate.ts";
 import { DataUnusable } from "./failure.ts";
@@ -69,7 +77,11 @@ export async function runTrainer(options: RunOptions, plan: Plan, planSha256: st
   const definitionPath = await fetchCode(options, plan);
   const { beginning, own, data } = await beginAndRead(options, plan, planSha256);
   const tooMany = data.rejected.length > 10 && data.rejected.length > plan.items.length / 100;
-  if (tooMany) throw new DataUnusable(`${data.rejected.length} of ${plan.items.length} items can't be used; the first: ${data.rejected[0]!.item.key}: ${data.rejected[0]!.message}`, data.rejected.map(({ item }) => item.key));
+  if (tooMany)
+    throw new DataUnusable(
+      `${data.rejected.length} of ${plan.items.length} items can't be used; the first: ${data.rejected[0]!.item.key}: ${data.rejected[0]!.message}`,
+      data.rejected.map(({ item }) => item.key),
+    );
   if (options.stopAsked()) return EXIT.killedBySigterm;
   options.begin();
 
@@ -81,7 +93,10 @@ export async function runTrainer(options: RunOptions, plan: Plan, planSha256: st
 async function fetchCode({ store, scratch }: RunOptions, plan: Plan): Promise<string> {
   const stored = await store.get(codeKey(plan.code));
   if (stored === undefined || sha256(stored.body) !== plan.code) {
-    throw new AccreteError("CODE_MISMATCH", `${codeKey(plan.code)} ${stored === undefined ? "is not there" : "is not what its name says"}`);
+    throw new AccreteError(
+      "CODE_MISMATCH",
+      `${codeKey(plan.code)} ${stored === undefined ? "is not there" : "is not what its name says"}`,
+    );
   }
   const path = join(scratch, "model.mjs");
   await writeFile(path, stored.body);
@@ -89,7 +104,11 @@ async function fetchCode({ store, scratch }: RunOptions, plan: Plan): Promise<st
 }
 
 /** The checkpoint to go on from, and the records. A checkpoint of this round counts only if it was made from these very records. */
-async function beginAndRead(options: RunOptions, plan: Plan, planSha256: string): Promise<{ beginning: Beginning | null; own: boolean; data: Data }> {
+async function beginAndRead(
+  options: RunOptions,
+  plan: Plan,
+  planSha256: string,
+): Promise<{ beginning: Beginning | null; own: boolean; data: Data }> {
   const { scratch, say, store } = options;
   const at = { store, scratch, say };
   const staged = await stageItems(options.items, plan, join(scratch, "items"), (done, bytes) => {
@@ -141,13 +160,20 @@ class Round {
     const rows = indexesOf(records, 0).length;
     if (schema === null || (rows === 0 && !hasWeights)) return this.#saveNothingTrained();
     if (hasOneClass(schema)) {
-      throw new AccreteError("CONFIG_INVALID", `all of the round's records have the label "${schema.classes[0]}": name all classes in data.labels, then give the round up with \`accrete rollback --to head\``);
+      throw new AccreteError(
+        "CONFIG_INVALID",
+        `all of the round's records have the label "${schema.classes[0]}": name all classes in data.labels, then give the round up with \`accrete rollback --to head\``,
+      );
     }
 
     const { tf, backend } = await loadTf();
     const normalisation = this.#normalisation(schema);
     const set = trainingSet(records, normalisation);
-    const shape: Shape = { inputShape: schema.inputShape, classes: schema.task === "regression" ? 1 : schema.classes.length, task: schema.task };
+    const shape: Shape = {
+      inputShape: schema.inputShape,
+      classes: schema.task === "regression" ? 1 : schema.classes.length,
+      task: schema.task,
+    };
     const definition = await loadDefinition(definitionPath);
     const model = buildModel(tf, definition, this.#name.plan, schema);
     const stepper = new Stepper(tf, model, this.#name.plan, shape);
@@ -170,7 +196,13 @@ class Round {
     const before = this.#beginning?.state.normalisation ?? null;
     if (this.#own) return before;
     const { records } = this.#data;
-    return updateNormalisation(before ?? emptyNormalisation(records.width), records.features, records.width, indexesOf(records, 0), numericMask(schema));
+    return updateNormalisation(
+      before ?? emptyNormalisation(records.width),
+      records.features,
+      records.width,
+      indexesOf(records, 0),
+      numericMask(schema),
+    );
   }
 
   /** wasm, unless the model needs what it lacks: found by a step that changes nothing. */
@@ -178,7 +210,12 @@ class Round {
     const { plan } = this.#name;
     let chosen = backend;
     if (set.rows.length > 0) {
-      const batch = batchAt(set, epochOrder({ seed: plan.seed, epochIndex: 0, records: set.rows.length }), 0, plan.trainer.batchSize);
+      const batch = batchAt(
+        set,
+        epochOrder({ seed: plan.seed, epochIndex: 0, records: set.rows.length }),
+        0,
+        plan.trainer.batchSize,
+      );
       const missing = stepper.probe(batch);
       if (missing !== undefined) {
         this.#options.say(`backend: plain JavaScript, as wasm lacks ${missing}`);
@@ -188,13 +225,22 @@ class Round {
     }
     const [now, then] = [environment(chosen), this.#beginning?.restored.manifest.environment];
     const differs = then === undefined ? [] : Object.keys(now).filter((key) => now[key] !== then[key]);
-    if (this.#own && differs.length > 0) this.#options.say(`the checkpoint was made with another ${differs.join(", ")}: the bits may differ`);
+    if (this.#own && differs.length > 0)
+      this.#options.say(`the checkpoint was made with another ${differs.join(", ")}: the bits may differ`);
     return chosen;
   }
 
   #restore(tf: Tf, { model, stepper }: Pick<Trained, "model" | "stepper">): State {
     const from = this.#beginning;
-    const fresh: State = { format: 1, step: 0, epoch: 0, updates: 0, position: START, records: this.#data.digest, normalisation: null };
+    const fresh: State = {
+      format: 1,
+      step: 0,
+      epoch: 0,
+      updates: 0,
+      position: START,
+      records: this.#data.digest,
+      normalisation: null,
+    };
     if (from?.weights == null) return fresh;
     restoreWeights(tf, model, from.weights, `the checkpoint of round ${from.restored.manifest.round}`);
     const kept = restoreSlots(tf, stepper, from.slots);
@@ -205,7 +251,11 @@ class Round {
   async #loop(trained: Trained, set: TrainingSet, shape: Shape, begun: State, backend: Backend): Promise<number> {
     const { plan } = this.#name;
     const { store, say, scratch, nowMs } = this.#options;
-    const before = { step: begun.step - begun.position.step, epoch: begun.epoch - begun.position.epochIndex, updates: begun.updates - begun.position.step };
+    const before = {
+      step: begun.step - begun.position.step,
+      epoch: begun.epoch - begun.position.epochIndex,
+      updates: begun.updates - begun.position.step,
+    };
     const stateAt = (position: Position): State => ({
       format: 1,
       step: before.step + position.step,
@@ -215,9 +265,26 @@ class Round {
       records: begun.records,
       normalisation: trained.normalisation,
     });
-    const saver = new Saver({ store, name: this.#name, folder: join(scratch, "save"), backend, before: savedOf(this.#beginning) });
-    const progress = new Progress({ say, nowMs, round: plan.round, epochs: plan.epochsToAdd, steps: stepsOf(set, plan), from: begun.position.step });
-    say(begun.position.step > 0 ? `round ${plan.round}: resumes at step ${begun.position.step} of ${stepsOf(set, plan)}` : `round ${plan.round}: ${set.rows.length} records to train on, ${trained.holdout.count} in the holdout, backend ${backend}`);
+    const saver = new Saver({
+      store,
+      name: this.#name,
+      folder: join(scratch, "save"),
+      backend,
+      before: savedOf(this.#beginning),
+    });
+    const progress = new Progress({
+      say,
+      nowMs,
+      round: plan.round,
+      epochs: plan.epochsToAdd,
+      steps: stepsOf(set, plan),
+      from: begun.position.step,
+    });
+    say(
+      begun.position.step > 0
+        ? `round ${plan.round}: resumes at step ${begun.position.step} of ${stepsOf(set, plan)}`
+        : `round ${plan.round}: ${set.rows.length} records to train on, ${trained.holdout.count} in the holdout, backend ${backend}`,
+    );
 
     let position = begun.position;
     let lastSave = { step: position.step, ms: nowMs() };
@@ -225,7 +292,8 @@ class Round {
     for (const done of trainFrom(trained.stepper, set, plan, position, before.updates)) {
       ({ position } = done);
       progress.step(done);
-      if (done.epochEnded) this.#metricsText += `${canonicalJson({ round: plan.round, epoch: before.epoch + position.epochIndex, step: before.step + position.step, trainLoss: position.epochLoss })}\n`;
+      if (done.epochEnded)
+        this.#metricsText += `${canonicalJson({ round: plan.round, epoch: before.epoch + position.epochIndex, step: before.step + position.step, trainLoss: position.epochLoss })}\n`;
       await new Promise((resolve) => setImmediate(resolve)); // signals and timers come between steps
       const stop = this.#options.stopAsked();
       if (!stop && !isSaveDue(plan, done, lastSave, nowMs())) continue;
@@ -242,10 +310,20 @@ class Round {
       }
     }
     final ??= await saver.save(stateAt(position), trained, this.#metricsText);
-    return this.#finish(final, trained, shape, { steps: position.step, epochs: position.epochIndex, trainLoss: position.epochLoss, records: set.rows.length });
+    return this.#finish(final, trained, shape, {
+      steps: position.step,
+      epochs: position.epochIndex,
+      trainLoss: position.epochLoss,
+      records: set.rows.length,
+    });
   }
 
-  async #finish(final: Checkpoint, trained: Trained, shape: Shape, done: { steps: number; epochs: number; trainLoss: number | null; records: number }): Promise<number> {
+  async #finish(
+    final: Checkpoint,
+    trained: Trained,
+    shape: Shape,
+    done: { steps: number; epochs: number; trainLoss: number | null; records: number },
+  ): Promise<number> {
     const { tf, model, holdout, normalisation } = trained;
     const seconds = (this.#options.nowMs() - this.#startedMs) / 1_000;
     const metrics: Metrics = {
@@ -255,7 +333,13 @@ class Round {
       seconds,
     };
     const liveMetrics = await this.#measureLive(trained, shape);
-    return this.#writeResult({ checkpoint: final, epochsAdded: done.epochs, stepsAdded: done.steps, metrics, liveMetrics });
+    return this.#writeResult({
+      checkpoint: final,
+      epochsAdded: done.epochs,
+      stepsAdded: done.steps,
+      metrics,
+      liveMetrics,
+    });
   }
 
   /** The plan's live checkpoint on the same holdouts, in the same network: its weights take the place of ours, which are saved. */
@@ -265,7 +349,8 @@ class Round {
     if (plan.live === null) return null;
     try {
       const live = await readCheckpoint({ store, scratch, say }, plan.live, "live");
-      if (live.weights === null || canonicalJson(live.schema) !== canonicalJson(schema)) throw new AccreteError("MODEL_INVALID", "it was trained on data of another schema");
+      if (live.weights === null || canonicalJson(live.schema) !== canonicalJson(schema))
+        throw new AccreteError("MODEL_INVALID", "it was trained on data of another schema");
       restoreWeights(tf, model, live.weights, "live");
       return evaluate(tf, model, holdout, shape, live.state.normalisation);
     } catch (error) {
@@ -281,17 +366,46 @@ class Round {
     const { store, scratch } = this.#options;
     const { schema } = this.#data;
     const read = schema === null || hasOneClass(schema) ? null : { schema, holdout: this.#holdout(schema) };
-    const saver = new Saver({ store, name: this.#name, folder: join(scratch, "save"), backend: "cpu", before: new Map() });
-    const state: State = { format: 1, step: 0, epoch: 0, updates: 0, position: START, records: this.#data.digest, normalisation: null };
+    const saver = new Saver({
+      store,
+      name: this.#name,
+      folder: join(scratch, "save"),
+      backend: "cpu",
+      before: new Map(),
+    });
+    const state: State = {
+      format: 1,
+      step: 0,
+      epoch: 0,
+      updates: 0,
+      position: START,
+      records: this.#data.digest,
+      normalisation: null,
+    };
     const checkpoint = await saver.saveUntrained(state, read);
-    return this.#writeResult({ checkpoint, epochsAdded: 0, stepsAdded: 0, metrics: { holdoutRecords: read?.holdout.count ?? 0 }, liveMetrics: null });
+    return this.#writeResult({
+      checkpoint,
+      epochsAdded: 0,
+      stepsAdded: 0,
+      metrics: { holdoutRecords: read?.holdout.count ?? 0 },
+      liveMetrics: null,
+    });
   }
 
-  async #writeResult(found: Pick<Result, "checkpoint" | "epochsAdded" | "stepsAdded" | "metrics" | "liveMetrics">): Promise<number> {
+  async #writeResult(
+    found: Pick<Result, "checkpoint" | "epochsAdded" | "stepsAdded" | "metrics" | "liveMetrics">,
+  ): Promise<number> {
     const { plan, planSha256, attempt } = this.#name;
     const { store, say } = this.#options;
     const key = resultKey(plan.round);
-    const result: Result = { format: 1, round: plan.round, plan: planSha256, attempt, rejected: [...this.#data.rejected], ...found };
+    const result: Result = {
+      format: 1,
+      round: plan.round,
+      plan: planSha256,
+      attempt,
+      rejected: [...this.#data.rejected],
+      ...found,
+    };
     const body = documentBytes("result", key, result);
     let written = await store.create(key, body);
     if (written === "unknown") written = await store.create(key, body);
@@ -306,7 +420,12 @@ function hasOneClass({ task, classes }: Schema): boolean {
   return task === "classification" && classes.length < 2;
 }
 
-function isSaveDue({ trainer }: Plan, done: { position: Position; epochEnded: boolean }, last: { step: number; ms: number }, nowMs: number): boolean {
+function isSaveDue(
+  { trainer }: Plan,
+  done: { position: Position; epochEnded: boolean },
+  last: { step: number; ms: number },
+  nowMs: number,
+): boolean {
   if (done.epochEnded) return true;
   if (trainer.saveEverySteps > 0 && done.position.step - last.step >= trainer.saveEverySteps) return true;
   return nowMs - last.ms >= trainer.saveEvery;

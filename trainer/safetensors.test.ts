@@ -10,7 +10,12 @@ const folder = mkdtempSync(join(tmpdir(), "accrete-safetensors-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const path = join(folder, "x.safetensors");
 
-const tensor = (name: string, shape: number[], data: NamedTensor["data"]): NamedTensor => ({ name, dtype: dtypeOf(data), shape, data });
+const tensor = (name: string, shape: number[], data: NamedTensor["data"]): NamedTensor => ({
+  name,
+  dtype: dtypeOf(data),
+  shape,
+  data,
+});
 
 const TENSORS = [
   tensor("bytes", [3], Uint8Array.of(1, 2, 255)), // the ones after it begin at no multiple of their size
@@ -21,7 +26,8 @@ const TENSORS = [
   tensor("unsigned", [1, 1], Uint32Array.of(2 ** 32 - 1)),
 ];
 
-const bits = ({ data }: NamedTensor): string => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("hex");
+const bits = ({ data }: NamedTensor): string =>
+  Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("hex");
 
 describe("safetensors", () => {
   it("come back as they were written, in every bit", async () => {
@@ -29,7 +35,8 @@ describe("safetensors", () => {
     const bytes = readFileSync(path);
     expect({ digest, size }).toEqual({ digest: sha256(bytes), size: bytes.length });
     const read = [...(await readSafetensors(path, "x")).values()];
-    const known = (list: readonly NamedTensor[]): unknown => list.map((each) => ({ ...each, data: bits(each) })).sort((a, b) => (a.name < b.name ? -1 : 1));
+    const known = (list: readonly NamedTensor[]): unknown =>
+      list.map((each) => ({ ...each, data: bits(each) })).sort((a, b) => (a.name < b.name ? -1 : 1));
     expect(known(read)).toEqual(known(TENSORS));
     for (const { dtype, data } of read) expect(dtypeOf(data)).toBe(dtype);
   });
@@ -39,7 +46,9 @@ describe("safetensors", () => {
     const bytes = readFileSync(path);
     const length = Number(bytes.readBigUInt64LE(0));
     expect(length % 8).toBe(0);
-    expect(JSON.parse(bytes.toString("utf8", 8, 8 + length))).toEqual({ w: { dtype: "F32", shape: [2], data_offsets: [0, 8] } });
+    expect(JSON.parse(bytes.toString("utf8", 8, 8 + length))).toEqual({
+      w: { dtype: "F32", shape: [2], data_offsets: [0, 8] },
+    });
     expect(bytes.subarray(8 + length).toString("hex")).toBe("0000803f00000040");
   });
 
@@ -88,7 +97,11 @@ describe("a bad file is refused by its name:", () => {
     ["a header longer than the file", lengthOnly(9n), "a header of 9 bytes in a file of 16"],
     ["a header of 2^64-1 bytes", lengthOnly(2n ** 64n - 1n), "a header of"],
     ["a header that is not JSON", fileOf("{"), "its header is not JSON"],
-    ["a header that is not UTF-8", Buffer.concat([fileOf("").subarray(0, 8).fill(1, 0, 1), Buffer.from([0xff])]), "its header is not JSON"],
+    [
+      "a header that is not UTF-8",
+      Buffer.concat([fileOf("").subarray(0, 8).fill(1, 0, 1), Buffer.from([0xff])]),
+      "its header is not JSON",
+    ],
     ["a header that is a list", fileOf([w]), "its header is not an object"],
     ["a header that is null", fileOf(null), "its header is not an object"],
     ["an unknown type", fileOf({ w: { ...w, dtype: "F16" } }), "tensor w: dtype"],
@@ -105,7 +118,10 @@ describe("a bad file is refused by its name:", () => {
     ["data that nobody lists", fileOf({ w }, new Uint8Array(9)), "where its header lists"],
   ])("%s", async (_, bytes, why) => {
     writeFileSync(path, bytes);
-    await expect(readSafetensors(path, "round 1: weights")).rejects.toMatchObject({ code: "STORED_NOT_READABLE", message: expect.stringContaining(why) });
+    await expect(readSafetensors(path, "round 1: weights")).rejects.toMatchObject({
+      code: "STORED_NOT_READABLE",
+      message: expect.stringContaining(why),
+    });
     await expect(readSafetensors(path, "round 1: weights")).rejects.toThrow("round 1: weights: not a safetensors file");
   });
 
@@ -118,7 +134,13 @@ describe("a bad file is refused by its name:", () => {
 
 describe("a holdout", () => {
   it.each(["classification", "regression"] as const)("of %s comes back as it was written", async (task) => {
-    const holdout = { ...emptyHoldout(2, task), count: 1, features: Float32Array.of(1, 2), labels: task === "regression" ? Float32Array.of(0.5) : Int32Array.of(3), rounds: Int32Array.of(9) };
+    const holdout = {
+      ...emptyHoldout(2, task),
+      count: 1,
+      features: Float32Array.of(1, 2),
+      labels: task === "regression" ? Float32Array.of(0.5) : Int32Array.of(3),
+      rounds: Int32Array.of(9),
+    };
     for (const each of [holdout, emptyHoldout(2, task)]) {
       await writeSafetensors(path, holdoutTensors(each));
       expect(parseHoldout(readFileSync(path), "x")).toEqual(each);
@@ -127,13 +149,33 @@ describe("a holdout", () => {
 
   it("that is something else is refused", async () => {
     await writeSafetensors(path, [tensor("features", [1, 2], Float32Array.of(1, 2))]);
-    expect(() => parseHoldout(readFileSync(path), "round 1")).toThrow(expect.objectContaining({ code: "STORED_NOT_READABLE", message: "round 1: not a holdout" }));
-    const lacking = { count: 1, width: 2, features: new Float32Array(2), labels: new Float32Array(0), rounds: Int32Array.of(1) };
-    await writeSafetensors(path, holdoutTensors(lacking).map((part) => (part.name === "labels" ? { ...part, shape: [0] } : part)));
+    expect(() => parseHoldout(readFileSync(path), "round 1")).toThrow(
+      expect.objectContaining({ code: "STORED_NOT_READABLE", message: "round 1: not a holdout" }),
+    );
+    const lacking = {
+      count: 1,
+      width: 2,
+      features: new Float32Array(2),
+      labels: new Float32Array(0),
+      rounds: Int32Array.of(1),
+    };
+    await writeSafetensors(
+      path,
+      holdoutTensors(lacking).map((part) => (part.name === "labels" ? { ...part, shape: [0] } : part)),
+    );
     expect(() => parseHoldout(readFileSync(path), "round 1")).toThrow("round 1: not a holdout");
     for (const features of [[2], [2, 2]]) {
-      const parts = holdoutTensors({ ...emptyHoldout(2, "regression"), count: 1, features: new Float32Array(features[0]! * (features[1] ?? 1)), labels: new Float32Array(1), rounds: new Int32Array(1) });
-      await writeSafetensors(path, parts.map((part) => (part.name === "features" ? { ...part, shape: features } : part)));
+      const parts = holdoutTensors({
+        ...emptyHoldout(2, "regression"),
+        count: 1,
+        features: new Float32Array(features[0]! * (features[1] ?? 1)),
+        labels: new Float32Array(1),
+        rounds: new Int32Array(1),
+      });
+      await writeSafetensors(
+        path,
+        parts.map((part) => (part.name === "features" ? { ...part, shape: features } : part)),
+      );
       expect(() => parseHoldout(readFileSync(path), "round 1")).toThrow("round 1: not a holdout");
     }
   });

@@ -44,12 +44,19 @@ export function dtypeOf(data: TensorData): Dtype {
  * @returns its digest and size in bytes
  * @throws {RangeError} if a name comes twice or a shape does not fit its data: a mistake of the caller
  */
-export async function writeSafetensors(path: string, tensors: readonly NamedTensor[]): Promise<{ sha256: string; size: number }> {
+export async function writeSafetensors(
+  path: string,
+  tensors: readonly NamedTensor[],
+): Promise<{ sha256: string; size: number }> {
   const header: Record<string, z.infer<typeof Entry>> = {};
   let end = 0;
   for (const { name, dtype, shape, data } of tensors) {
-    if (Object.hasOwn(header, name) || name === "__metadata__") throw new RangeError(`safetensors: two tensors named ${name}`);
-    if (dtypeOf(data) !== dtype || data.length !== elementsOf(shape)) throw new RangeError(`safetensors: ${name}: ${data.length} values of ${dtypeOf(data)} for ${dtype} [${shape.join(",")}]`);
+    if (Object.hasOwn(header, name) || name === "__metadata__")
+      throw new RangeError(`safetensors: two tensors named ${name}`);
+    if (dtypeOf(data) !== dtype || data.length !== elementsOf(shape))
+      throw new RangeError(
+        `safetensors: ${name}: ${data.length} values of ${dtypeOf(data)} for ${dtype} [${shape.join(",")}]`,
+      );
     header[name] = { dtype, shape: [...shape], data_offsets: [end, (end += data.byteLength)] };
   }
   let json = JSON.stringify(header);
@@ -62,9 +69,12 @@ export async function writeSafetensors(path: string, tensors: readonly NamedTens
   let size = 0;
   const file = await open(path, "w");
   try {
-    for (const part of [prefix, ...tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength))]) {
+    for (const part of [
+      prefix,
+      ...tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
+    ]) {
       hash.update(part);
-      for (let at = 0; at < part.length; ) at += (await file.write(part, at)).bytesWritten;
+      for (let at = 0; at < part.length;) at += (await file.write(part, at)).bytesWritten;
       size += part.length;
     }
     await file.sync();
@@ -84,11 +94,13 @@ export async function readSafetensors(path: string, what: string): Promise<Reado
 
 /** @param what for the message: which file it was */
 export function parseSafetensors(bytes: Uint8Array, what: string): ReadonlyMap<string, NamedTensor> {
-  const bad = (why: string, cause?: unknown): AccreteError => new AccreteError("STORED_NOT_READABLE", `${what}: not a safetensors file: ${why}`, { cause });
+  const bad = (why: string, cause?: unknown): AccreteError =>
+    new AccreteError("STORED_NOT_READABLE", `${what}: not a safetensors file: ${why}`, { cause });
   if (bytes.length < 8) throw bad(`${bytes.length} bytes`);
   const headerBytes = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
   const start = 8 + headerBytes;
-  if (headerBytes > HEADER_BYTES_MAX || start > bytes.length) throw bad(`a header of ${headerBytes} bytes in a file of ${bytes.length}`);
+  if (headerBytes > HEADER_BYTES_MAX || start > bytes.length)
+    throw bad(`a header of ${headerBytes} bytes in a file of ${bytes.length}`);
   let header: unknown;
   try {
     header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(8, start)));
@@ -101,15 +113,20 @@ export function parseSafetensors(bytes: Uint8Array, what: string): ReadonlyMap<s
     .filter(([name]) => name !== "__metadata__")
     .map(([name, value]): [string, z.infer<typeof Entry>] => {
       const parsed = z.safeParse(Entry, value);
-      if (!parsed.success) throw bad(`tensor ${name}: ${parsed.error.issues[0]?.path.join(".") ?? ""} ${parsed.error.issues[0]?.message ?? ""}`);
+      if (!parsed.success)
+        throw bad(
+          `tensor ${name}: ${parsed.error.issues[0]?.path.join(".") ?? ""} ${parsed.error.issues[0]?.message ?? ""}`,
+        );
       return [name, parsed.data];
     })
     .sort(([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0] || a.data_offsets[1] - b.data_offsets[1]);
   let end = 0;
   for (const [name, { dtype, shape, data_offsets: offsets }] of entries) {
     const size = elementsOf(shape) * ARRAYS[dtype].BYTES_PER_ELEMENT;
-    if (!Number.isSafeInteger(size) || offsets[0] !== end || offsets[1] - offsets[0] !== size) throw bad(`tensor ${name}: ${dtype} [${shape.join(",")}] at ${offsets.join("..")}`);
-    if (start + offsets[1] > bytes.length) throw bad(`it is cut off: ${bytes.length} bytes, tensor ${name} ends at ${start + offsets[1]}`);
+    if (!Number.isSafeInteger(size) || offsets[0] !== end || offsets[1] - offsets[0] !== size)
+      throw bad(`tensor ${name}: ${dtype} [${shape.join(",")}] at ${offsets.join("..")}`);
+    if (start + offsets[1] > bytes.length)
+      throw bad(`it is cut off: ${bytes.length} bytes, tensor ${name} ends at ${start + offsets[1]}`);
     // a copy, as a view must begin at a multiple of its element's size (slice() of a Buffer would be a view)
     const own = Uint8Array.from(bytes.subarray(start + offsets[0], start + offsets[1]));
     tensors.set(name, { name, dtype, shape, data: new ARRAYS[dtype](own.buffer) });

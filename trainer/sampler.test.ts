@@ -24,7 +24,8 @@ describe("the order of an epoch", () => {
 
   it("puts each record at each place as often", () => {
     const counts = Array.from({ length: 4 }, () => new Uint32Array(4));
-    for (let epochIndex = 0; epochIndex < 4_000; epochIndex++) epochOrder({ seed: 1, epochIndex, records: 4 }).forEach((record, i) => counts[i]![record]!++);
+    for (let epochIndex = 0; epochIndex < 4_000; epochIndex++)
+      epochOrder({ seed: 1, epochIndex, records: 4 }).forEach((record, i) => counts[i]![record]!++);
     for (const count of counts.flatMap((row) => [...row])) expect(Math.abs(count - 1_000)).toBeLessThan(130);
   });
 });

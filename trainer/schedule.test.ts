@@ -14,9 +14,11 @@ describe("the learning rate", () => {
   it("rises in equal parts, then falls by half a cosine to the floor, which comes after the last step", () => {
     const found = rates({ name: "warmup-cosine", warmup: 0.2, floor: 0.1 }, 10);
     const fall = (part: number): number => 0.4 * (0.1 + 0.9 * 0.5 * (1 + Math.cos(Math.PI * part)));
-    [0.2, 0.4, 0.4, fall(1 / 8), fall(2 / 8), fall(3 / 8), 0.22, fall(5 / 8), fall(6 / 8), fall(7 / 8), 0.04].forEach((rate, step) => {
-      expect(found[step]).toBeCloseTo(rate, 12);
-    });
+    [0.2, 0.4, 0.4, fall(1 / 8), fall(2 / 8), fall(3 / 8), 0.22, fall(5 / 8), fall(6 / 8), fall(7 / 8), 0.04].forEach(
+      (rate, step) => {
+        expect(found[step]).toBeCloseTo(rate, 12);
+      },
+    );
   });
 
   it("begins at the rate without a warm-up, and ends at 0 without a floor", () => {
@@ -27,7 +29,12 @@ describe("the learning rate", () => {
   });
 
   it("only rises where all is warm-up, stays where the floor is 1, and is above 0 in a round of one step", () => {
-    expect(rates({ name: "warmup-cosine", warmup: 1, floor: 0 }, 4).slice(0, 4)).toEqual([0.1, 0.2, expect.closeTo(0.3, 12), 0.4]);
+    expect(rates({ name: "warmup-cosine", warmup: 1, floor: 0 }, 4).slice(0, 4)).toEqual([
+      0.1,
+      0.2,
+      expect.closeTo(0.3, 12),
+      0.4,
+    ]);
     expect(rates({ name: "warmup-cosine", warmup: 0, floor: 1 }, 2)).toEqual([0.4, 0.4, 0.4]);
     for (const warmup of [0, 0.1, 0.5, 1]) expect(rates({ name: "warmup-cosine", warmup, floor: 0 }, 1)[0]).toBe(0.4);
   });

@@ -7,7 +7,10 @@ import type { TrainerConfig } from "../protocol/config.ts";
  * @param at.step within the round, from 0; at.steps: all of the round's
  * @see Loshchilov and Hutter 2017, SGDR, equation 5 (one period)
  */
-export function learningRateAt(trainer: Pick<TrainerConfig, "schedule" | "optimizer">, at: { step: number; steps: number }): number {
+export function learningRateAt(
+  trainer: Pick<TrainerConfig, "schedule" | "optimizer">,
+  at: { step: number; steps: number },
+): number {
   const { schedule } = trainer;
   const rate = trainer.optimizer.learningRate;
   if (schedule.name === "constant") return rate;

@@ -45,11 +45,15 @@ export function restoreWeights(tf: Tf, model: Model, weights: ReadonlyMap<string
     const saved = weights.get(name);
     if (saved === undefined || saved.shape.join() !== variable.shape.join()) {
       const found = saved === undefined ? "is not there" : `is [${saved.shape.join(", ")}]`;
-      throw new AccreteError("MODEL_INVALID", `the model no longer fits ${of}: it has ${name} [${variable.shape.join(", ")}], there it ${found}${unknown.length > 0 ? ` (and there is ${unknown[0]})` : ""}`);
+      throw new AccreteError(
+        "MODEL_INVALID",
+        `the model no longer fits ${of}: it has ${name} [${variable.shape.join(", ")}], there it ${found}${unknown.length > 0 ? ` (and there is ${unknown[0]})` : ""}`,
+      );
     }
     assign(tf, variable, valuesOf(saved));
   }
-  if (unknown.length > 0) throw new AccreteError("MODEL_INVALID", `the model no longer fits ${of}: there is ${unknown[0]}, which it lacks`);
+  if (unknown.length > 0)
+    throw new AccreteError("MODEL_INVALID", `the model no longer fits ${of}: there is ${unknown[0]}, which it lacks`);
 }
 
 /** Slots of another optimizer are left at 0: a changed optimizer begins anew. @returns whether they were restored */
@@ -110,7 +114,10 @@ export class Saver {
   }
 
   async #dataFiles({ schema, holdout }: Pick<Trained, "schema" | "holdout">): Promise<FileToSave[]> {
-    return [await this.#tensors("holdout.safetensors", holdoutTensors(holdout)), await this.#text("schema.json", `${canonicalJson(schema)}\n`)];
+    return [
+      await this.#tensors("holdout.safetensors", holdoutTensors(holdout)),
+      await this.#text("schema.json", `${canonicalJson(schema)}\n`),
+    ];
   }
 
   async #save(state: State, more: () => Promise<FileToSave[]>): Promise<Checkpoint> {
@@ -153,7 +160,8 @@ function tensorOf(name: string, variable: Variable): NamedTensor {
 
 function checkFinite(tensors: readonly NamedTensor[], { position }: State): void {
   const broken = tensors.find(({ data }) => data.some((value) => !Number.isFinite(value)));
-  if (broken !== undefined) throw new AccreteError("LOSS_NOT_FINITE", `${broken.name} is not finite after step ${position.step} of the round`);
+  if (broken !== undefined)
+    throw new AccreteError("LOSS_NOT_FINITE", `${broken.name} is not finite after step ${position.step} of the round`);
 }
 
 /** What the bits depend on. Another machine may round otherwise: a resume there goes on, and says so. */

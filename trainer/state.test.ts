@@ -27,7 +27,12 @@ it.each([
   ["a negative step", stateText(state).replace('"step":7', '"step":-7')],
 ])("%s is refused by the file's name", (_, text) => {
   expect(text).not.toBe(stateText(state));
-  expect(() => parseState(text, "rounds/1/x")).toThrow(expect.objectContaining({ code: "STORED_NOT_READABLE", message: expect.stringContaining("rounds/1/x: not the state") }));
+  expect(() => parseState(text, "rounds/1/x")).toThrow(
+    expect.objectContaining({
+      code: "STORED_NOT_READABLE",
+      message: expect.stringContaining("rounds/1/x: not the state"),
+    }),
+  );
 });
 
 it("what JSON cannot hold is not written", () => {

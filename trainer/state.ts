@@ -48,6 +48,8 @@ export function parseState(text: string, what: string): State {
   try {
     return State.parse(JSON.parse(text));
   } catch (cause) {
-    throw new AccreteError("STORED_NOT_READABLE", `${what}: not the state of a checkpoint: ${messageOf(cause)}`, { cause });
+    throw new AccreteError("STORED_NOT_READABLE", `${what}: not the state of a checkpoint: ${messageOf(cause)}`, {
+      cause,
+    });
   }
 }

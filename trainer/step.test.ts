@@ -29,7 +29,13 @@ function path(config: OptimizerConfig, gradients: readonly number[], from = 1): 
   const variable = tf.variable(tf.tensor1d([from]));
   const slots = new Map(optimizer.slotKinds.map((kind): [string, Variable] => [kind, tf.variable(tf.zeros([1]))]));
   return gradients.map((gradient, i) => {
-    tf.tidy(() => optimizer.apply(tf, { variable, gradient: tf.tensor1d([gradient]), slots }, { learningRate: config.learningRate, update: i + 1 }));
+    tf.tidy(() =>
+      optimizer.apply(
+        tf,
+        { variable, gradient: tf.tensor1d([gradient]), slots },
+        { learningRate: config.learningRate, update: i + 1 },
+      ),
+    );
     return variable.dataSync()[0]!;
   });
 }
@@ -62,15 +68,33 @@ describe("after gradients 0.5 and -0.25 at a rate of 0.1, a weight of 1 is", () 
 let built = 0;
 
 /** A model of one dense layer that begins at 0, and its stepper. */
-function zeros(optimizer: OptimizerConfig, task: Schema["task"], more: { frozen?: boolean; norm?: boolean } = {}): { stepper: Stepper; weights: () => Record<string, number[]> } {
-  const schema: Schema = { format: 1, task, inputShape: [2], classes: task === "regression" ? [] : ["a", "b"], columns: null, label: null };
+function zeros(
+  optimizer: OptimizerConfig,
+  task: Schema["task"],
+  more: { frozen?: boolean; norm?: boolean } = {},
+): { stepper: Stepper; weights: () => Record<string, number[]> } {
+  const schema: Schema = {
+    format: 1,
+    task,
+    inputShape: [2],
+    classes: task === "regression" ? [] : ["a", "b"],
+    columns: null,
+    label: null,
+  };
   const definition: ModelDefinition = {
     build: (context) =>
       context.tf.sequential({
         layers: [
-          ...(more.frozen === true ? [context.tf.layers.dense({ units: 2, inputShape: [2], name: "frozen", trainable: false })] : []),
+          ...(more.frozen === true
+            ? [context.tf.layers.dense({ units: 2, inputShape: [2], name: "frozen", trainable: false })]
+            : []),
           ...(more.norm === true ? [context.tf.layers.batchNormalization({ inputShape: [2], name: "norm" })] : []),
-          context.tf.layers.dense({ units: context.classes, inputShape: [2], kernelInitializer: "zeros", name: `z${built}` }),
+          context.tf.layers.dense({
+            units: context.classes,
+            inputShape: [2],
+            kernelInitializer: "zeros",
+            name: `z${built}`,
+          }),
         ],
       }),
   };
@@ -96,10 +120,20 @@ function zeros(optimizer: OptimizerConfig, task: Schema["task"], more: { frozen?
   };
   const model = buildModel(tf, definition, plan, schema);
   const stepper = new Stepper(tf, model, plan, { inputShape: [2], classes: task === "regression" ? 1 : 2, task });
-  return { stepper, weights: () => Object.fromEntries(model.weights.map(({ name, variable }) => [name.replace(/\w\d+\//, ""), [...variable.dataSync()]])) };
+  return {
+    stepper,
+    weights: () =>
+      Object.fromEntries(
+        model.weights.map(({ name, variable }) => [name.replace(/\w\d+\//, ""), [...variable.dataSync()]]),
+      ),
+  };
 }
 
-const at = (step: number): { step: number; update: number; learningRate: number } => ({ step, update: step + 1, learningRate: 0.1 });
+const at = (step: number): { step: number; update: number; learningRate: number } => ({
+  step,
+  update: step + 1,
+  learningRate: 0.1,
+});
 
 describe("a step", () => {
   it("of regression follows the mean squared error's gradient", () => {
@@ -121,7 +155,11 @@ describe("a step", () => {
     [0.05, -0.05].forEach((value, i) => expect(weights()["bias"]![i]).toBeCloseTo(value, 6));
   });
 
-  it.each([["sgd", SGD], ["momentum", { ...MOMENTUM, momentum: 0.5 }], ["adam", ADAM]] as const)("many of them with %s find the line through the points, and leave no tensor behind", (_, optimizer) => {
+  it.each([
+    ["sgd", SGD],
+    ["momentum", { ...MOMENTUM, momentum: 0.5 }],
+    ["adam", ADAM],
+  ] as const)("many of them with %s find the line through the points, and leave no tensor behind", (_, optimizer) => {
     const { stepper, weights } = zeros(optimizer, "regression");
     const x = Float32Array.of(0, 0, 1, 0, 0, 1, 1, 1);
     const batch: Batch = { size: 4, x, y: Float32Array.of(1, 3, 0, 2) }; // 1 + 2 a - b
@@ -152,7 +190,9 @@ describe("a step", () => {
     const [before, { numTensors }] = [weights(), tf.memory()];
     expect(stepper.probe(batch)).toBeUndefined();
     expect(weights()).toEqual(before);
-    expect([...stepper.slots.values()].flatMap((slot) => [...slot.dataSync()])).toEqual(Array.from({ length: 14 }, () => 0));
+    expect([...stepper.slots.values()].flatMap((slot) => [...slot.dataSync()])).toEqual(
+      Array.from({ length: 14 }, () => 0),
+    );
     expect(tf.memory().numTensors).toBe(numTensors);
     stepper.run(batch, at(0));
     expect(weights()["norm/moving_mean"]).not.toEqual(before["norm/moving_mean"]);

@@ -58,7 +58,9 @@ export class Stepper {
       for (const { name, variable, trainable } of this.#model.weights) {
         const gradient = grads[variable.name];
         if (!trainable || gradient === undefined) continue;
-        const slots = new Map(this.#optimizer.slotKinds.map((kind) => [kind, this.slots.get(slotName(this.#optimizerName, kind, name))!]));
+        const slots = new Map(
+          this.#optimizer.slotKinds.map((kind) => [kind, this.slots.get(slotName(this.#optimizerName, kind, name))!]),
+        );
         this.#optimizer.apply(tf, { variable, gradient, slots }, at);
       }
       return value.dataSync()[0]!;
@@ -97,7 +99,11 @@ export class Stepper {
     } catch (cause) {
       const missing = /Kernel '?(\w+)'? not registered/i.exec(messageOf(cause))?.[1];
       if (missing !== undefined && tf.getBackend() !== "cpu") return missing;
-      throw new AccreteError("MODEL_INVALID", `the model throws on a batch of ${batch.size} records: ${messageOf(cause)}`, { cause });
+      throw new AccreteError(
+        "MODEL_INVALID",
+        `the model throws on a batch of ${batch.size} records: ${messageOf(cause)}`,
+        { cause },
+      );
     } finally {
       // batch norm's moving averages are changed by a forward pass
       this.#model.weights.forEach(({ variable }, i) => assign(tf, variable, before[i]!));

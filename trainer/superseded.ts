@@ -14,6 +14,8 @@ export async function supersededBy(store: Store, at: { round: number; attempt: n
   if ((await store.head(resultKey(at.round))) !== undefined) return `round ${at.round} has its result`;
   const { objects } = await store.list(attemptsPrefix(at.round));
   // an intent alone proves no job
-  const newer = objects.map(({ key }) => parseAttemptKey(key)).find((key) => key?.what === "job" && key.attempt > at.attempt);
+  const newer = objects
+    .map(({ key }) => parseAttemptKey(key))
+    .find((key) => key?.what === "job" && key.attempt > at.attempt);
   return newer === undefined ? undefined : `attempt ${newer.attempt} of round ${at.round} has a job`;
 }

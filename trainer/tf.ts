@@ -39,7 +39,8 @@ const OPERATION_SUFFIX = "__op";
 /** x.mul(y) for mul(x, y), as users of the whole package @tensorflow/tfjs know it; the core alone leaves it out. */
 function chainOperations(core: typeof import("@tensorflow/tfjs-core")): void {
   for (const [name, operation] of Object.entries(core)) {
-    if (typeof operation !== "function" || !operation.name.endsWith(OPERATION_SUFFIX) || name in core.Tensor.prototype) continue;
+    if (typeof operation !== "function" || !operation.name.endsWith(OPERATION_SUFFIX) || name in core.Tensor.prototype)
+      continue;
     Object.defineProperty(core.Tensor.prototype, name, {
       configurable: true,
       value(this: Tensor, ...more: unknown[]): unknown {
@@ -49,23 +50,54 @@ function chainOperations(core: typeof import("@tensorflow/tfjs-core")): void {
   }
   // those whose first argument is no tensor, and those that are no operation of their own
   const others: Record<string, (this: Tensor, ...more: never[]) => Tensor> = {
-    flatten() { return core.reshape(this, [this.size]); },
-    asScalar() { return core.reshape(this, []); },
-    as1D() { return core.reshape(this, [this.size]); },
-    as2D(...shape: number[]) { return core.reshape(this, shape); },
-    as3D(...shape: number[]) { return core.reshape(this, shape); },
-    as4D(...shape: number[]) { return core.reshape(this, shape); },
-    as5D(...shape: number[]) { return core.reshape(this, shape); },
-    reshapeAs(like: Tensor) { return core.reshape(this, like.shape); },
-    asType(dtype: DataType) { return core.cast(this, dtype); },
-    toBool() { return core.cast(this, "bool"); },
-    toFloat() { return core.cast(this, "float32"); },
-    toInt() { return core.cast(this, "int32"); },
-    concat(more: Tensor | Tensor[], axis?: number) { return core.concat([this, ...[more].flat()], axis); },
-    stack(more: Tensor | Tensor[], axis?: number) { return core.stack([this, ...[more].flat()], axis); },
-    where(condition: Tensor, otherwise: Tensor) { return core.where(condition, this, otherwise); },
+    flatten() {
+      return core.reshape(this, [this.size]);
+    },
+    asScalar() {
+      return core.reshape(this, []);
+    },
+    as1D() {
+      return core.reshape(this, [this.size]);
+    },
+    as2D(...shape: number[]) {
+      return core.reshape(this, shape);
+    },
+    as3D(...shape: number[]) {
+      return core.reshape(this, shape);
+    },
+    as4D(...shape: number[]) {
+      return core.reshape(this, shape);
+    },
+    as5D(...shape: number[]) {
+      return core.reshape(this, shape);
+    },
+    reshapeAs(like: Tensor) {
+      return core.reshape(this, like.shape);
+    },
+    asType(dtype: DataType) {
+      return core.cast(this, dtype);
+    },
+    toBool() {
+      return core.cast(this, "bool");
+    },
+    toFloat() {
+      return core.cast(this, "float32");
+    },
+    toInt() {
+      return core.cast(this, "int32");
+    },
+    concat(more: Tensor | Tensor[], axis?: number) {
+      return core.concat([this, ...[more].flat()], axis);
+    },
+    stack(more: Tensor | Tensor[], axis?: number) {
+      return core.stack([this, ...[more].flat()], axis);
+    },
+    where(condition: Tensor, otherwise: Tensor) {
+      return core.where(condition, this, otherwise);
+    },
   };
-  for (const [name, value] of Object.entries(others)) Object.defineProperty(core.Tensor.prototype, name, { configurable: true, value });
+  for (const [name, value] of Object.entries(others))
+    Object.defineProperty(core.Tensor.prototype, name, { configurable: true, value });
 }
 
 /** The plain backend: every operation, slower. Tensors move to it as they are used. */

@@ -37,20 +37,28 @@ const records = {
   holdout: Uint8Array.from({ length: 13 }, (_, i) => (HOLDOUT.includes(i) ? 1 : 0)),
 };
 
-async function heardFrom(position: Position, updates: number): Promise<{ heard: readonly Heard[]; done: StepDone[]; plan: Awaited<ReturnType<Place["plan"]>> }> {
+async function heardFrom(
+  position: Position,
+  updates: number,
+): Promise<{ heard: readonly Heard[]; done: StepDone[]; plan: Awaited<ReturnType<Place["plan"]>> }> {
   const { tf } = await loadTf();
   const plan = await new Place().plan({ items: [], trainer: { epochs: 3, batchSize: 4 } });
-  const model = buildModel(tf, {
-    build: (context) =>
-      context.tf.sequential({
-        layers: [
-          context.tf.layers.dense({ units: 4, inputShape: [1] }),
-          context.tf.layers.batchNormalization(),
-          context.tf.layers.dropout({ rate: 0.5 }),
-          context.tf.layers.dense({ units: 1 }),
-        ],
-      }),
-  }, plan, schema);
+  const model = buildModel(
+    tf,
+    {
+      build: (context) =>
+        context.tf.sequential({
+          layers: [
+            context.tf.layers.dense({ units: 4, inputShape: [1] }),
+            context.tf.layers.batchNormalization(),
+            context.tf.layers.dropout({ rate: 0.5 }),
+            context.tf.layers.dense({ units: 1 }),
+          ],
+        }),
+    },
+    plan,
+    schema,
+  );
   const stepper = new HeardStepper(tf, model, plan, { inputShape: [1], classes: 1, task: "regression" });
   const set = trainingSet(records, null);
   expect(stepsOf(set, plan)).toBe(9);
@@ -66,8 +74,20 @@ it("each epoch has every record but the holdout's once, in an order of its own, 
   for (const { batch } of heard) expect([...batch.x]).toEqual([...batch.y].map((label) => Math.fround(label / 10)));
   // no two steps of a round draw the same dropout, and the optimizer counts on from the rounds before
   expect(heard.map(({ at }) => [at.step, at.update])).toEqual(heard.map((_, i) => [i, 101 + i]));
-  expect(heard.map(({ at }) => at.learningRate)).toEqual(heard.map((_, step) => learningRateAt(plan.trainer, { step, steps: 9 })));
-  expect(done.map(({ epochEnded }) => epochEnded)).toEqual([false, false, true, false, false, true, false, false, true]);
+  expect(heard.map(({ at }) => at.learningRate)).toEqual(
+    heard.map((_, step) => learningRateAt(plan.trainer, { step, steps: 9 })),
+  );
+  expect(done.map(({ epochEnded }) => epochEnded)).toEqual([
+    false,
+    false,
+    true,
+    false,
+    false,
+    true,
+    false,
+    false,
+    true,
+  ]);
 });
 
 it("from any position on it is the rest of the same steps, and an epoch's loss is the mean over its records", async () => {

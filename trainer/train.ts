@@ -36,19 +36,28 @@ export function stepsOf(set: TrainingSet, plan: Plan): number {
  * @param updates of this optimizer before the round
  * @throws {AccreteError} LOSS_NOT_FINITE, before the step's weights can be saved
  */
-export function* trainFrom(stepper: Stepper, set: TrainingSet, plan: Plan, from: Position, updates: number): Generator<StepDone> {
+export function* trainFrom(
+  stepper: Stepper,
+  set: TrainingSet,
+  plan: Plan,
+  from: Position,
+  updates: number,
+): Generator<StepDone> {
   const batches = batchesOf(set.rows.length, plan.trainer.batchSize);
   const steps = stepsOf(set, plan);
   if (steps === 0) return;
   let position = from;
   while (position.epochIndex < plan.epochsToAdd) {
     const order = epochOrder({ seed: plan.seed, epochIndex: position.epochIndex, records: set.rows.length });
-    for (const { epochIndex } = position; position.epochIndex === epochIndex; ) {
+    for (const { epochIndex } = position; position.epochIndex === epochIndex;) {
       const batch = batchAt(set, order, position.batchIndex, plan.trainer.batchSize);
       const learningRate = learningRateAt(plan.trainer, { step: position.step, steps });
       const loss = stepper.run(batch, { step: position.step, update: updates + position.step + 1, learningRate });
       if (!Number.isFinite(loss)) {
-        throw new AccreteError("LOSS_NOT_FINITE", `the loss is ${loss} in step ${position.step + 1} of ${steps} of round ${plan.round}, epoch ${position.epochIndex + 1}`);
+        throw new AccreteError(
+          "LOSS_NOT_FINITE",
+          `the loss is ${loss} in step ${position.step + 1} of ${steps} of round ${plan.round}, epoch ${position.epochIndex + 1}`,
+        );
       }
       position = afterBatch(position, loss, batch.size, batches);
       yield { position, batchRecords: batch.size, epochEnded: position.batchIndex === 0 };
@@ -62,7 +71,14 @@ function afterBatch(position: Position, loss: number, size: number, batches: num
   const step = position.step + 1;
   const batchIndex = position.batchIndex + 1;
   if (batchIndex < batches) return { ...position, batchIndex, step, lossSum, lossRecords };
-  return { epochIndex: position.epochIndex + 1, batchIndex: 0, step, lossSum: 0, lossRecords: 0, epochLoss: lossSum / lossRecords };
+  return {
+    epochIndex: position.epochIndex + 1,
+    batchIndex: 0,
+    step,
+    lossSum: 0,
+    lossRecords: 0,
+    epochLoss: lossSum / lossRecords,
+  };
 }
 
 /** One batch, normalised; the last of an epoch may be smaller. */

@@ -54,7 +54,8 @@ function listPromises(open: () => ItemsPlace | Promise<ItemsPlace>): void {
   it("are listed page by page, each once", async () => {
     const place = await open();
     const keys = Array.from({ length: LIST_MAX + 20 }, (_, i) => `${i % 7}/${String(i).padStart(5, "0")}`);
-    for (let i = 0; i < keys.length; i += 50) await Promise.all(keys.slice(i, i + 50).map((key) => place.put(key, bytes(key))));
+    for (let i = 0; i < keys.length; i += 50)
+      await Promise.all(keys.slice(i, i + 50).map((key) => place.put(key, bytes(key))));
     const first = await place.items.list("");
     expect(first.items.length).toBeLessThanOrEqual(LIST_MAX);
     expect(first.next).toBeDefined();

@@ -14,7 +14,8 @@ const sealed = (start: string): string => `${start}${FILLER}${sha256(`${start}${
 /** The words before the filler. @throws if the body is not whole */
 export function startOf(body: Uint8Array): string {
   const text = new TextDecoder().decode(body);
-  if (sha256(text.slice(0, -64)) !== text.slice(-64)) throw new Error(`half a body: ${body.byteLength} bytes, ${text.slice(0, 20)}`);
+  if (sha256(text.slice(0, -64)) !== text.slice(-64))
+    throw new Error(`half a body: ${body.byteLength} bytes, ${text.slice(0, 20)}`);
   return text.slice(0, text.indexOf(FILLER)).trimEnd();
 }
 

@@ -10,7 +10,8 @@ import type { Written } from "../../protocol/ports.ts";
 import { counted, countOf, wholeBody } from "./store-bodies.ts";
 
 const [root, mode, name, count] = process.argv.slice(2);
-if (root === undefined || name === undefined) throw new Error("usage: store-hammer.ts ROOT create|count|files NAME COUNT");
+if (root === undefined || name === undefined)
+  throw new Error("usage: store-hammer.ts ROOT create|count|files NAME COUNT");
 const store = openDirectoryStore(root);
 const times = Number(count);
 
@@ -25,9 +26,11 @@ async function increment(): Promise<Written> {
 writeSync(1, "ready\n");
 await once(process.stdin, "data");
 process.stdin.destroy();
-for (let i = 0; i < times; ) {
+for (let i = 0; i < times;) {
   const outcome =
-    mode === "count" ? await increment() : await store.create(mode === "files" ? `files/${name}/${i}` : `race/${i}`, wholeBody(name, i));
+    mode === "count"
+      ? await increment()
+      : await store.create(mode === "files" ? `files/${name}/${i}` : `race/${i}`, wholeBody(name, i));
   if (outcome === "lost" && mode === "count") continue;
   tell(i++, outcome);
 }

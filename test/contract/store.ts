@@ -97,7 +97,7 @@ function replacePromises(open: () => Store | Promise<Store>): void {
     const told = { won: 0, unknown: 0 };
     await Promise.all(
       Array.from({ length: 8 }, async () => {
-        for (let done = 0; done < 4; ) {
+        for (let done = 0; done < 4;) {
           const stored = (await store.get("counter"))!;
           const written = await store.replace("counter", bytes(String(Number(text(stored.body)) + 1)), stored.etag);
           if (written === "lost") continue;
@@ -192,7 +192,10 @@ function listPromises(open: () => Store | Promise<Store>): void {
       for (const after of ["", "a", "a.b", "a/", "a/b", "a/b-c/d", "a/bb", "b/1", "b/1/x", "b/1/y", "b/10", "zz"]) {
         const expected = TREE.filter((key) => key.startsWith(prefix) && key > after);
         const { objects, more } = await store.list(prefix, { after });
-        expect(objects.map((object) => object.key), `prefix ${prefix} after ${after}`).toEqual(expected);
+        expect(
+          objects.map((object) => object.key),
+          `prefix ${prefix} after ${after}`,
+        ).toEqual(expected);
         expect(more).toBe(false);
       }
     }
@@ -216,7 +219,8 @@ function listPromises(open: () => Store | Promise<Store>): void {
   it(`gives at most ${LIST_MAX} keys a page, whatever limit is asked for`, async () => {
     const store = await open();
     const keys = Array.from({ length: LIST_MAX + 5 }, (_, i) => `log/${String(i).padStart(10, "0")}.json`);
-    for (let i = 0; i < keys.length; i += 50) await Promise.all(keys.slice(i, i + 50).map((key) => createSurely(store, key, "{}")));
+    for (let i = 0; i < keys.length; i += 50)
+      await Promise.all(keys.slice(i, i + 50).map((key) => createSurely(store, key, "{}")));
     const first = await store.list("log/", { limit: LIST_MAX + 100 });
     expect(first.objects.map((object) => object.key)).toEqual(keys.slice(0, LIST_MAX));
     expect(first.more).toBe(true);

@@ -1,7 +1,15 @@
 /** The invariants of docs/protocol.md over the stored state, computed apart from the code that keeps them. */
 import { itemId } from "../../protocol/digest.ts";
 import { CONSUMED, LIVE, logKey, MANIFEST, parseSegmentKey, planKey, resultKey } from "../../protocol/keys.ts";
-import { parseDocument, type Checkpoint, type DocumentKind, type DocumentOf, type LogEntry, type Redo, type RoundEntry } from "../../protocol/types.ts";
+import {
+  parseDocument,
+  type Checkpoint,
+  type DocumentKind,
+  type DocumentOf,
+  type LogEntry,
+  type Redo,
+  type RoundEntry,
+} from "../../protocol/types.ts";
 import type { MemoryStore } from "../../adapters/memory-store.ts";
 import { trainedText } from "./trainer.ts";
 
@@ -25,7 +33,15 @@ interface Account {
   readonly left: ReadonlySet<string>;
 }
 
-const EMPTY: Account = { entry: null, sha256: null, trained: new Set(), weights: "0", consumed: new Set(), redo: new Set(), left: new Set() };
+const EMPTY: Account = {
+  entry: null,
+  sha256: null,
+  trained: new Set(),
+  weights: "0",
+  consumed: new Set(),
+  redo: new Set(),
+  left: new Set(),
+};
 
 export class Books {
   readonly accounts: Account[] = [EMPTY];
@@ -73,13 +89,23 @@ export class Books {
     if (entry.parent !== before.sha256) violate("I3 an entry's parent is not the entry before it");
     if (entry.scheduled < (last?.scheduled ?? 0)) violate("S1 scheduled goes back");
     const account =
-      entry.kind === "round" ? this.#round(entry, before)
-      : entry.kind === "rollback" ? this.#rollback(entry, before)
-      : { trained: before.trained, weights: before.weights, consumed: before.consumed, redo: this.#redo(entry.redo), left: before.left };
+      entry.kind === "round"
+        ? this.#round(entry, before)
+        : entry.kind === "rollback"
+          ? this.#rollback(entry, before)
+          : {
+              trained: before.trained,
+              weights: before.weights,
+              consumed: before.consumed,
+              redo: this.#redo(entry.redo),
+              left: before.left,
+            };
     const { trained, consumed, redo } = account;
     const left = new Set([...account.left].filter((id) => !redo.has(id) && !trained.has(id)));
     for (const id of redo) if (trained.has(id)) violate("I1 an item is to be trained twice on the line of the head");
-    for (const id of consumed) if (!trained.has(id) && !redo.has(id) && !left.has(id)) violate("I2 a consumed item is neither trained, nor to be replayed, nor left on purpose");
+    for (const id of consumed)
+      if (!trained.has(id) && !redo.has(id) && !left.has(id))
+        violate("I2 a consumed item is neither trained, nor to be replayed, nor left on purpose");
     this.#checkKeep(entry, last);
     return { ...account, left, entry, sha256: digest };
   }
@@ -89,15 +115,21 @@ export class Books {
     if (entry.round !== round) violate("I3 a round out of turn");
     const plan = this.read("plan", planKey(round)) ?? violate(`I4 no plan of round ${round}`);
     const result = this.read("result", resultKey(round)) ?? violate(`I4 no result of round ${round}`);
-    if (this.#memory.objects.get(planKey(round))!.etag !== entry.plan.sha256) violate("I4 the plan is not the one that was committed");
+    if (this.#memory.objects.get(planKey(round))!.etag !== entry.plan.sha256)
+      violate("I4 the plan is not the one that was committed");
     if (entry.scheduled < plan.scheduled) violate("S1 an entry does not take over the time of its plan");
     const rejected = new Set(result.rejected.map(({ item }) => itemId(item)));
     const items = plan.items.map(itemId);
     const trainedNow = items.filter((id) => !rejected.has(id));
-    for (const id of trainedNow) if (before.trained.has(id)) violate("I1 an item is trained twice on the line of the head");
+    for (const id of trainedNow)
+      if (before.trained.has(id)) violate("I1 an item is trained twice on the line of the head");
     const weights = trainedText(before.weights, round, trainedNow);
-    if (entry.checkpoint === null || this.weightsOf(entry.checkpoint) !== weights) violate(`I4/I5 the checkpoint is ${entry.checkpoint && this.weightsOf(entry.checkpoint)}, the books say ${weights}`);
-    if (plan.kind === "redo" && [...before.redo].sort().join() !== [...items].sort().join()) violate("I2 a redo trains other items than those it has to");
+    if (entry.checkpoint === null || this.weightsOf(entry.checkpoint) !== weights)
+      violate(
+        `I4/I5 the checkpoint is ${entry.checkpoint && this.weightsOf(entry.checkpoint)}, the books say ${weights}`,
+      );
+    if (plan.kind === "redo" && [...before.redo].sort().join() !== [...items].sort().join())
+      violate("I2 a redo trains other items than those it has to");
     if (plan.kind !== "redo" && before.redo.size > 0) violate("I2 a round is planned although a redo is to be trained");
     this.#checkLive(entry, before, plan.live);
     return {
@@ -116,14 +148,19 @@ export class Books {
     const worse = plansLive !== null && result.metrics["accuracy"]! < result.liveMetrics!["accuracy"]! - 0.02;
     const changed = plansLive?.manifest !== live?.manifest;
     const expected = changed || worse ? live : entry.checkpoint;
-    if (entry.live?.manifest !== expected?.manifest) violate(`I6 live is ${entry.live?.manifest}, ${changed ? "it was changed meanwhile" : worse ? "the gate refuses" : "the gate passes"}`);
+    if (entry.live?.manifest !== expected?.manifest)
+      violate(
+        `I6 live is ${entry.live?.manifest}, ${changed ? "it was changed meanwhile" : worse ? "the gate refuses" : "the gate passes"}`,
+      );
     if (entry.gate.passed !== (changed || !worse)) violate("I6 the gate's decision is not what its figures say");
   }
 
   #rollback(entry: Extract<LogEntry, { kind: "rollback" }>, before: Account): Omit<Account, "entry" | "sha256"> {
     const target = this.accounts[entry.to];
-    if (target === undefined || entry.to >= entry.seq) return violate("I3 a rollback to an entry that is not before it");
-    if (entry.checkpoint?.manifest !== target.entry?.checkpoint?.manifest) violate("I4 a rollback names another checkpoint than its target's");
+    if (target === undefined || entry.to >= entry.seq)
+      return violate("I3 a rollback to an entry that is not before it");
+    if (entry.checkpoint?.manifest !== target.entry?.checkpoint?.manifest)
+      violate("I4 a rollback names another checkpoint than its target's");
     if (entry.round <= (before.entry?.round ?? 0)) violate("I3 a rollback leaves the open round open");
     const without = entry.without.map(itemId);
     const redo = this.#redo(entry.redo);
@@ -136,7 +173,11 @@ export class Books {
       }
     }
     if (entry.cause === "auto") this.#checkAuto(entry, before);
-    const left = new Set(entry.replay ? [...before.left, ...without] : [...consumed].filter((id) => !target.trained.has(id) && !redo.has(id)));
+    const left = new Set(
+      entry.replay
+        ? [...before.left, ...without]
+        : [...consumed].filter((id) => !target.trained.has(id) && !redo.has(id)),
+    );
     return { trained: target.trained, weights: target.weights, consumed, redo, left };
   }
 
@@ -156,20 +197,30 @@ export class Books {
   #checkKeep(entry: LogEntry, last: LogEntry | null): void {
     const names = (keep: LogEntry["keep"]): string[] => keep.map(({ checkpoint }) => checkpoint.manifest);
     const kept = names(entry.keep);
-    for (const [what, checkpoint] of [["the head's", entry.checkpoint], ["live", entry.live]] as const) {
+    for (const [what, checkpoint] of [
+      ["the head's", entry.checkpoint],
+      ["live", entry.live],
+    ] as const) {
       if (checkpoint !== null && !kept.includes(checkpoint.manifest)) violate(`I8 keep misses ${what} checkpoint`);
     }
-    const allowed = new Set([...names(last?.keep ?? []), ...(entry.kind === "round" ? [entry.checkpoint!.manifest] : [])]);
+    const allowed = new Set([
+      ...names(last?.keep ?? []),
+      ...(entry.kind === "round" ? [entry.checkpoint!.manifest] : []),
+    ]);
     for (const name of kept) if (!allowed.has(name)) violate("I8 a dropped checkpoint is named again");
-    const committed = new Set(this.accounts.flatMap(({ entry: one }) => (one?.kind === "round" ? [one.checkpoint!.manifest] : [])));
+    const committed = new Set(
+      this.accounts.flatMap(({ entry: one }) => (one?.kind === "round" ? [one.checkpoint!.manifest] : [])),
+    );
     if (entry.kind === "round") committed.add(entry.checkpoint!.manifest);
-    if (entry.live !== null && !committed.has(entry.live.manifest)) violate("I6 live names a checkpoint that was never committed");
+    if (entry.live !== null && !committed.has(entry.live.manifest))
+      violate("I6 live names a checkpoint that was never committed");
   }
 
   /** The text of a checkpoint's weights; undefined if it is not whole. */
   weightsOf(checkpoint: Checkpoint): string | undefined {
     const manifest = this.read("manifest", checkpoint.manifest);
-    if (manifest === undefined || this.#memory.objects.get(checkpoint.manifest)!.etag !== checkpoint.sha256) return undefined;
+    if (manifest === undefined || this.#memory.objects.get(checkpoint.manifest)!.etag !== checkpoint.sha256)
+      return undefined;
     const weights = this.#memory.objects.get(checkpoint.manifest.replace(MANIFEST, "weights"));
     if (weights === undefined || weights.etag !== manifest.files[0]!.sha256) return undefined;
     return new TextDecoder().decode(weights.body);
@@ -209,12 +260,16 @@ export class Books {
     this.#liveSeq = live.seq;
     const named = this.accounts[live.seq] ?? violate("I6 live.json names an entry that is not there");
     if (live.live?.manifest !== named.entry?.live?.manifest) violate("I6 live.json differs from its entry");
-    for (const id of named.consumed) if (!folded.has(id)) violate("I7 live.json says finished, consumed/ lacks an item");
-    for (const id of this.accounts.at(-2)?.consumed ?? []) if (!folded.has(id)) violate("I7 an entry was added before the one before it was finished");
+    for (const id of named.consumed)
+      if (!folded.has(id)) violate("I7 live.json says finished, consumed/ lacks an item");
+    for (const id of this.accounts.at(-2)?.consumed ?? [])
+      if (!folded.has(id)) violate("I7 an entry was added before the one before it was finished");
     for (const id of folded) if (!consumed.has(id)) violate("I7 consumed/ has an item that no entry consumes");
 
-    for (const { checkpoint } of entry?.keep ?? []) if (this.weightsOf(checkpoint) === undefined) violate(`I8 kept checkpoint ${checkpoint.manifest} was deleted`);
+    for (const { checkpoint } of entry?.keep ?? [])
+      if (this.weightsOf(checkpoint) === undefined) violate(`I8 kept checkpoint ${checkpoint.manifest} was deleted`);
     const result = this.read("result", resultKey((entry?.round ?? 0) + 1));
-    if (result !== undefined && this.weightsOf(result.checkpoint) === undefined) violate("I8 the checkpoint of a result that waits for its commit was deleted");
+    if (result !== undefined && this.weightsOf(result.checkpoint) === undefined)
+      violate("I8 the checkpoint of a result that waits for its commit was deleted");
   }
 }

@@ -15,6 +15,8 @@ for (const mutation of MUTATIONS) {
   }
   if (caught === undefined) escaped++;
   const seconds = ((performance.now() - began) / 1_000).toFixed(1);
-  console.log(`${mutation.name.padEnd(24)} ${caught === undefined ? "ESCAPED" : `seed ${caught.seed}`} ${seconds} s  ${caught?.violation?.slice(0, 110) ?? ""}`);
+  console.log(
+    `${mutation.name.padEnd(24)} ${caught === undefined ? "ESCAPED" : `seed ${caught.seed}`} ${seconds} s  ${caught?.violation?.slice(0, 110) ?? ""}`,
+  );
 }
 process.exitCode = escaped > 0 ? 1 : 0;

@@ -9,8 +9,10 @@ export interface WriteWatcher {
 }
 
 export function storeOf(process: Process, scheduler: Scheduler, memory: MemoryStore, watcher: WriteWatcher): Store {
-  const read = <T>(label: string, effect: () => Promise<T>): Promise<T> => scheduler.call(process, label, false, effect);
-  const write = <T>(label: string, effect: () => Promise<T>): Promise<T> => scheduler.call(process, label, true, effect);
+  const read = <T>(label: string, effect: () => Promise<T>): Promise<T> =>
+    scheduler.call(process, label, false, effect);
+  const write = <T>(label: string, effect: () => Promise<T>): Promise<T> =>
+    scheduler.call(process, label, true, effect);
   return {
     create: (key, body) =>
       write(`create ${key}`, () => {
@@ -37,7 +39,8 @@ export function storeOf(process: Process, scheduler: Scheduler, memory: MemorySt
     list: (prefix, options) =>
       read(`list ${prefix}`, () => {
         if (/^rounds\/\d+\/attempts\/$/.test(prefix)) process.seen.failures = failuresUnder(memory, prefix);
-        if (prefix === "log/" && ![...memory.objects.keys()].some((key) => key.startsWith("log/"))) process.seen.headSeq = 0;
+        if (prefix === "log/" && ![...memory.objects.keys()].some((key) => key.startsWith("log/")))
+          process.seen.headSeq = 0;
         return memory.list(prefix, options);
       }),
     createFromFile: () => Promise.reject(new Error("no files here")),
@@ -65,7 +68,13 @@ export interface SimulatedJob {
 
 export const LOOKUP_LAG_MS = 2_000;
 
-export function jobsOf(process: Process, scheduler: Scheduler, jobs: SimulatedJob[], nowMs: () => number, end: (job: SimulatedJob) => void): Jobs {
+export function jobsOf(
+  process: Process,
+  scheduler: Scheduler,
+  jobs: SimulatedJob[],
+  nowMs: () => number,
+  end: (job: SimulatedJob) => void,
+): Jobs {
   const view = (job: SimulatedJob): Job => ({ id: job.id, name: job.name, state: job.state, createdMs: job.createdMs });
   // a young job may not be listed yet; it depends on nothing but its age, so a history is repeatable
   const isListed = (job: SimulatedJob): boolean => nowMs() - job.createdMs > LOOKUP_LAG_MS / 2;
@@ -74,11 +83,27 @@ export function jobsOf(process: Process, scheduler: Scheduler, jobs: SimulatedJo
     submit: ({ name, planKey, attempt }) =>
       scheduler.call(process, `submit ${name}`, true, async () => {
         const id = `job-${jobs.length}`;
-        jobs.push({ id, name, planKey, attempt, createdMs: nowMs(), state: "waiting", container: undefined, started: false, retries: 0 });
+        jobs.push({
+          id,
+          name,
+          planKey,
+          attempt,
+          createdMs: nowMs(),
+          state: "waiting",
+          container: undefined,
+          started: false,
+          retries: 0,
+        });
         return { outcome: "submitted" as const, id };
       }),
-    describe: (ids) => scheduler.call(process, "describe", false, async () => jobs.filter((job) => ids.includes(job.id) && isListed(job)).map(view)),
-    findByName: (name) => scheduler.call(process, "findByName", false, async () => jobs.filter((job) => job.name === name && isListed(job)).map(view)),
+    describe: (ids) =>
+      scheduler.call(process, "describe", false, async () =>
+        jobs.filter((job) => ids.includes(job.id) && isListed(job)).map(view),
+      ),
+    findByName: (name) =>
+      scheduler.call(process, "findByName", false, async () =>
+        jobs.filter((job) => job.name === name && isListed(job)).map(view),
+      ),
     terminate: (id) =>
       scheduler.call(process, "terminate", false, async () => {
         const job = jobs.find((one) => one.id === id);

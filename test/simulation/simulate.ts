@@ -3,7 +3,12 @@ import { parseArgs } from "node:util";
 import * as api from "./under-test.ts";
 import { runHistory } from "./world.ts";
 
-const { values } = parseArgs({ options: { seeds: { type: "string", default: process.env["SIM_SEEDS"] ?? "1-2000" }, trace: { type: "boolean", default: false } } });
+const { values } = parseArgs({
+  options: {
+    seeds: { type: "string", default: process.env["SIM_SEEDS"] ?? "1-2000" },
+    trace: { type: "boolean", default: false },
+  },
+});
 const [from = 1, to = from] = values.seeds.split("-").map(Number);
 const began = performance.now();
 let [entries, steps, failed] = [0, 0, 0];
@@ -18,5 +23,7 @@ for (let seed = from; seed <= to; seed++) {
   if (failed >= 5) break;
 }
 const seconds = (performance.now() - began) / 1_000;
-console.log(`${to - from + 1} histories, ${entries} log entries, ${steps} calls, ${failed} failed, ${seconds.toFixed(1)} s`);
+console.log(
+  `${to - from + 1} histories, ${entries} log entries, ${steps} calls, ${failed} failed, ${seconds.toFixed(1)} s`,
+);
 process.exitCode = failed > 0 ? 1 : 0;

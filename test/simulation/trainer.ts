@@ -3,7 +3,16 @@
  * books can say whether a checkpoint is what its entry claims. A text that ends in "~" is half trained.
  */
 import { itemId, sha256 } from "../../protocol/digest.ts";
-import { attemptsPrefix, checkpointPrefix, checkpointsPrefix, failureKey, MANIFEST, parseAttemptKey, parseCheckpointFile, resultKey } from "../../protocol/keys.ts";
+import {
+  attemptsPrefix,
+  checkpointPrefix,
+  checkpointsPrefix,
+  failureKey,
+  MANIFEST,
+  parseAttemptKey,
+  parseCheckpointFile,
+  resultKey,
+} from "../../protocol/keys.ts";
 import type { Store } from "../../protocol/ports.ts";
 import { documentBytes, parseDocument, type Manifest, type Plan, type Result } from "../../protocol/types.ts";
 import { readHead } from "../../ledger/read.ts";
@@ -25,7 +34,12 @@ export function trainedText(parent: string, round: number, ids: readonly string[
   return `${parent}+${round}:${[...ids].sort().join(",")}`;
 }
 
-export async function train(store: Store, planKey: string, attempt: string, behaviour: TrainerBehaviour): Promise<void> {
+export async function train(
+  store: Store,
+  planKey: string,
+  attempt: string,
+  behaviour: TrainerBehaviour,
+): Promise<void> {
   const stored = await store.get(planKey);
   if (stored === undefined) return;
   const plan = parseDocument("plan", planKey, stored.body);
@@ -42,7 +56,10 @@ export async function train(store: Store, planKey: string, attempt: string, beha
   if (behaviour.savesHalf && half === undefined) await save(store, of, 1, `${whole}~`);
   if (behaviour.fails()) {
     const key = failureKey(plan.round, Number(attempt.split(".")[0]));
-    await store.create(key, documentBytes("failure", key, { format: 1, code: "SIMULATED", message: "on purpose", items: [], exit: 70 }));
+    await store.create(
+      key,
+      documentBytes("failure", key, { format: 1, code: "SIMULATED", message: "on purpose", items: [], exit: 70 }),
+    );
     return;
   }
   const checkpoint = await save(store, of, 2, whole);
@@ -90,7 +107,11 @@ async function parentText(store: Store, plan: Plan): Promise<string | undefined>
   return plan.parent === null ? "0" : wholeText(store, plan.parent.manifest, undefined);
 }
 
-async function wholeText(store: Store, manifestKey: string, planSha256: string | undefined): Promise<string | undefined> {
+async function wholeText(
+  store: Store,
+  manifestKey: string,
+  planSha256: string | undefined,
+): Promise<string | undefined> {
   const stored = await store.get(manifestKey);
   if (stored === undefined) return undefined;
   const manifest: Manifest = parseDocument("manifest", manifestKey, stored.body);

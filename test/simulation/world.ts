@@ -19,7 +19,12 @@ type CommandKind = (typeof COMMAND_KINDS)[number];
 
 /** Items of two shards of consumed/ only, so that their writers meet. */
 const ITEMS: readonly Item[] = (() => {
-  const all = Array.from({ length: 4_000 }, (_, i): Item => ({ bucket: "data", key: `f${i}`, etag: `e${i}`, size: 10 }));
+  const all = Array.from({ length: 4_000 }, (_, i): Item => ({
+    bucket: "data",
+    key: `f${i}`,
+    etag: `e${i}`,
+    size: 10,
+  }));
   const shards = new Set(all.slice(0, 2).map((item) => shardOf(itemId(item))));
   return all.filter((item) => shards.has(shardOf(itemId(item))));
 })();
@@ -33,6 +38,8 @@ export interface Profile {
   readonly deliveries: number;
   readonly commands: number;
   readonly sweeps: number;
+  /** objects that come without any news */
+  readonly silent: number;
   readonly schedules: number;
   readonly janitors: number;
   readonly jobFaults: number;
@@ -63,6 +70,7 @@ export function profileOf(random: Random): Profile {
     deliveries: 0.03 + 0.05 * random.next(),
     commands: often(0.6, 0.04),
     sweeps: often(0.3, 0.02),
+    silent: often(0.3, 0.02),
     schedules: often(0.35, 0.03),
     janitors: often(0.4, 0.03),
     jobFaults: often(0.6, 0.06),
@@ -146,7 +154,13 @@ export class World {
     return {
       config: this.config,
       store: storeOf(process, this.scheduler, this.memory, { before: (...write) => this.#beforeWrite(...write) }),
-      jobs: jobsOf(process, this.scheduler, this.jobs, () => this.#nowMs, (job) => this.#endJob(job)),
+      jobs: jobsOf(
+        process,
+        this.scheduler,
+        this.jobs,
+        () => this.#nowMs,
+        (job) => this.#endJob(job),
+      ),
       ticks: ticksOf((tick, delayMs) => {
         if (!Number.isFinite(delayMs)) violate("L1 a tick is asked for at no time");
         this.#ticks.push({ tick, dueMs: this.#nowMs + delayMs });
@@ -166,13 +180,21 @@ export class World {
         await body(this.#ledgerOf(process));
       } catch (error) {
         // what an operator is told is no fault
-        if (!(error instanceof Error) || !["COMMAND_LOST", "NOT_KEPT", "NOT_FOUND"].includes((error as { code?: string }).code ?? "")) throw error;
+        if (
+          !(error instanceof Error) ||
+          !["COMMAND_LOST", "NOT_KEPT", "NOT_FOUND"].includes((error as { code?: string }).code ?? "")
+        )
+          throw error;
       }
     });
   }
 
   #tick(tick: Tick): void {
-    this.#run(`tick ${tick.kind}`, (ledger) => this.#api.tick(ledger, tick), tick.kind === "schedule" ? tick.timeMs : undefined);
+    this.#run(
+      `tick ${tick.kind}`,
+      (ledger) => this.#api.tick(ledger, tick),
+      tick.kind === "schedule" ? tick.timeMs : undefined,
+    );
   }
 
   #deliver(items: readonly Item[]): void {
@@ -206,17 +228,27 @@ export class World {
           to: random.pick<number | "head">(["head", 0, ...kept, ...kept]),
           replay: random.chance(0.5),
           without: random.some(this.#items, 0.15),
-          with: random.chance(0.4) ? random.some(this.#items.filter((item) => this.books.head.consumed.has(itemId(item)) || random.chance(0.1)), 0.5) : [],
+          with: random.chance(0.4)
+            ? random.some(
+                this.#items.filter((item) => this.books.head.consumed.has(itemId(item)) || random.chance(0.1)),
+                0.5,
+              )
+            : [],
           ...said,
         };
         return this.#run("rollback", (ledger) => this.#api.rollback(ledger, request));
       }
       case "promote":
-        return this.#run("promote", (ledger) => this.#api.promote(ledger, { round: random.pick([0, ...kept]), ...said }));
+        return this.#run("promote", (ledger) =>
+          this.#api.promote(ledger, { round: random.pick([0, ...kept]), ...said }),
+        );
       case "drop":
         return this.#run("drop", (ledger) => this.#api.drop(ledger, { item: random.pick(this.#items), ...said }));
       case "train":
-        return void this.#ticks.push({ tick: { kind: random.pick(["train", "rehearse"]), seq: Math.max(0, (head?.seq ?? 0) - random.below(2)) }, dueMs: this.#nowMs });
+        return void this.#ticks.push({
+          tick: { kind: random.pick(["train", "rehearse"]), seq: Math.max(0, (head?.seq ?? 0) - random.below(2)) },
+          dueMs: this.#nowMs,
+        });
       case "retry":
         return this.#askRetry();
     }
@@ -227,14 +259,25 @@ export class World {
     const round = (head?.round ?? 0) + 1;
     const attempts = this.#attempts(round);
     if (attempts.length === 0) return;
-    const tick: Extract<Tick, { kind: "retry" }> = { kind: "retry", seq: head?.seq ?? 0, round, attempt: Math.max(...attempts) };
+    const tick: Extract<Tick, { kind: "retry" }> = {
+      kind: "retry",
+      seq: head?.seq ?? 0,
+      round,
+      attempt: Math.max(...attempts),
+    };
     this.#retriesAsked.push(tick);
-    for (let copies = 1 + this.random.below(2); copies > 0; copies--) this.#ticks.push({ tick, dueMs: this.#nowMs + this.random.below(FOREVER) });
+    for (let copies = 1 + this.random.below(2); copies > 0; copies--)
+      this.#ticks.push({ tick, dueMs: this.#nowMs + this.random.below(FOREVER) });
   }
 
   #schedule(): void {
-    const tick: Tick = { kind: "schedule", timeMs: ++this.#schedules, retrain: this.random.pick(["pending", "rehearse", "full"]) };
-    for (let copies = 1 + this.random.below(2); copies > 0; copies--) this.#ticks.push({ tick, dueMs: this.#nowMs + this.random.below(FOREVER) });
+    const tick: Tick = {
+      kind: "schedule",
+      timeMs: ++this.#schedules,
+      retrain: this.random.pick(["pending", "rehearse", "full"]),
+    };
+    for (let copies = 1 + this.random.below(2); copies > 0; copies--)
+      this.#ticks.push({ tick, dueMs: this.#nowMs + this.random.below(FOREVER) });
   }
 
   // ---------------------------------------------------------------------------------------------- jobs
@@ -293,7 +336,12 @@ export class World {
     });
   }
 
-  #beforeWrite(process: Process, call: "create" | "replace" | "delete", key: string, body: Uint8Array | undefined): void {
+  #beforeWrite(
+    process: Process,
+    call: "create" | "replace" | "delete",
+    key: string,
+    body: Uint8Array | undefined,
+  ): void {
     this.#writes++;
     if (body === undefined) return;
     if (call === "create" && key.endsWith("plan.json")) this.#beforePlan(process, key, body);
@@ -310,7 +358,8 @@ export class World {
     const refused = head?.kind === "round" && !head.gate.passed;
     if (refused && this.profile.onFail !== "hold") violate("G1 a plan follows a round that the gate refused");
     const { scheduleMs = 0 } = process.seen;
-    if (scheduleMs > (head?.scheduled ?? 0) && plan.scheduled !== scheduleMs) violate("S1 the plan of a schedule's tick does not carry its time");
+    if (scheduleMs > (head?.scheduled ?? 0) && plan.scheduled !== scheduleMs)
+      violate("S1 the plan of a schedule's tick does not carry its time");
     if (plan.scheduled > 0) this.#once(plan.scheduled, key);
   }
 
@@ -327,20 +376,27 @@ export class World {
 
   #once(scheduled: number, key: string): void {
     const before = this.#scheduleStarts.get(scheduled);
-    if (before !== undefined && before !== key) violate(`S1 schedule ${scheduled} was acted on by ${before} and has started ${key}`);
+    if (before !== undefined && before !== key)
+      violate(`S1 schedule ${scheduled} was acted on by ${before} and has started ${key}`);
     this.#scheduleStarts.set(scheduled, key);
   }
 
   #beforeIntent(process: Process, key: string, body: Uint8Array): void {
     const { round, attempt, retry } = parseDocument("intent", key, body);
     if (retry) {
-      const meant = this.#retriesAsked.some((asked) => asked.seq === process.seen.headSeq && asked.round === round && asked.attempt === attempt - 1);
+      const meant = this.#retriesAsked.some(
+        (asked) => asked.seq === process.seen.headSeq && asked.round === round && asked.attempt === attempt - 1,
+      );
       if (!meant) violate("B2 a retry made another attempt than the one asked for");
       return;
     }
-    if (process.seen.failures.has(failureKey(round, attempt - 1))) violate("B1 a round with a failure record was tried again by itself");
-    const progress = [...this.memory.objects.keys()].some((name) => name.startsWith(planKey(round).replace("plan.json", "checkpoints/")) && name.endsWith("MANIFEST.json"));
-    if (!progress && this.#attempts(round).length >= this.profile.attempts) violate("B1 a round at its limit was tried again by itself");
+    if (process.seen.failures.has(failureKey(round, attempt - 1)))
+      violate("B1 a round with a failure record was tried again by itself");
+    const progress = [...this.memory.objects.keys()].some(
+      (name) => name.startsWith(planKey(round).replace("plan.json", "checkpoints/")) && name.endsWith("MANIFEST.json"),
+    );
+    if (!progress && this.#attempts(round).length >= this.profile.attempts)
+      violate("B1 a round at its limit was tried again by itself");
   }
 
   // ---------------------------------------------------------------------------------------------- one step
@@ -380,15 +436,19 @@ export class World {
     const due = this.#ticks.filter(({ dueMs }) => dueMs <= this.#nowMs);
 
     if (random.chance(profile.sweeps)) this.#sweep();
-    else if (random.chance(profile.sweeps)) this.#present.add(random.pick(this.#items)); // without any news
-    else if (random.chance(profile.deliveries)) this.#deliver(random.some(this.#items, 0.5).concat(random.pick(this.#items)));
+    else if (random.chance(profile.silent)) this.#present.add(random.pick(this.#items));
+    else if (random.chance(profile.deliveries))
+      this.#deliver(random.some(this.#items, 0.5).concat(random.pick(this.#items)));
     else if (random.chance(profile.commands)) this.#command();
     else if (random.chance(profile.schedules)) this.#schedule();
-    else if (random.chance(profile.janitors)) this.#run("janitor", (ledger) => this.#api.janitor(ledger.store, { history: 0 }));
+    else if (random.chance(profile.janitors))
+      this.#run("janitor", (ledger) => this.#api.janitor(ledger.store, { history: 0 }));
     else if (running.length > 0 && random.chance(profile.jobFaults)) this.#jobFault(random.pick(running));
-    else if (this.#late.length > 0 && random.chance(0.05)) await this.#late.splice(random.below(this.#late.length), 1)[0]!();
+    else if (this.#late.length > 0 && random.chance(0.05))
+      await this.#late.splice(random.below(this.#late.length), 1)[0]!();
     else if (waiting.length > 0 && random.chance(0.2)) this.#startJob(random.pick(waiting));
-    else if (due.length > 0 && this.scheduler.running < 6 && random.chance(0.2)) this.#takeTick(random.pick(due), random.chance(0.1));
+    else if (due.length > 0 && this.scheduler.running < 6 && random.chance(0.2))
+      this.#takeTick(random.pick(due), random.chance(0.1));
     else if (this.scheduler.waiting > 0) await this.#answerCall();
     else this.#idle();
     await this.#after();
@@ -399,7 +459,9 @@ export class World {
     const crash = this.scheduler.crashes[0];
     if (crash !== undefined) {
       if (crash.error instanceof Error && crash.error.constructor.name === "Violation") throw crash.error;
-      violate(`a process must not fail by itself: ${crash.name}: ${crash.error instanceof Error ? crash.error.stack : String(crash.error)}`);
+      violate(
+        `a process must not fail by itself: ${crash.name}: ${crash.error instanceof Error ? crash.error.stack : String(crash.error)}`,
+      );
     }
     if (this.#writes === this.#checked) return;
     this.#checked = this.#writes;
@@ -431,13 +493,15 @@ export class World {
     this.#steps += 1_000; // whoever slept wakes up
     const limit = 6_000;
     for (let quiet = 0, steps = 0; quiet < 3; steps++) {
-      if (steps > limit) violate(`L1 nothing settles in ${limit} steps without a fault: ${this.trace.slice(-12).join(" | ")}`);
+      if (steps > limit)
+        violate(`L1 nothing settles in ${limit} steps without a fault: ${this.trace.slice(-12).join(" | ")}`);
       this.#nowMs += 20;
       this.#steps++;
       const options = this.#calmOptions();
       if (options.length > 0) await this.random.pick(options)();
       // while a round is blocked a schedule's tick is asked for again and again
-      else if (this.#ticks.some(({ tick }) => tick.kind !== "schedule") || (this.#ticks.length > 0 && !this.#isGood())) this.#nowMs = Math.min(...this.#ticks.map(({ dueMs }) => dueMs));
+      else if (this.#ticks.some(({ tick }) => tick.kind !== "schedule") || (this.#ticks.length > 0 && !this.#isGood()))
+        this.#nowMs = Math.min(...this.#ticks.map(({ dueMs }) => dueMs));
       else if (!this.profile.plainTicks) {
         if (!this.#isGood()) violate("L1 nobody will look again, and something is left to do");
         return;
@@ -456,7 +520,9 @@ export class World {
     const due = this.#ticks.find(({ dueMs }) => dueMs <= this.#nowMs);
     return [
       ...(ended === undefined ? [] : [() => this.#jobEnded(ended)]),
-      ...(this.scheduler.awake(this.#steps).length === 0 ? [] : Array.from({ length: 6 }, () => () => this.#answerCall())),
+      ...(this.scheduler.awake(this.#steps).length === 0
+        ? []
+        : Array.from({ length: 6 }, () => () => this.#answerCall())),
       ...(waiting === undefined ? [] : [() => this.#startJob(waiting)]),
       ...(due === undefined || this.scheduler.running > 3 ? [] : [() => this.#takeTick(due, false)]),
     ];
@@ -468,7 +534,13 @@ export class World {
     const open = this.memory.objects.has(planKey(round));
     const refused = head.entry?.kind === "round" && !head.entry.gate.passed;
     const finished = this.books.liveSeq === (head.entry?.seq ?? 0);
-    if (refused && finished && (this.profile.onFail === "pause" || (this.profile.onFail === "rollback" && head.entry?.kind === "round" && head.entry.wasRedo))) return true;
+    if (
+      refused &&
+      finished &&
+      (this.profile.onFail === "pause" ||
+        (this.profile.onFail === "rollback" && head.entry?.kind === "round" && head.entry.wasRedo))
+    )
+      return true;
     if (open) return this.#isBlocked(round);
     const inbox = [...this.memory.objects.keys()].some((key) => key.startsWith(INBOX));
     const left = [...this.books.inboxItems()].filter((id) => !head.consumed.has(id)).length;
@@ -477,7 +549,8 @@ export class World {
 
   #isBlocked(round: number): boolean {
     if (this.memory.objects.has(resultKey(round))) return false;
-    if (this.jobs.some((job) => job.planKey === planKey(round) && (job.state === "running" || job.state === "waiting"))) return false;
+    if (this.jobs.some((job) => job.planKey === planKey(round) && (job.state === "running" || job.state === "waiting")))
+      return false;
     const attempts = this.#attempts(round);
     const newest = Math.max(0, ...attempts);
     return attempts.length >= this.profile.attempts || this.memory.objects.has(failureKey(round, newest));
@@ -507,7 +580,12 @@ export async function runHistory(seed: number, api: UnderTest, override: Partial
     for (; steps < world.profile.steps; steps++) await world.step();
     await world.calmDown();
   } catch (error) {
-    violation = error instanceof Error ? (error.constructor.name === "Violation" ? error.message : (error.stack ?? error.message)) : String(error);
+    violation =
+      error instanceof Error
+        ? error.constructor.name === "Violation"
+          ? error.message
+          : (error.stack ?? error.message)
+        : String(error);
   }
   return { seed, steps, entries: world.books.accounts.length - 1, violation, trace: world.trace };
 }
