@@ -1,6 +1,6 @@
 /**
  * Makes a clone ready, once: the dependencies of package-lock.json, and Node 24 by the npm package `node`. Plain JavaScript, as
- * it runs with whatever Node the machine has. Does nothing if it was done for this package-lock.json.
+ * it runs with whatever Node the machine has (whoever runs it names Node 24 by its path afterwards: a shell remembers where the first `node` was). Does nothing if it was done for this package-lock.json.
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
