@@ -4,7 +4,6 @@
  */
 import { isUtf8 } from "node:buffer";
 
-// oxlint-disable-next-line no-control-regex -- ASCII is what is asked for: it is its own UTF-8
 const ASCII = /^[\x00-\x7f]*$/;
 
 /** The UTF-8 bytes of a text, one character a byte. */

@@ -10,7 +10,6 @@ export const KEY_BYTES_MAX = 1_024;
 /** The longest file name of the usual file systems. */
 const NAME_BYTES_MAX = 255;
 
-// oxlint-disable-next-line no-control-regex -- control characters are what is refused
 const UNSAFE_IN_STATE = /[\x00-\x1f\x7f\\]/;
 
 function unsafe(key: string, why: string): AccreteError {

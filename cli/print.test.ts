@@ -59,7 +59,6 @@ describe("what the CLI prints", () => {
 
   it("no control or bidi character of a key, also in JSON, which reads back as it was", () => {
     const key = "a\u001b[2J\u202egnp.\u0085\ud800b";
-    // oxlint-disable-next-line no-control-regex -- what must not be there
     const raw = /[\u0000-\u001f\u007f-\u009f\u202a-\u202e]/;
     expect(item({ key, size: 1 })).not.toMatch(raw);
     expect(jsonText({ key }, 0)).not.toMatch(raw);
