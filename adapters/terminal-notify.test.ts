@@ -20,6 +20,7 @@ it("lets no control or bidi character of a message reach the terminal", async ()
     kind: "blocked",
     pipeline: "digits",
     round: 2,
+    attempt: 1,
     message: "item a\x1b]0;owned\x07\nb\u202e.csv",
   });
   expect(lines).toEqual(["digits: blocked (round 2) item a\\x1b]0;owned\\x07\\nb\\u{202e}.csv\n"]);

@@ -10,7 +10,8 @@ import { pruneJobs, watchJobs, type JobsWatch } from "../adapters/process-jobs-w
 import { openProcessJobs } from "../adapters/process-jobs.ts";
 import { openTimerTicks, type TimerTicks } from "../adapters/timer-ticks.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import { nearestName, type Config, type PipelineConfig } from "../protocol/config.ts";
+import type { Config, PipelineConfig } from "../protocol/config.ts";
+import { nearestName } from "../protocol/nearest-name.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import type { Clock, Jobs, Notify, Store, Ticks } from "../protocol/ports.ts";
 
@@ -155,7 +156,17 @@ export function openPipeline(workspace: Workspace, config: PipelineConfig): Pipe
 export async function openLedger(pipeline: Pipeline, ports: { ticks: Ticks; notify: Notify }): Promise<Ledger> {
   const { config, store, jobs, clock, workspace } = pipeline;
   const { sha256, body } = await bundleModel(workspace.folder, config);
-  return { config, store, jobs, clock, ...ports, code: { sha256, body }, image: null, jobDefinition: null };
+  return {
+    config,
+    store,
+    jobs,
+    clock,
+    ...ports,
+    code: { sha256, body },
+    start: null,
+    image: null,
+    jobDefinition: null,
+  };
 }
 
 /** For a command that makes one tick and leaves: what is asked for later comes by `accrete up`. */

@@ -24,7 +24,13 @@ afterEach(() => {
 });
 
 describe("what up says", () => {
-  const blocked = { kind: "blocked", pipeline: "cats", round: 3, message: "round 3 is blocked: it is NaN" } as const;
+  const blocked = {
+    kind: "blocked",
+    pipeline: "cats",
+    round: 3,
+    attempt: 1,
+    message: "round 3 is blocked: it is NaN",
+  } as const;
 
   it("that a round is blocked, once for each reason, however many ticks meet it", async () => {
     const { notify } = new Progress(["cats"]).notify(openMemoryStore({ nowMs: () => 0 }));

@@ -12,6 +12,8 @@ export interface Ledger {
   readonly notify: Notify;
   /** the bundled model module, and what Batch needs to know (null on one machine) */
   readonly code: { readonly sha256: string; readonly body: Uint8Array };
+  /** the weights of a warm start as safetensors, and where they lie; null: none */
+  readonly start: { readonly sha256: string; readonly path: string } | null;
   readonly image: string | null;
   readonly jobDefinition: string | null;
 }

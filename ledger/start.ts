@@ -86,10 +86,10 @@ export async function createPlan(
   head: Head,
   work: { kind: Plan["kind"]; items: readonly Item[]; segments: readonly string[]; scheduled: number },
 ): Promise<Pass> {
-  const { store, config, code, image, jobDefinition } = ledger;
+  const { store, config, code, start, image, jobDefinition } = ledger;
   // before a plan names it; lost: it is there
   if ((await store.create(codeKey(code.sha256), code.body)) === "unknown") return "again";
-  const plan = makePlan(head, config, { code: code.sha256, image, jobDefinition }, work);
+  const plan = makePlan(head, config, { code: code.sha256, start: start?.sha256 ?? null, image, jobDefinition }, work);
   const key = planKey(plan.round);
   if ((await store.create(key, documentBytes("plan", key, plan))) === "won") {
     const message = `round ${plan.round}: ${plan.items.length} item${plan.items.length === 1 ? "" : "s"} planned`;

@@ -50,7 +50,7 @@ async function onePass(ledger: Ledger, why: Tick, head: Head, finishedByMe: bool
     const { onFail } = ledger.config.gate ?? { onFail: "hold" };
     const wasRedo = head.entry?.kind === "round" && head.entry.wasRedo;
     if (onFail === "pause" || (onFail === "rollback" && wasRedo))
-      return blocked(ledger, head.round, `the gate refused round ${head.round}: an operator decides how to go on`);
+      return blocked(ledger, head.round, 0, `the gate refused round ${head.round}: an operator decides how to go on`);
     if (onFail === "rollback") return takeBack(ledger, head);
   }
   if (schedule?.retrain === "full") return retrainFull(ledger, head, schedule.timeMs);
@@ -93,13 +93,13 @@ async function bringOn(ledger: Ledger, head: Head, plan: Read<Plan>, why: Tick):
       limit.failure === undefined
         ? `${facts.attempts.length} attempts without progress`
         : `${limit.failure.code}: ${limit.failure.message}`;
-    return blocked(ledger, round, `round ${round} is blocked: ${reason}`);
+    return blocked(ledger, round, nextAttempt(facts.attempts) - 1, `round ${round} is blocked: ${reason}`);
   }
   return submit(ledger, round, nextAttempt(facts.attempts), limit.retry);
 }
 
-async function blocked(ledger: Ledger, round: number, message: string): Promise<Pass> {
-  await ledger.notify.notify({ kind: "blocked", pipeline: ledger.config.name, round, message });
+async function blocked(ledger: Ledger, round: number, attempt: number, message: string): Promise<Pass> {
+  await ledger.notify.notify({ kind: "blocked", pipeline: ledger.config.name, round, attempt, message });
   return { stopped: message };
 }
 
@@ -108,7 +108,7 @@ async function commit(ledger: Ledger, head: Head, plan: Read<Plan>, result: Read
   const { round } = plan.document;
   const wrong = await notWhole(ledger.store, result.document, plan);
   if (wrong !== undefined)
-    return blocked(ledger, round, `round ${round} is blocked: its checkpoint is not whole: ${wrong}`);
+    return blocked(ledger, round, 0, `round ${round} is blocked: its checkpoint is not whole: ${wrong}`);
   const entry = roundEntry(
     head,
     {

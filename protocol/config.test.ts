@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { nearestName, parseConfig, parseDuration } from "./config.ts";
+import { parseConfig } from "./config.ts";
+import { nearestName } from "./nearest-name.ts";
+import { parseDuration } from "./units.ts";
 import { AccreteError } from "./errors.ts";
 
 const least = { name: "digits", data: { format: "csv" }, trainer: { model: "./model.ts" } };
@@ -25,9 +27,15 @@ it("fills in all that is left out", () => {
       labels: null,
       imageShape: null,
       holdout: 0.1,
+      since: null,
+      limits: { memory: 2_147_483_648, time: 600_000, bytes: 4_294_967_296 },
     },
     trainer: {
       model: "./model.ts",
+      start: null,
+      trainable: null,
+      onRound: { optimizer: "keep", learningRateScale: 1 },
+      onModelChange: "fail",
       epochs: 3,
       batchSize: 32,
       seed: 1,
@@ -47,6 +55,13 @@ it("fills in all that is left out", () => {
     gate: { metric: "accuracy", maxDrop: 0.02, onFail: "hold" },
     keep: { rounds: 10, history: 35 },
     jobs: { attempts: 5, timeLimit: 86_400_000, maxWait: 7_200_000 },
+    schedule: null,
+    budget: null,
+    notify: {
+      webhook: null,
+      command: null,
+      on: ["committed", "held", "rolled-back", "promoted", "blocked", "damaged", "budget"],
+    },
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { sampleCheckpoint, sampleHead, samplePlan, sampleResult } from "../test/stored-documents.ts";
-import type { GateConfig } from "./config.ts";
+import type { GateConfig } from "./config-parts.ts";
 import { decideGate } from "./gate.ts";
 import type { GateDecision, Result } from "./types.ts";
 

@@ -1,4 +1,4 @@
-import type { GateConfig } from "./config.ts";
+import type { GateConfig } from "./config-parts.ts";
 import { sameCheckpoint, type Head } from "./head.ts";
 import type { GateDecision, Plan, Result } from "./types.ts";
 

@@ -120,7 +120,7 @@ describe("the seed of a round", () => {
 });
 
 describe("a plan", () => {
-  const deployed = { code: "c".repeat(64), image: null, jobDefinition: null };
+  const deployed = { code: "c".repeat(64), start: null, image: null, jobDefinition: null };
   const config = pipelineConfig({ trainer: { model: "./model.ts", epochs: 7, seed: 3 } });
   const head = sampleHead({ seq: 9, round: 4, checkpoint: sampleCheckpoint(4), live: sampleCheckpoint(3) });
   const work = {

@@ -55,6 +55,8 @@ export function seedOf(configSeed: number, pipeline: string, round: number): num
 export interface Deployed {
   /** digest of the bundled model module */
   readonly code: string;
+  /** digest of the weights of a warm start; null: none */
+  readonly start: string | null;
   readonly image: string | null;
   readonly jobDefinition: string | null;
 }
@@ -79,6 +81,7 @@ export function makePlan(
     trainer: config.trainer,
     data: config.data,
     ...deployed,
+    start: head.checkpoint === null ? deployed.start : null,
     seed: seedOf(config.trainer.seed, config.name, round),
     scheduled: work.scheduled,
   };

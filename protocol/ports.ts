@@ -67,6 +67,11 @@ export type FetchOutcome =
   /** deleted or overwritten since it arrived: NoSuchKey, NoSuchVersion, 412 */
   | { readonly outcome: "gone" | "archived" | "forbidden" };
 
+/** The news of an item, with when its object was last written, where that is known: no part of the item. */
+export interface Arrival extends Item {
+  readonly modifiedMs?: number;
+}
+
 /** The data bucket, or a directory: where users put objects. Only ever read. */
 export interface Items {
   /**
@@ -75,7 +80,7 @@ export interface Items {
    */
   fetch(item: Item, path: string): Promise<FetchOutcome>;
   /** One page of what is there now, for the sweep; `next` is handed to the next call, undefined at the end. */
-  list(prefix: string, next?: string): Promise<{ items: readonly Item[]; next?: string | undefined }>;
+  list(prefix: string, next?: string): Promise<{ items: readonly Arrival[]; next?: string | undefined }>;
 }
 
 export type JobState = "waiting" | "running" | "succeeded" | "failed";
@@ -148,7 +153,22 @@ export type Notice =
   | { readonly kind: "held"; readonly pipeline: string; readonly seq: number; readonly message: string }
   | { readonly kind: "rolled-back"; readonly pipeline: string; readonly seq: number; readonly message: string }
   | { readonly kind: "promoted"; readonly pipeline: string; readonly seq: number; readonly message: string }
-  | { readonly kind: "blocked"; readonly pipeline: string; readonly round: number; readonly message: string }
+  /** `attempt`: the newest one; 0 where an operator has to decide how to go on after a refusal */
+  | {
+      readonly kind: "blocked";
+      readonly pipeline: string;
+      readonly round: number;
+      readonly attempt: number;
+      readonly message: string;
+    }
+  /** nothing is submitted before `untilMs`, by the store's clock: what may be spent is used up */
+  | {
+      readonly kind: "budget";
+      readonly pipeline: string;
+      readonly round: number;
+      readonly untilMs: number;
+      readonly message: string;
+    }
   /** a stored file can't be what was written: it is left alone */
   | { readonly kind: "damaged"; readonly pipeline: string; readonly key: string; readonly message: string }
   | { readonly kind: "submitted"; readonly pipeline: string; readonly round: number; readonly message: string }

@@ -1,4 +1,4 @@
-import type { TriggerConfig } from "./config.ts";
+import type { TriggerConfig } from "./config-parts.ts";
 
 /** One LIST of the inbox. Ages are by the store's clock alone. */
 export interface Pending {

@@ -5,7 +5,7 @@
 import * as z from "zod/mini";
 import { AccreteError, messageOf } from "./errors.ts";
 import { canonicalJson, jsonBytes, sha256 } from "./digest.ts";
-import { DataConfig, TrainerConfig } from "./config.ts";
+import { DataConfig, TrainerConfig } from "./config-parts.ts";
 
 const MiB = 1_048_576;
 
@@ -77,6 +77,8 @@ export const Plan = z.strictObject({
   data: DataConfig,
   /** digest of the bundled model module: code/<sha256>.mjs */
   code: Sha256,
+  /** digest of the weights of a warm start, start/<sha256>.safetensors: of a round without a parent */
+  start: z.nullable(Sha256),
   image: z.nullable(Text),
   jobDefinition: z.nullable(Text),
   /** 1..2^32-1, a hash of config seed, pipeline and round */

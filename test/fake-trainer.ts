@@ -173,6 +173,7 @@ export function fakePipeline(
     clock,
     notify: { notify: async (notice) => void notices.push(notice) },
     code: { sha256: sha256(code), body: code },
+    start: null,
     image: null,
     jobDefinition: null,
   };

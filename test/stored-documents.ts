@@ -45,6 +45,7 @@ export function samplePlan(part: Partial<Plan> = {}): Plan {
     trainer,
     data,
     code: sha256("code"),
+    start: null,
     image: null,
     jobDefinition: "accrete:7",
     seed: 42,

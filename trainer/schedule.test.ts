@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { ScheduleConfig } from "../protocol/config.ts";
+import type { LearningRateSchedule } from "../protocol/config-parts.ts";
 import { learningRateAt } from "./schedule.ts";
 
 const optimizer = { name: "sgd", learningRate: 0.4, momentum: 0 } as const;
-const rates = (schedule: ScheduleConfig, steps: number): number[] =>
+const rates = (schedule: LearningRateSchedule, steps: number): number[] =>
   Array.from({ length: steps + 1 }, (_, step) => learningRateAt({ schedule, optimizer }, { step, steps }));
 
 describe("the learning rate", () => {

@@ -1,4 +1,4 @@
-import type { TrainerConfig } from "../protocol/config.ts";
+import type { TrainerConfig } from "../protocol/config-parts.ts";
 
 /**
  * The learning rate of a step, a pure function of where it is in the round.

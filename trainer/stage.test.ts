@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openDirectoryItems } from "../adapters/directory-items.ts";
+import { DataConfig, TrainerConfig } from "../protocol/config-parts.ts";
 import { itemId } from "../protocol/digest.ts";
 import type { Items } from "../protocol/ports.ts";
 import type { Item, Plan } from "../protocol/types.ts";
@@ -25,27 +26,9 @@ const planOf = (items: readonly Item[]): Plan => ({
   parent: null,
   live: null,
   epochsToAdd: 1,
-  trainer: {
-    model: "m",
-    epochs: 1,
-    batchSize: 1,
-    optimizer: { name: "sgd", learningRate: 1, momentum: 0 },
-    schedule: { name: "constant" },
-    seed: 1,
-    saveEverySteps: 0,
-    saveEvery: 1,
-  },
-  data: {
-    prefix: "",
-    suffixes: [],
-    format: "csv",
-    task: "classification",
-    label: "label",
-    features: null,
-    labels: null,
-    imageShape: null,
-    holdout: 0,
-  },
+  trainer: TrainerConfig.parse({ model: "m", epochs: 1 }),
+  data: DataConfig.parse({ format: "csv", holdout: 0 }),
+  start: null,
   code: "0".repeat(64),
   image: null,
   jobDefinition: null,

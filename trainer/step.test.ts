@@ -1,6 +1,6 @@
 /** The optimizers and the step against numbers worked out by hand, on the wasm backend as in a round. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { DataConfig, TrainerConfig, type OptimizerConfig } from "../protocol/config.ts";
+import { DataConfig, TrainerConfig, type OptimizerConfig } from "../protocol/config-parts.ts";
 import type { ModelDefinition } from "../protocol/model.ts";
 import type { Plan } from "../protocol/types.ts";
 import { buildModel } from "./model.ts";
@@ -112,6 +112,7 @@ function zeros(
     epochsToAdd: 1,
     trainer,
     data: DataConfig.parse({ format: "csv" }),
+    start: null,
     code: "0".repeat(64),
     image: null,
     jobDefinition: null,

@@ -168,6 +168,7 @@ export class World {
       clock: { nowMs: () => this.#nowMs, nonce: () => (this.#nonces++).toString(16).padStart(32, "0") },
       notify: { notify: async () => {} },
       code: { sha256: sha256(CODE), body: CODE },
+      start: null,
       image: null,
       jobDefinition: null,
     };

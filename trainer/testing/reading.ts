@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import { DataConfig } from "../../protocol/config.ts";
+import { DataConfig } from "../../protocol/config-parts.ts";
 import { itemId, sha256 } from "../../protocol/digest.ts";
 import { readRecords, type ReadItem } from "../records.ts";
 import type { Schema } from "../schema.ts";

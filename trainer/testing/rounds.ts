@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { afterAll } from "vitest";
 import { openDirectoryItems } from "../../adapters/directory-items.ts";
 import { openMemoryStore } from "../../adapters/memory-store.ts";
-import { DataConfig, TrainerConfig } from "../../protocol/config.ts";
+import { DataConfig, TrainerConfig } from "../../protocol/config-parts.ts";
 import { sha256 } from "../../protocol/digest.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import { checkpointsPrefix, codeKey, failureKey, MANIFEST, planKey, resultKey } from "../../protocol/keys.ts";
@@ -146,6 +146,7 @@ export class Place {
       trainer,
       data: DataConfig.parse({ format: "jsonl", ...input.data }),
       code: sha256(module),
+      start: null,
       image: null,
       jobDefinition: null,
       seed: seedOf(trainer.seed, "p", round),
