@@ -6,10 +6,12 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { sha256 } from "../protocol/digest.ts";
+import { arrivedItem } from "../protocol/intake.ts";
+import type { Arrival } from "../protocol/ports.ts";
 import type { Item } from "../protocol/types.ts";
 import { asNobody } from "../test/contract/as-nobody.ts";
 import { itemsKeepTheirPromises } from "../test/contract/items.ts";
-import { DIRECTORY_BUCKET, openDirectoryItems } from "./directory-items.ts";
+import { DIRECTORY_BUCKET, openDirectoryItems, type DirectoryItems } from "./directory-items.ts";
 
 let base: string;
 let opened = 0;
@@ -37,6 +39,12 @@ const itemOf = (key: string, body: string = key): Item => ({
   etag: sha256(body),
   size: Buffer.byteLength(body),
 });
+
+/** Without its time. */
+const whatIs = (arrival: Arrival | "unsettled" | undefined): Item | "unsettled" | undefined =>
+  typeof arrival === "object" ? arrivedItem(arrival) : arrival;
+const listed = async (items: DirectoryItems, prefix = ""): Promise<Item[]> =>
+  (await items.list(prefix)).items.map(arrivedItem);
 
 itemsKeepTheirPromises("a directory", () => {
   const root = newRoot();
@@ -105,11 +113,11 @@ describe("a data folder", () => {
     ] as const) {
       await symlink(target, join(root, name));
     }
-    expect((await items.list("")).items).toEqual([itemOf("folder/file", "body"), itemOf("inside", "body")]);
+    expect(await listed(items)).toEqual([itemOf("folder/file", "body"), itemOf("inside", "body")]);
     expect(skipped.sort()).toEqual(
       ["dangling", "folder-link", "loop", "outside", "up"].map((name) => `${name}: symbolic-link`),
     );
-    expect(await items.itemAt("inside")).toEqual(itemOf("inside", "body"));
+    expect(whatIs(await items.itemAt("inside"))).toEqual(itemOf("inside", "body"));
     expect(await items.itemAt("folder-link/file")).toBeUndefined();
     expect(await items.itemAt("outside")).toBeUndefined();
     await expect(items.list("up/")).rejects.toMatchObject({ code: "UNSAFE_KEY" });
@@ -135,11 +143,11 @@ describe("a file that is being written", () => {
     const items = openDirectoryItems(root, { settleMs: 60_000 });
     await putOld(root, "old");
     await put(root, "growing");
-    expect((await items.list("")).items).toEqual([itemOf("old")]);
+    expect(await listed(items)).toEqual([itemOf("old")]);
     expect(await items.itemAt("growing")).toBe("unsettled");
     await utimes(join(root, "growing"), longAgo, longAgo);
-    expect((await items.list("")).items).toEqual([itemOf("growing"), itemOf("old")]);
-    expect(await items.itemAt(join(root, "growing"))).toEqual(itemOf("growing"));
+    expect(await listed(items)).toEqual([itemOf("growing"), itemOf("old")]);
+    expect(whatIs(await items.itemAt(join(root, "growing")))).toEqual(itemOf("growing"));
   });
 
   it("is an item although its time is far ahead of the clock", async () => {
@@ -147,7 +155,16 @@ describe("a file that is being written", () => {
     await put(root, "a");
     const ahead = new Date(Date.now() + 86_400_000);
     await utimes(join(root, "a"), ahead, ahead);
-    expect((await openDirectoryItems(root).list("")).items).toEqual([itemOf("a")]);
+    expect(await listed(openDirectoryItems(root))).toEqual([itemOf("a")]);
+  });
+
+  it("has the time of its file, listed or looked at", async () => {
+    const root = newRoot();
+    await putOld(root, "a");
+    const items = openDirectoryItems(root);
+    const [a] = (await items.list("")).items;
+    expect(Math.abs((a?.modifiedMs ?? 0) - longAgo.getTime())).toBeLessThan(2);
+    expect(await items.itemAt("a")).toEqual(a);
   });
 
   it("is never reported with bytes that it did not have at one time", async () => {
@@ -180,7 +197,7 @@ describe("a file that is being written", () => {
     await mkdir(root);
     for (let turn = 10; turn < 60; turn++) {
       writeFileSync(join(root, "a"), `${turn}`);
-      expect(await items.itemAt("a")).toEqual(itemOf("a", `${turn}`));
+      expect(whatIs(await items.itemAt("a"))).toEqual(itemOf("a", `${turn}`));
     }
   });
 });
@@ -200,7 +217,7 @@ describe("a sweep", () => {
     await expect.poll(sweep, { timeout: 10_000 }).toBe(0);
     await putOld(root, "f7", "g7");
     expect(await sweep()).toBe(1);
-    expect((await items.list("f7")).items).toEqual([itemOf("f7", "g7")]);
+    expect(await listed(items, "f7")).toEqual([itemOf("f7", "g7")]);
   });
 
   it("goes on at the same place when a file came or went in between", async () => {
@@ -227,7 +244,7 @@ describe("what this user may not read", () => {
     await chmod(join(root, "closed"), 0o000);
     await chmod(join(root, "forbidden"), 0o000);
     await asNobody(async () => {
-      expect((await items.list("")).items).toEqual([itemOf("a"), itemOf("z")]);
+      expect(await listed(items)).toEqual([itemOf("a"), itemOf("z")]);
       expect(skipped).toEqual(["closed/: not-readable", "forbidden: not-readable"]);
       expect(await items.itemAt("closed/x")).toBeUndefined();
       expect(await items.fetch(itemOf("forbidden"), join(base, "never"))).toEqual({ outcome: "forbidden" });

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { lstat, open, realpath, rm, type FileHandle } from "node:fs/promises";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { AccreteError } from "../protocol/errors.ts";
-import { LIST_MAX, type FetchOutcome, type Items } from "../protocol/ports.ts";
+import { LIST_MAX, type Arrival, type FetchOutcome, type Items } from "../protocol/ports.ts";
 import type { Item } from "../protocol/types.ts";
 import { dataParts, folderInside, KEY_BYTES_MAX, lstatOrNothing } from "./directory-paths.ts";
 import { walk, type Found, type SkipReason } from "./directory-walk.ts";
@@ -30,7 +30,7 @@ export interface DirectoryItems extends Items {
    * @param path absolute, or relative to the root
    * @returns "unsettled" if it may still grow: look again after `settleMs`; undefined if it is no item
    */
-  itemAt(path: string): Promise<Item | "unsettled" | undefined>;
+  itemAt(path: string): Promise<Arrival | "unsettled" | undefined>;
   readonly settleMs: number;
   /** how many files were read and hashed so far; a file that did not change is not read again */
   readonly hashed: number;
@@ -75,7 +75,7 @@ class InDirectory implements DirectoryItems {
   }
 
   /** @throws {AccreteError} UNSAFE_KEY (the prefix), STORE_UNREADABLE (the root) */
-  async list(prefix: string, next?: string): Promise<{ items: readonly Item[]; next?: string | undefined }> {
+  async list(prefix: string, next?: string): Promise<{ items: readonly Arrival[]; next?: string | undefined }> {
     try {
       const keys = this.#walkFrom(prefix, next);
       const found: Found[] = [];
@@ -84,7 +84,7 @@ class InDirectory implements DirectoryItems {
         if (step.done === true) break;
         found.push(step.value);
       }
-      const items: Item[] = [];
+      const items: Arrival[] = [];
       for (let i = 0; i < found.length; i += TOGETHER) {
         const looked = await Promise.all(found.slice(i, i + TOGETHER).map((file) => this.#itemOf(file)));
         items.push(...looked.filter((item) => typeof item === "object"));
@@ -98,7 +98,7 @@ class InDirectory implements DirectoryItems {
     }
   }
 
-  async itemAt(path: string): Promise<Item | "unsettled" | undefined> {
+  async itemAt(path: string): Promise<Arrival | "unsettled" | undefined> {
     const below = relative(this.#root, resolve(this.#root, path));
     if (below === "" || isAbsolute(below)) return undefined;
     const parts = below.split(sep);
@@ -134,7 +134,7 @@ class InDirectory implements DirectoryItems {
     }
   }
 
-  async #itemOf({ key, path, link }: Found): Promise<Item | "unsettled" | undefined> {
+  async #itemOf({ key, path, link }: Found): Promise<Arrival | "unsettled" | undefined> {
     if (TEMPORARY_NAME.test(key)) return undefined;
     if (Buffer.byteLength(key) > KEY_BYTES_MAX) return this.#skip(key, "name-too-long");
     try {
@@ -143,9 +143,11 @@ class InDirectory implements DirectoryItems {
       const stats = await lstatOrNothing(file);
       if (stats === undefined || !stats.isFile()) return link ? this.#skip(key, "symbolic-link") : undefined;
       // a time that is ahead of the clock, as of an unpacked file, says nothing about now
-      if (Math.abs(Date.now() - Number(stats.mtimeNs / 1_000_000n)) < this.settleMs) return "unsettled";
+      const modifiedMs = Number(stats.mtimeMs);
+      if (Math.abs(Date.now() - modifiedMs) < this.settleMs) return "unsettled";
       const etag = await this.#etags.etagOf(file, stats);
-      return etag === undefined ? "unsettled" : { bucket: DIRECTORY_BUCKET, key, etag, size: Number(stats.size) };
+      if (etag === undefined) return "unsettled";
+      return { bucket: DIRECTORY_BUCKET, key, etag, size: Number(stats.size), modifiedMs };
     } catch (error) {
       if (errorCode(error) !== "EACCES") throw error;
       return this.#skip(key, "not-readable");

@@ -43,6 +43,7 @@ export default defineConfig({
         format: "csv", // or "jsonl", "idx", "images"
         label: "label", // this column is to be told from the others
         holdout: 0.1, // this part is never trained on: the metrics are measured on it
+        // since: "2026-01-31", // files that were last written before do not count
       },
 
       // How each round trains. A round goes on from the checkpoint of the one before.

@@ -1,5 +1,6 @@
 /** News of data becomes segments in the inbox. Never reads anything, so it is as fast as a PUT, and any number may run at once. */
-import { dropReason, segmentsOf, type DropReason } from "../protocol/intake.ts";
+import { arrivedItem, dropReason, segmentsOf, type DropReason } from "../protocol/intake.ts";
+import type { Arrival } from "../protocol/ports.ts";
 import type { Item } from "../protocol/types.ts";
 import type { Ledger } from "./ledger.ts";
 
@@ -18,16 +19,18 @@ const TRIES_MAX = 5;
  */
 export async function intake(
   ledger: Pick<Ledger, "config" | "store" | "ticks" | "clock">,
-  arrivals: readonly Item[],
+  arrivals: readonly Arrival[],
 ): Promise<IntakeReport> {
   const { config, store, ticks, clock } = ledger;
-  const policy = { prefix: config.data.prefix, suffixes: config.data.suffixes, maxBytes: config.trigger.maxBytes };
-  const dropped = arrivals.flatMap((item) => {
-    const because = dropReason(item, policy);
-    return because === undefined ? [] : [{ item, because }];
-  });
-  const accepted = arrivals.filter((item) => dropReason(item, policy) === undefined);
-  const segments = segmentsOf(accepted, { nowMs: clock.nowMs(), maxBytes: policy.maxBytes });
+  const accepted: Item[] = [];
+  const dropped: IntakeReport["dropped"][number][] = [];
+  for (const arrival of arrivals) {
+    const item = arrivedItem(arrival);
+    const because = dropReason(arrival, config.data);
+    if (because === undefined) accepted.push(item);
+    else dropped.push({ item, because });
+  }
+  const segments = segmentsOf(accepted, { nowMs: clock.nowMs(), maxBytes: config.trigger.maxBytes });
   for (const segment of segments) {
     let written = await store.create(segment.key, segment.body);
     // "lost" is success: the digest is in the key, so these very arrivals are there

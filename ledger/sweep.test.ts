@@ -49,8 +49,25 @@ it("lists only the prefix, and takes in nothing that does not count", async () =
     config: { ...fake.ledger.config, data: { ...fake.ledger.config.data, prefix: "in/", suffixes: [".csv"] } },
   };
   const present = ["in/a.csv", "in/readme.md", "in/deep/", "out/b.csv"].map((key) => fakeItem(key));
-  expect(await sweep(ledger, itemsOf(present))).toMatchObject({ seen: 3, accepted: 1 });
+  expect(await sweep(ledger, itemsOf(present))).toMatchObject({
+    seen: 3,
+    accepted: 1,
+    dropped: { "other-suffix": 1, "folder-marker": 1 },
+  });
   expect(await inboxKeys(store)).toEqual(["in/a.csv"]);
+});
+
+it("passes what is older than data.since, and stores no times", async () => {
+  const store = memoryStore();
+  const fake = fakePipeline(store);
+  const ledger = {
+    ...fake.ledger,
+    config: { ...fake.ledger.config, data: { ...fake.ledger.config.data, since: 500 } },
+  };
+  const present = [A, B, C].map((item, i) => ({ ...item, modifiedMs: i * 500 }));
+  expect(await sweep(ledger, itemsOf(present))).toMatchObject({ seen: 3, accepted: 2, dropped: { "too-old": 1 } });
+  expect(await sweep(ledger, itemsOf(present))).toMatchObject({ accepted: 0, dropped: { "too-old": 1 } });
+  expect((await inboxKeys(store)).sort()).toEqual(["b.csv", "c.csv"]);
 });
 
 it("takes in again what only a damaged segment has: nothing is lost with it", async () => {

@@ -1,12 +1,14 @@
 /** Finds what the news missed: lists the data and takes in what is neither in the inbox nor consumed. */
 import { itemId } from "../protocol/digest.ts";
-import { dropReason } from "../protocol/intake.ts";
+import { dropReason, type DropReason } from "../protocol/intake.ts";
 import type { Items } from "../protocol/ports.ts";
 import { intake, type IntakeReport } from "./intake.ts";
 import { inParallel, type Ledger } from "./ledger.ts";
 import { listInbox, readConsumed, readSegment } from "./read.ts";
 
-export interface SweepReport extends IntakeReport {
+export interface SweepReport extends Pick<IntakeReport, "accepted" | "segments"> {
+  /** how many objects do not count, and why: they are met again at each sweep */
+  readonly dropped: Readonly<Partial<Record<DropReason, number>>>;
   readonly pages: number;
   readonly seen: number;
 }
@@ -19,21 +21,22 @@ export async function sweep(
   const { store, config } = ledger;
   const waiting = await itemsInInbox(ledger);
   const segments: string[] = [];
-  const dropped: IntakeReport["dropped"][number][] = [];
+  const dropped: Partial<Record<DropReason, number>> = {};
   let [pages, seen, accepted] = [0, 0, 0];
   let next: string | undefined;
   do {
     const page = await items.list(config.data.prefix, next);
-    const wanted = page.items.filter(
-      (item) => dropReason(item, config.data) === undefined && !waiting.has(itemId(item)),
-    );
+    const wanted = page.items.filter((arrival) => {
+      const because = dropReason(arrival, config.data);
+      if (because !== undefined) dropped[because] = (dropped[because] ?? 0) + 1;
+      return because === undefined && !waiting.has(itemId(arrival));
+    });
     const consumed = await readConsumed(store, wanted.map(itemId));
     const report = await intake(
       ledger,
       wanted.filter((item) => !consumed.has(itemId(item))),
     );
     segments.push(...report.segments);
-    dropped.push(...report.dropped);
     accepted += report.accepted;
     seen += page.items.length;
     pages++;

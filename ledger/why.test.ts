@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { openMemoryStore } from "../adapters/memory-store.ts";
 import { itemId } from "../protocol/digest.ts";
-import type { Items } from "../protocol/ports.ts";
+import type { Arrival, Items } from "../protocol/ports.ts";
 import type { Item } from "../protocol/types.ts";
 import { A, A2, B, BAD, D, E, fakeHistory, LEFT, learn, OUT, W } from "../test/fake-history.ts";
 import { fakeItem, fakePipeline } from "../test/fake-trainer.ts";
@@ -13,7 +13,7 @@ const memory = (): ReturnType<typeof openMemoryStore> => {
   return openMemoryStore({ nowMs: () => (now += 5) });
 };
 /** A data folder with these files. */
-const itemsOf = (present: readonly Item[]): Items => ({
+const itemsOf = (present: readonly Arrival[]): Items => ({
   fetch: async () => ({ outcome: "gone" }),
   list: async (prefix) => ({
     items: present.filter(({ key }) => key.startsWith(prefix)).sort((a, b) => (a.key < b.key ? -1 : 1)),
@@ -76,6 +76,17 @@ describe("why", () => {
       { present: true, now: { is: "not-taken-in" }, events: [] },
     ]);
     expect(await ask("empty.csv", [empty])).toMatchObject([{ now: { is: "ignored", because: "empty" } }]);
+  });
+
+  it("tells that an object is older than data.since, but not of one that was taken in before", async () => {
+    const since = { ...config, data: { ...config.data, since: 2_000 } };
+    const old = { ...fakeItem("old.csv"), modifiedMs: 1_999 };
+    const there = itemsOf([{ ...B, modifiedMs: 1_999 }, old]);
+    const [version] = await why({ store, config: since, items: there }, "old.csv");
+    expect(version).toMatchObject({ item: fakeItem("old.csv"), now: { is: "ignored", because: "too-old" } });
+    expect(version?.item).not.toHaveProperty("modifiedMs");
+    const [learned] = await why({ store, config: since, items: there }, B.key);
+    expect(learned?.now).toEqual({ is: "learned", round: 1 });
   });
 
   it("knows nothing of what was never there", async () => {

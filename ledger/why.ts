@@ -2,7 +2,7 @@
 import type { PipelineConfig } from "../protocol/config.ts";
 import { itemId } from "../protocol/digest.ts";
 import type { Head } from "../protocol/head.ts";
-import { dropReason, type DropReason } from "../protocol/intake.ts";
+import { arrivedItem, dropReason, type DropReason } from "../protocol/intake.ts";
 import { planKey } from "../protocol/keys.ts";
 import type { Items, Store } from "../protocol/ports.ts";
 import type { Item, RejectedItem } from "../protocol/types.ts";
@@ -66,6 +66,8 @@ export interface Version {
 interface Found {
   readonly item: Item;
   present: boolean;
+  /** of what lies in the data folder now */
+  modifiedMs: number | undefined;
   readonly events: Event[];
   openPlan: number | undefined;
   segment: { key: string; sinceMs: number } | undefined;
@@ -92,6 +94,7 @@ export async function why({ store, items, config }: WhyPorts, query: string): Pr
     const known = found.get(id) ?? {
       item,
       present: false,
+      modifiedMs: undefined,
       events: [],
       openPlan: undefined,
       segment: undefined,
@@ -115,10 +118,12 @@ export async function why({ store, items, config }: WhyPorts, query: string): Pr
   for (const key of keys) {
     // a LIST with the key as its prefix has the key itself first
     const page = await items.list(key);
-    const item = page.items.find((one) => one.key === key);
-    if (item === undefined) continue;
-    const one = note(item);
-    if (one !== undefined) one.present = true;
+    const arrival = page.items.find((one) => one.key === key);
+    if (arrival === undefined) continue;
+    const one = note(arrivedItem(arrival));
+    if (one === undefined) continue;
+    one.present = true;
+    one.modifiedMs = arrival.modifiedMs;
   }
   return [...found].map(([id, one]) => ({
     itemId: id,
@@ -203,7 +208,8 @@ function whereabouts(found: Found, config: PipelineConfig): Whereabouts {
   if (last?.what === "taken-out") return { is: "taken-out", seq: last.seq, reason: last.reason };
   if (last?.what === "trained") return { is: "left-by-rollback", rounds: trained.map(({ round }) => round) };
   if (found.segment !== undefined) return { is: "waiting", segment: found.segment.key, sinceMs: found.segment.sinceMs };
-  const because = dropReason(found.item, config.data);
+  const { item, modifiedMs } = found;
+  const because = dropReason(modifiedMs === undefined ? item : { ...item, modifiedMs }, config.data);
   if (found.present && because !== undefined) return { is: "ignored", because };
   return found.present ? { is: "not-taken-in" } : { is: "lost" };
 }

@@ -28,7 +28,7 @@ export const DataConfig = z.strictObject({
   imageShape: z._default(z.nullable(z.tuple([AtLeast1, AtLeast1, z.union([z.literal(1), z.literal(3)])])), null),
   /** this part of the records, chosen by a hash of their content, is never trained on */
   holdout: z._default(Fraction.check(z.lt(1)), 0.1),
-  /** objects that are older do not count; null: all that are there */
+  /** objects that were last written before it do not count (a file's modification time); null: all that are there */
   since: z._default(z.nullable(Moment), null),
   /** what reading one item may take; an item that takes more is rejected, and the others are read */
   limits: z.prefault(

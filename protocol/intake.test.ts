@@ -2,12 +2,12 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { sampleItem } from "../test/stored-documents.ts";
 import { itemId, sha256 } from "./digest.ts";
-import { compareItems, dropReason, segmentsOf } from "./intake.ts";
+import { arrivedItem, compareItems, dropReason, segmentsOf } from "./intake.ts";
 import { parseSegmentKey } from "./keys.ts";
 import { parseDocument, SEGMENT_ITEMS_MAX, type Item } from "./types.ts";
 
 describe("an arrival does not count", () => {
-  const policy = { prefix: "digits/", suffixes: [".csv", ".csv.gz"] };
+  const policy = { prefix: "digits/", suffixes: [".csv", ".csv.gz"], since: null };
   it.each<[string, Partial<Item>, string]>([
     ["of another prefix", { key: "letters/a.csv" }, "other-prefix"],
     ["whose prefix is only alike", { key: "Digits/a.csv" }, "other-prefix"],
@@ -25,7 +25,24 @@ describe("an arrival does not count", () => {
   });
 
   it("and with any name at all if none is asked for", () => {
-    expect(dropReason(sampleItem("a"), { prefix: "", suffixes: [] })).toBeUndefined();
+    expect(dropReason(sampleItem("a"), { prefix: "", suffixes: [], since: null })).toBeUndefined();
+  });
+});
+
+describe("an arrival that is older than `since`", () => {
+  const policy = { prefix: "", suffixes: [], since: 1_000 };
+  const at = (modifiedMs: number) => ({ ...sampleItem("a.csv"), modifiedMs });
+
+  it("does not count; one of that very moment, a later one and one of no known time do", () => {
+    expect(dropReason(at(999.9), policy)).toBe("too-old");
+    expect(dropReason(at(1_000), policy)).toBeUndefined();
+    expect(dropReason(at(1_001), policy)).toBeUndefined();
+    expect(dropReason(sampleItem("a.csv"), policy)).toBeUndefined();
+    expect(dropReason(at(0), { ...policy, since: null })).toBeUndefined();
+  });
+
+  it("is stored without its time, which is no part of the item", () => {
+    expect(arrivedItem(at(5))).toEqual(sampleItem("a.csv"));
   });
 });
 

@@ -1,23 +1,32 @@
 import { compareBytes, itemId, sha256 } from "./digest.ts";
 import { segmentKey } from "./keys.ts";
+import type { Arrival } from "./ports.ts";
 import { documentBytes, Item, SEGMENT_ITEMS_MAX } from "./types.ts";
 
 export interface IntakePolicy {
   readonly prefix: string;
   readonly suffixes: readonly string[];
-  /** a segment holds at most a plan's bytes, so that each fits a plan */
-  readonly maxBytes: number;
+  /** milliseconds; what was last written before does not count. null: all does */
+  readonly since: number | null;
 }
 
-export type DropReason = "other-prefix" | "other-suffix" | "folder-marker" | "empty" | "not-an-item";
+export type DropReason = "other-prefix" | "other-suffix" | "folder-marker" | "empty" | "too-old" | "not-an-item";
 
 /** Why an arrival does not count; undefined if it does. */
-export function dropReason(item: Item, policy: Pick<IntakePolicy, "prefix" | "suffixes">): DropReason | undefined {
+export function dropReason(arrival: Arrival, policy: IntakePolicy): DropReason | undefined {
+  const { modifiedMs } = arrival;
+  const item = arrivedItem(arrival);
   if (!item.key.startsWith(policy.prefix)) return "other-prefix";
   if (item.key.endsWith("/")) return "folder-marker";
   if (policy.suffixes.length > 0 && !policy.suffixes.some((suffix) => item.key.endsWith(suffix))) return "other-suffix";
   if (item.size === 0) return "empty";
+  if (policy.since !== null && modifiedMs !== undefined && modifiedMs < policy.since) return "too-old";
   return Item.safeParse(item).success ? undefined : "not-an-item";
+}
+
+/** What is stored of an arrival. */
+export function arrivedItem({ modifiedMs: _, ...item }: Arrival): Item {
+  return item;
 }
 
 /** By key's bytes, then etag: the order of a plan and of a segment. */

@@ -1,7 +1,6 @@
 /** What tests of the ledger begin with: a store with a clock of its own, one that misbehaves, and a data folder. */
 import { openMemoryStore, type MemoryStore } from "../adapters/memory-store.ts";
-import type { Items, Store } from "../protocol/ports.ts";
-import type { Item } from "../protocol/types.ts";
+import type { Arrival, Items, Store } from "../protocol/ports.ts";
 
 /** Each look at its clock is 5 ms later. */
 export function memoryStore(): MemoryStore {
@@ -26,7 +25,7 @@ export function storeWith(store: Store, replaced: Partial<Store>): Store {
 }
 
 /** A data folder with these files, listed in pages. */
-export function itemsOf(present: readonly Item[], pageSize = 2): Items {
+export function itemsOf(present: readonly Arrival[], pageSize = 2): Items {
   return {
     fetch: async () => ({ outcome: "gone" }),
     list: async (prefix, next = "0") => {

@@ -88,11 +88,12 @@ async function lookAt(pipeline: Pipeline, paths: readonly string[]): Promise<ToA
     for await (const { source, name } of filesOf(path)) {
       const key = data.prefix + name;
       const { size } = await stat(source);
-      const because = dropReason({ bucket: "data", key, etag: "-", size }, data);
+      // the copy is a new object, however old the file is
+      const because = dropReason({ bucket: "data", key, etag: "-", size, modifiedMs: Date.now() }, data);
       if (because !== undefined)
         throw new AccreteError(
           "USAGE",
-          `${source}: ${{ empty: "it is empty", "other-suffix": `its name ends with none of data.suffixes: ${data.suffixes.join(", ")}`, "other-prefix": "", "folder-marker": "", "not-an-item": "its name is too long" }[because]}`,
+          `${source}: ${{ empty: "it is empty", "other-suffix": `its name ends with none of data.suffixes: ${data.suffixes.join(", ")}`, "other-prefix": "", "folder-marker": "", "too-old": "data.since is a time that is still to come", "not-an-item": "its name is too long" }[because]}`,
         );
       if (isPassedOver(basename(name)))
         throw new AccreteError("USAGE", `${source}: hidden and temporary names are passed over: give it another one`);
@@ -136,6 +137,9 @@ async function publish({ source, target, key, there }: ToAdd): Promise<void> {
     await copyFile(source, part);
     const handle = await open(part, "r+");
     try {
+      // some systems copy a file's times too, and by an old one data.since would pass it over
+      const now = new Date();
+      await handle.utimes(now, now);
       await handle.sync();
     } finally {
       await handle.close();

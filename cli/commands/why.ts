@@ -86,7 +86,7 @@ export function whereText(now: Whereabouts): string {
     case "not-taken-in":
       return "in the data folder, but not taken in yet: `accrete up` does it";
     case "ignored":
-      return `it does not count: ${{ "other-prefix": "its key does not start with data.prefix", "other-suffix": "its key ends with none of data.suffixes", "folder-marker": "it is a folder's marker", empty: "it is empty", "not-an-item": "its key can't be one" }[now.because]}`;
+      return `it does not count: ${{ "other-prefix": "its key does not start with data.prefix", "other-suffix": "its key ends with none of data.suffixes", "folder-marker": "it is a folder's marker", empty: "it is empty", "too-old": "it was last written before data.since", "not-an-item": "its key can't be one" }[now.because]}`;
     case "lost":
       return style("red", "its round was given up, and its segment is in the inbox no more: put the file again");
   }

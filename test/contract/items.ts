@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { sha256 } from "../../protocol/digest.ts";
-import { LIST_MAX, type Items } from "../../protocol/ports.ts";
+import { arrivedItem } from "../../protocol/intake.ts";
+import { type Arrival, LIST_MAX, type Items } from "../../protocol/ports.ts";
 import { Item } from "../../protocol/types.ts";
 
 export interface ItemsPlace {
@@ -38,7 +39,7 @@ function listPromises(open: () => ItemsPlace | Promise<ItemsPlace>): void {
     const all = await everything(place.items, "");
     expect(all.map((item) => item.key)).toEqual(keys);
     expect(all.map((item) => item.size)).toEqual(keys.map((key) => bytes(key).byteLength));
-    for (const item of all) expect(Item.parse(item)).toEqual(item);
+    for (const item of all) expect(Item.parse(arrivedItem(item))).toEqual(arrivedItem(item));
     expect(new Set(all.map((item) => item.bucket)).size).toBe(1);
     expect((await everything(place.items, "a/b")).map((item) => item.key)).toEqual(["a/b", "a/b-c", "a/bc/d"]);
     expect(await everything(place.items, "c/")).toEqual([]);
@@ -64,6 +65,18 @@ function listPromises(open: () => ItemsPlace | Promise<ItemsPlace>): void {
     expect(second.next).toBeUndefined();
     // the same page again, as after a failure in between
     expect(await place.items.list("", first.next)).toEqual(second);
+  });
+
+  it("say when they were last written, to the second at least, or do not say it", async () => {
+    const place = await open();
+    const beforeMs = Date.now();
+    await place.put("a", bytes("one"));
+    const afterMs = Date.now();
+    for (const { modifiedMs } of await everything(place.items, "")) {
+      if (modifiedMs === undefined) continue;
+      expect(modifiedMs).toBeGreaterThanOrEqual(beforeMs - 1_000);
+      expect(modifiedMs).toBeLessThanOrEqual(afterMs + 1_000);
+    }
   });
 
   it("are other items when their bytes change, and the same again when those come back", async () => {
@@ -111,8 +124,8 @@ function fetchPromises(open: () => ItemsPlace | Promise<ItemsPlace>, folder: () 
   });
 }
 
-async function everything(items: Items, prefix: string): Promise<Item[]> {
-  const all: Item[] = [];
+async function everything(items: Items, prefix: string): Promise<Arrival[]> {
+  const all: Arrival[] = [];
   let next: string | undefined;
   do {
     const page = await items.list(prefix, next);
