@@ -25,7 +25,9 @@ export function dropReason(arrival: Arrival, policy: IntakePolicy): DropReason |
 }
 
 /** What is stored of an arrival. */
-export function arrivedItem({ modifiedMs: _, ...item }: Arrival): Item {
+export function arrivedItem(arrival: Arrival): Item {
+  const item: Item & { modifiedMs?: number } = { ...arrival };
+  delete item.modifiedMs;
   return item;
 }
 
