@@ -32,6 +32,22 @@ export async function withLock<T>(path: string, waitMs: number, work: () => T): 
   }
 }
 
+/**
+ * Takes the lock for as long as this process lives, or until it is released.
+ * @returns undefined if somebody else has it
+ * @throws {AccreteError} STORE_UNREADABLE if the file can't be written or locked
+ */
+export function holdLock(path: string): { release(): void } | undefined {
+  const database = openDatabase(path);
+  let held = false;
+  try {
+    held = begin(database, path);
+    return held ? { release: () => database.close() } : undefined;
+  } finally {
+    if (!held) database.close();
+  }
+}
+
 function openDatabase(path: string): DatabaseSync {
   try {
     return new DatabaseSync(path, { timeout: 0 });

@@ -6,6 +6,10 @@ import { bundleModel, loadConfigFile } from "../adapters/config-file.ts";
 import { openDirectoryItems, type DirectoryItems } from "../adapters/directory-items.ts";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
 import { isTemporaryName, watchDirectory, type DirectoryWatcher } from "../adapters/directory-watcher.ts";
+import type { NoticeChannel } from "../adapters/notice-channel.ts";
+import { commandChannel } from "../adapters/notice-command.ts";
+import { openNoticeOutbox, type NoticeOutbox } from "../adapters/notice-outbox.ts";
+import { webhookChannel } from "../adapters/notice-webhook.ts";
 import { pruneJobs, watchJobs, type JobsWatch } from "../adapters/process-jobs-watch.ts";
 import { openProcessJobs } from "../adapters/process-jobs.ts";
 import { openTimerTicks, type TimerTicks } from "../adapters/timer-ticks.ts";
@@ -13,7 +17,9 @@ import type { Ledger } from "../ledger/ledger.ts";
 import type { Config, PipelineConfig } from "../protocol/config.ts";
 import { nearestName } from "../protocol/nearest-name.ts";
 import { AccreteError } from "../protocol/errors.ts";
+import { printable } from "../protocol/printable.ts";
 import type { Clock, Jobs, Notify, Store, Ticks } from "../protocol/ports.ts";
+import { version } from "./version.ts";
 
 /** Options that every command has. */
 export interface GlobalOptions {
@@ -31,6 +37,7 @@ export interface Workspace {
   readonly stateFolder: string;
   readonly dataFolder: string;
   readonly jobsFolder: string;
+  readonly noticesFolder: string;
   readonly items: DirectoryItems;
 }
 
@@ -42,6 +49,8 @@ export interface Pipeline {
   readonly items: DirectoryItems;
   readonly jobs: Jobs;
   readonly clock: Clock;
+  /** for webhook and command; openLedger() puts it beside the terminal */
+  readonly outbox: NoticeOutbox;
   readonly stateFolder: string;
   readonly jobsFolder: string;
 }
@@ -79,6 +88,7 @@ export async function openWorkspace(
     dataFolder,
     // with the state: whoever shares it has to find the same jobs; a store passes hidden names over
     jobsFolder: state === undefined ? join(accrete, "jobs") : join(state, ".jobs"),
+    noticesFolder: state === undefined ? join(accrete, "notices") : join(state, ".notices"),
     items: openDirectoryItems(dataFolder, more.onSkipped === undefined ? {} : { onSkipped: more.onSkipped }),
   };
 }
@@ -144,24 +154,50 @@ export function openPipeline(workspace: Workspace, config: PipelineConfig): Pipe
     items: workspace.items,
     jobs: openProcessJobs({ folder: jobsFolder, command: [process.execPath, TRAINER], env }),
     clock: systemClock(),
+    outbox: openNoticeOutbox({
+      folder: join(workspace.noticesFolder, config.name),
+      channels: noticeChannels(workspace, config),
+      on: config.notify.on,
+      // of a command that makes one tick and leaves: its own output may be JSON
+      words: {
+        warn: (_about, message) => void process.stderr.write(`warning: ${printable(message)}\n`),
+        passed: () => undefined,
+      },
+    }),
     stateFolder,
     jobsFolder,
   };
 }
 
+/** How a pipeline's notices reach people who do not look at the terminal. */
+export function noticeChannels({ folder }: Workspace, { notify }: PipelineConfig): NoticeChannel[] {
+  const { webhook, command } = notify;
+  return [
+    ...(webhook === null ? [] : [webhookChannel({ ...webhook, userAgent: `accrete/${version()}` })]),
+    ...(command === null ? [] : [commandChannel(command, { folder })]),
+  ];
+}
+
 /**
- * What ticks and commands are given; bundles the model module.
+ * What ticks and commands are given; bundles the model module. Notices go to `notify`, which is the terminal's, and then into the
+ * outbox.
  * @throws {AccreteError} MODEL_NOT_LOADABLE
  */
 export async function openLedger(pipeline: Pipeline, ports: { ticks: Ticks; notify: Notify }): Promise<Ledger> {
-  const { config, store, jobs, clock, workspace } = pipeline;
+  const { config, store, jobs, clock, outbox, workspace } = pipeline;
   const { sha256, body } = await bundleModel(workspace.folder, config);
   return {
     config,
     store,
     jobs,
     clock,
-    ...ports,
+    ticks: ports.ticks,
+    notify: {
+      notify: async (notice) => {
+        await ports.notify.notify(notice);
+        await outbox.notify(notice);
+      },
+    },
     code: { sha256, body },
     start: null,
     image: null,

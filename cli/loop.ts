@@ -84,6 +84,7 @@ export class Loop {
   async start(): Promise<void> {
     const { store } = this.#pipeline;
     const { progress, once } = this.#options;
+    this.#startNotices();
     this.#ledger = await openLedger(this.#pipeline, { ticks: this.#ticks, notify: progress.notify(store) });
     const onEnded = (): void => void this.#ticks.ask({ kind: "plain" }, 0);
     this.#jobsWatch = await watchEnds(this.#pipeline, { onEnded, onError: (error) => this.#failed(error) });
@@ -138,9 +139,20 @@ export class Loop {
     this.#jobsWatch?.close();
     await this.#ticks.close();
     await Promise.all(this.#underWay);
+    // not waited for: it keeps the process for its few seconds, and a place that does not answer keeps nothing else
+    void this.#pipeline.outbox.stop();
     await this.#tail?.tail.close();
     this.#options.progress.jobEnded();
     return this.#runningJobs((await readHead(this.#pipeline.store)).head.round + 1);
+  }
+
+  #startNotices(): void {
+    const { progress } = this.#options;
+    const { config, outbox } = this.#pipeline;
+    outbox.start({
+      warn: (about, message) => progress.sayOnce(config.name, "warning", about, message),
+      passed: (about) => progress.forget(config.name, "warning", about),
+    });
   }
 
   #opened(): Ledger {

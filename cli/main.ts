@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 /** `accrete`: the verbs, what all of them share, and how they end. */
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { EXIT } from "../protocol/errors.ts";
 import { addCommand } from "./commands/add.ts";
@@ -16,6 +15,7 @@ import { upCommand } from "./commands/up.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { whyCommand } from "./commands/why.ts";
 import { exitCodeOf, failureText } from "./failure.ts";
+import { version } from "./version.ts";
 
 function program(): Command {
   const root = new Command("accrete")
@@ -51,20 +51,6 @@ function program(): Command {
   ];
   for (const verb of verbs) root.addCommand(verb().configureHelp({ showGlobalOptions: true }).exitOverride());
   return root;
-}
-
-/** Of package.json, which lies one folder up, and from dist/cli two. */
-function version(): string {
-  for (const path of ["../package.json", "../../package.json"]) {
-    try {
-      const parsed: unknown = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
-      if (typeof parsed === "object" && parsed !== null && "version" in parsed && typeof parsed.version === "string")
-        return parsed.version;
-    } catch {
-      // one of the two is there
-    }
-  }
-  return "unknown";
 }
 
 // `accrete log | head`: whoever reads has seen enough

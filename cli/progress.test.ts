@@ -53,6 +53,8 @@ describe("what up says", () => {
       kind: "committed",
       pipeline: "fake",
       seq: 1,
+      round: 1,
+      metrics: { accuracy: 0.5, loss: 0.25, seconds: 3 },
       message: "round 1 has learned 1 item; accuracy 0.4000 -> 0.5000",
     });
     expect(said.join()).toMatch(/round 1 has learned 1 item; accuracy 0\.4000 -> 0\.5000; loss 0\.2500$/);

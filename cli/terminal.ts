@@ -1,5 +1,6 @@
 /** Where the CLI writes. Everything that came from outside (keys, messages, logs) has gone through printable() by then. */
 import { styleText } from "node:util";
+import { printableJson } from "../protocol/printable.ts";
 
 export type Style = Parameters<typeof styleText>[0];
 
@@ -16,15 +17,9 @@ export function isTerminal(): boolean {
   return process.stdout.isTTY === true;
 }
 
-/** C1, DEL, marks of direction, separators, lone surrogates: JSON allows them as they are, a terminal should not get them. */
-const NOT_PRINTABLE = /[\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}\u007f-\u009f]/gu;
-
-/** JSON for scripts, safe on a terminal too: what is not printable is escaped, which JSON reads back as it was. */
+/** JSON for scripts, safe on a terminal too. */
 export function jsonText(value: unknown, indent = 2): string {
-  return JSON.stringify(value, null, indent).replace(
-    NOT_PRINTABLE,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return printableJson(value, indent);
 }
 
 export function printJson(value: unknown): void {

@@ -77,6 +77,8 @@ function noticeOf(pipeline: string, entry: LogEntry): Notice {
   }
   const rejected = entry.rejected === 0 ? "" : `, ${entry.rejected} of them rejected`;
   const what = `round ${entry.round} has learned ${entry.items} item${entry.items === 1 ? "" : "s"}${rejected}`;
-  if (entry.gate.passed) return { kind: "committed", pipeline, seq, message: [what, ...entry.gate.reasons].join("; ") };
-  return { kind: "held", pipeline, seq, message: `${what}, but does not go live: ${entry.gate.reasons.join("; ")}` };
+  const { round, metrics } = entry;
+  const { passed, reasons } = entry.gate;
+  const message = passed ? [what, ...reasons].join("; ") : `${what}, but does not go live: ${reasons.join("; ")}`;
+  return { kind: passed ? "committed" : "held", pipeline, seq, round, metrics, message };
 }

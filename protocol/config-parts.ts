@@ -208,8 +208,20 @@ export const NotifyConfig = z.strictObject({
   webhook: z._default(
     z.nullable(
       z.strictObject({
-        url: z.string().check(z.regex(/^https?:\/\/\S+$/, 'a webhook is an "https://..." address')),
-        headers: z._default(z.record(Name, z.string().check(z.maxLength(4_096))), {}),
+        url: z.string().check(
+          z.regex(/^https?:\/\/\S+$/, 'a webhook is an "https://..." address'),
+          z.refine((url) => {
+            const parsed = URL.parse(url);
+            return parsed !== null && parsed.username === "" && parsed.password === "";
+          }, "not an address, or one with a user in it: that belongs into headers"),
+        ),
+        headers: z._default(
+          z.record(
+            z.string().check(z.regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/, "not a header's name")),
+            z.string().check(z.maxLength(4_096), z.regex(/^[\t\x20-\x7e]*$/, "a header's value is of printable ASCII")),
+          ),
+          {},
+        ),
       }),
     ),
     null,

@@ -2,7 +2,7 @@
  * What the outside must promise. Interfaces only; adapters/ implements them, and test/contract/ has one suite for each
  * that every adapter passes. An expected outcome is a value; only the unexpected is thrown.
  */
-import type { Item } from "./types.ts";
+import type { Item, Metrics } from "./types.ts";
 
 /**
  * `won`: written, by this call. `lost`: somebody else had written before, nothing changed. `unknown`: a timeout or an
@@ -147,10 +147,16 @@ export interface Clock {
   nonce(): string;
 }
 
-/** Told at least once each. */
+/** Told at least once each; `submitted` and `planned` only by who did it: a kill at that moment loses them. */
 export type Notice =
-  | { readonly kind: "committed"; readonly pipeline: string; readonly seq: number; readonly message: string }
-  | { readonly kind: "held"; readonly pipeline: string; readonly seq: number; readonly message: string }
+  | {
+      readonly kind: "committed" | "held";
+      readonly pipeline: string;
+      readonly seq: number;
+      readonly round: number;
+      readonly metrics: Metrics;
+      readonly message: string;
+    }
   | { readonly kind: "rolled-back"; readonly pipeline: string; readonly seq: number; readonly message: string }
   | { readonly kind: "promoted"; readonly pipeline: string; readonly seq: number; readonly message: string }
   /** `attempt`: the newest one; 0 where an operator has to decide how to go on after a refusal */
@@ -175,5 +181,6 @@ export type Notice =
   | { readonly kind: "planned"; readonly pipeline: string; readonly round: number; readonly message: string };
 
 export interface Notify {
+  /** Once it has answered, a kill does not lose the notice. The same notice may come any number of times. */
   notify(notice: Notice): Promise<void>;
 }

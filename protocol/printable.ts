@@ -10,6 +10,14 @@ export function printable(text: string): string {
   return text.replace(NOT_PRINTABLE, escaped);
 }
 
+/** The same of JSON, which allows them all but C0 as they are; read back, it is as it was. */
+export function printableJson(value: unknown, indent = 0): string {
+  return JSON.stringify(value, null, indent).replace(
+    /[\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}\u007f-\u009f]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 function escaped(character: string): string {
   if (character === "\n") return "\\n";
   if (character === "\r") return "\\r";

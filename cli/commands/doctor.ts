@@ -8,8 +8,9 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { Command } from "commander";
 import { messageOf } from "../../protocol/errors.ts";
+import { noticeBody } from "../../protocol/notices.ts";
 import { printable } from "../../protocol/printable.ts";
-import { openWorkspace, userFolder, type GlobalOptions, type Workspace } from "../compose.ts";
+import { noticeChannels, openWorkspace, userFolder, type GlobalOptions, type Workspace } from "../compose.ts";
 import { bytes, count } from "../print.ts";
 import { line, printJson, style } from "../terminal.ts";
 
@@ -32,11 +33,12 @@ export function doctorCommand(): Command {
   return new Command("doctor")
     .summary("what this machine can do, and what to do about what is missing")
     .description(
-      "Looks at Node, TensorFlow, GPU, Docker, AWS credentials (names only), the config, disk space and folders. Nothing is changed\nand nothing is sent anywhere. Exit code 1 only if what is needed to train on this machine is missing.",
+      "Looks at Node, TensorFlow, GPU, Docker, AWS credentials (names only), the config, disk space and folders. Nothing is changed\nand nothing is sent anywhere, but by --notify. Exit code 1 only if what is needed to train on this machine is missing, or\nif a test notice is not taken.",
     )
-    .addHelpText("after", "\nExamples:\n  $ accrete doctor\n  $ accrete doctor --json")
+    .option("--notify", "send a test notice by each webhook and command of the config, and say what came back")
+    .addHelpText("after", "\nExamples:\n  $ accrete doctor\n  $ accrete doctor --json\n  $ accrete doctor --notify")
     .action(async (_options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions>();
+      const options = command.optsWithGlobals<GlobalOptions & { notify?: boolean }>();
       const workspace = await openWorkspace(options).catch((error: unknown) =>
         error instanceof Error ? error : new Error(String(error)),
       );
@@ -50,6 +52,7 @@ export function doctorCommand(): Command {
         config(workspace),
         ...foldersOf(workspace).map(writable),
         disk(folder),
+        ...notices(workspace, options.notify === true),
       ]);
       if (options.json === true) printJson(checks);
       else for (const check of checks) line(textOf(check));
@@ -187,6 +190,29 @@ async function config(workspace: Workspace | Error): Promise<Check> {
     state: "ok",
     found: `${workspace.file}: ${workspace.config.pipelines.map(({ name }) => name).join(", ")}`,
   };
+}
+
+/** Where notices go, and with `test` what became of one that is sent there. */
+function notices(workspace: Workspace | Error, test: boolean): Promise<Check>[] {
+  if (workspace instanceof Error) return [];
+  return workspace.config.pipelines.flatMap((pipeline) =>
+    noticeChannels(workspace, pipeline).map(async (channel): Promise<Check> => {
+      const { on } = pipeline.notify;
+      const found = `${pipeline.name}: ${channel.name} ${channel.where}`;
+      if (!test) return { name: "notices", state: "info", found: `${found}, on ${on.join(", ")}` };
+      const notice = { kind: "test", pipeline: pipeline.name, message: "a test by accrete doctor" } as const;
+      const body = noticeBody(notice, new Date().toISOString());
+      const sent = await channel.send({ ...notice, body });
+      if (sent.outcome === "delivered") return { name: "notices", state: "ok", found: `${found} took a test notice` };
+      return {
+        name: "notices",
+        state: "missing",
+        found: `${found} did not take a test notice: ${sent.error}`,
+        advice: `correct notify.${channel.name} in ${workspace.file}, or what it leads to`,
+        needed: true,
+      };
+    }),
+  );
 }
 
 function foldersOf(workspace: Workspace | Error): { name: string; path: string }[] {

@@ -29,8 +29,12 @@ export function statusCommand(): Command {
       if (options.follow === true) return follow(pipelines[0]!, options.json === true);
       for (const [i, pipeline] of pipelines.entries()) {
         const status = await readStatus(pipeline);
-        if (options.json === true) printJson(status);
-        else line(`${i > 0 ? "\n" : ""}${statusText(status)}`);
+        const notices = await pipeline.outbox.undelivered();
+        if (options.json === true) printJson({ ...status, notices });
+        else {
+          line(`${i > 0 ? "\n" : ""}${statusText(status)}`);
+          for (const one of notices) line(`  ${undeliveredText(one)}`);
+        }
       }
     });
 }
@@ -79,6 +83,20 @@ export function statusText(status: Status): string {
   rows.push(["next", stepText(status.next, status)]);
   if ("advice" in status.next) rows.push(["", `what to do: ${printable(status.next.advice)}`]);
   return `${style("bold", status.pipeline)}\n${table(rows.map(([name, text]) => [`  ${style("dim", name)}`, text]))}`;
+}
+
+type Undelivered = Awaited<ReturnType<Pipeline["outbox"]["undelivered"]>>[number];
+
+function undeliveredText({ channel, waiting, givenUp, error }: Undelivered): string {
+  const what = [
+    waiting === 0 ? "" : `${count(waiting, "notice waits", "notices wait")} for the ${channel}`,
+    givenUp === 0 ? "" : `${count(givenUp, "notice", "notices")} did not reach the ${channel} and will not`,
+  ];
+  const why = error === undefined ? "`accrete up` sends them" : printable(error);
+  return style(
+    "yellow",
+    `${what.filter((text) => text !== "").join("; ")}: ${why}; \`accrete doctor --notify\` tries it`,
+  );
 }
 
 function liveText({ live, checkpoint: head, entry }: Status): string {
