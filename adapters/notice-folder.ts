@@ -103,7 +103,7 @@ export class NoticeFolder {
   }
 
   /** Takes what has been over for long away, and what killed processes left of that. */
-  async prune(): Promise<void> {
+  async prune(knownMax: number = KNOWN_MAX): Promise<void> {
     const over: { id: string; part: Part; atMs: number }[] = [];
     for (const [id, parts] of await this.#parts()) {
       const part = (["delivered", "given-up", "failed"] as const).find((one) => parts.has(one));
@@ -112,7 +112,7 @@ export class NoticeFolder {
     }
     over.sort((a, b) => b.atMs - a.atMs);
     for (const [i, { id, part, atMs }] of over.entries()) {
-      if (i < KNOWN_MAX && Date.now() - atMs < KNOWN_MS) continue;
+      if (i < knownMax && Date.now() - atMs < KNOWN_MS) continue;
       // the notice first: without its end it would be sent again
       for (const one of ["json", "failed", part] as const) await rm(this.#path(id, one), { force: true });
     }
