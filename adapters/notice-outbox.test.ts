@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -49,6 +49,16 @@ const rounds = (): unknown[] => place.got.map(({ body }) => (JSON.parse(body) as
 const names = (channel = "webhook"): Promise<string[]> =>
   readdir(join(folder, channel)).then((all) => all.filter((name) => !name.startsWith(".")).sort());
 const ends = async (): Promise<string[]> => (await names()).map((name) => name.slice(name.indexOf(".")));
+
+/** A small file system of its own needs root, and the right to mount. */
+const mayMount = ((): boolean => {
+  try {
+    execFileSync("unshare", ["-m", "mount", "-t", "tmpfs", "tmpfs", tmpdir()], { stdio: "ignore" });
+    return process.getuid?.() === 0;
+  } catch {
+    return false;
+  }
+})();
 
 /** However slow the machine is. */
 const poll = <T>(look: () => T) => expect.poll(look, { timeout: 20_000 });
@@ -163,6 +173,22 @@ describe("an outbox", () => {
     outbox.start(words);
     await outbox.notify(blocked(1));
     expect(said.join()).toContain("a notice is lost, as it can't be written down: ");
+  });
+
+  it.skipIf(!mayMount)("on a full disk has the tick made again, until there is room", async () => {
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]);
+    try {
+      const outbox = open();
+      outbox.start(words);
+      await expect(writeFile(join(folder, "full"), Buffer.alloc(1_000_000))).rejects.toMatchObject({ code: "ENOSPC" });
+      await expect(outbox.notify(blocked(1))).rejects.toMatchObject({ code: "OUT_OF_DISK" });
+      await rm(join(folder, "full"));
+      await outbox.notify(blocked(1));
+      await outbox.stop();
+      expect(rounds()).toEqual([1]);
+    } finally {
+      execFileSync("umount", ["-l", folder]);
+    }
   });
 
   it("gives up what is damaged, what is older than a day when its try fails, and forgets what is long over", async () => {
