@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { noticeBody } from "../protocol/notices.ts";
 import type { Notice } from "../protocol/ports.ts";
 import { openLoopback, type Loopback } from "../test/loopback.ts";
@@ -61,7 +61,9 @@ const mayMount = ((): boolean => {
 })();
 
 /** However slow the machine is. */
-const poll = <T>(look: () => T) => expect.poll(look, { timeout: 20_000 });
+function poll<T>(look: () => T) {
+  return expect.poll(look, { timeout: 20_000 });
+}
 
 describe("an outbox", () => {
   it("delivers each notice once, however often it is told, by this process and the next", async () => {
@@ -243,6 +245,7 @@ it("a kill -9 between the writing and the answer of the webhook loses nothing: t
   const args = ["--input-type=module-typescript", "-e", TELLER, folder, JSON.stringify(blocked(7))];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
+  onTestFinished(() => void child.kill("SIGKILL"));
   await once(child.stdout, "data");
   const sent: string[] = [];
   const channel: NoticeChannel = {

@@ -63,6 +63,9 @@ export default defineConfig({
 
       // Checkpoints that can be gone back to.
       keep: { rounds: 10 },
+
+      // Who hears of commits, of rounds that are held back or blocked. \`accrete doctor --notify\` tries it.
+      // notify: { webhook: { url: "https://..." }, command: ["./tell.sh"] },
     }),
   ],
 });
