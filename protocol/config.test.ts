@@ -233,3 +233,13 @@ describe("the gate", () => {
     }
   });
 });
+
+it.each([{ "not a name": "x" }, { authorization: "Bearer hunter2\nx: y" }, { authorization: "hunter2\u20ac" }])(
+  "a webhook's header that can't be sent is an error that does not show its value, case %#",
+  (headers) => {
+    const notify = { webhook: { url: "https://example.com/", headers } };
+    const pipeline = { name: "a", data: { format: "csv" }, trainer: { model: "./model.ts" }, notify };
+    expect(() => parseConfig({ pipelines: [pipeline] })).toThrow(/^pipelines\[0\]\.notify\.webhook\.headers/);
+    expect(() => parseConfig({ pipelines: [pipeline] })).not.toThrow(/hunter2/);
+  },
+);
