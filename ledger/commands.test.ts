@@ -6,9 +6,10 @@ import { documentBytes, type Item, type LogEntry } from "../protocol/types.ts";
 import { A, B, BAD, E, learn } from "../test/fake-history.ts";
 import { fakeItem, fakePipeline, type FakePipeline } from "../test/fake-trainer.ts";
 import { memoryStore, storeWith } from "../test/small-states.ts";
-import { drop, promote, rollback, type RollbackRequest } from "./commands.ts";
+import { drop, promote, rollback } from "./commands.ts";
 import { readRedo } from "./line.ts";
 import { readConsumed, readDocument, readHead } from "./read.ts";
+import type { RollbackRequest } from "./rollback.ts";
 import { tick } from "./tick.ts";
 
 const C = fakeItem("c.csv");
@@ -149,7 +150,7 @@ describe("drop", () => {
   it("goes back before the round that has trained the item and trains all since again without it", async () => {
     const store = memoryStore();
     const { ledger } = await threeRounds(store);
-    const entry = await drop(ledger, { item: C, by: "ada", reason: "mislabelled" });
+    const entry = await drop(ledger, { items: [C], by: "ada", reason: "mislabelled" });
     expect(entry).toMatchObject({ kind: "rollback", to: 1, replay: true, without: [C] });
     expect(await redoOf(store, entry)).toEqual(["d.csv"]);
   });
@@ -157,7 +158,7 @@ describe("drop", () => {
   it("goes back to nothing if no older round is kept", async () => {
     const store = memoryStore();
     const { ledger } = await threeRounds(store);
-    const entry = await drop(ledger, { item: A, by: "ada", reason: "" });
+    const entry = await drop(ledger, { items: [A], by: "ada", reason: "" });
     expect(entry).toMatchObject({ to: 0, checkpoint: null });
     expect(await redoOf(store, entry)).toEqual(["b.csv", "c.csv", "d.csv"]);
   });
@@ -167,7 +168,7 @@ describe("drop", () => {
     const { ledger } = await threeRounds(store);
     for (const item of [BAD, fakeItem("new.csv")]) {
       const { head } = await readHead(store);
-      const entry = await drop(ledger, { item, by: "ada", reason: "" });
+      const entry = await drop(ledger, { items: [item], by: "ada", reason: "" });
       expect(entry).toMatchObject({ to: head.seq, redo: null, without: [item] });
       expect(entry.checkpoint).toEqual(head.checkpoint);
     }

@@ -85,12 +85,25 @@ export interface WhyPorts {
  * @param query the object's key, or an itemId
  * @returns empty if nothing is known of it
  */
-export async function why({ store, items, config }: WhyPorts, query: string): Promise<Version[]> {
+export async function why(ports: WhyPorts, query: string): Promise<Version[]> {
+  return (await whyOf(ports, [query])).versions[0]!;
+}
+
+/**
+ * The same of several objects, in one pass over the history.
+ * @returns the versions of each query, and all keys that any entry, plan or segment has
+ */
+export async function whyOf(
+  { store, items, config }: WhyPorts,
+  queries: readonly string[],
+): Promise<{ versions: Version[][]; keys: Set<string> }> {
   const found = new Map<string, Found>();
-  const isAsked = (item: Item, id: string): boolean => item.key === query || id === query;
+  const asked = new Set(queries);
+  const keys = new Set<string>();
   const note = (item: Item): Found | undefined => {
+    keys.add(item.key);
     const id = itemId(item);
-    if (!isAsked(item, id)) return undefined;
+    if (!asked.has(item.key) && !asked.has(id)) return undefined;
     const known = found.get(id) ?? {
       item,
       present: false,
@@ -106,16 +119,15 @@ export async function why({ store, items, config }: WhyPorts, query: string): Pr
 
   const { head } = await readHead(store);
   const line = new Set((await readLine(store, head.seq)).rounds);
-  const committed = await readHistory(store, head, line, note);
-  await readOtherPlans(store, head, committed, note);
+  await readHistory(store, head, line, note);
+  await readOpenPlan(store, head, note);
   for (const item of (await readRedo(store, head.redo)).items.values()) {
     const one = note(item);
     if (one !== undefined) one.inRedo = true;
   }
   await readInbox(store, note);
 
-  const keys = new Set([query, ...[...found.values()].map(({ item }) => item.key)]);
-  for (const key of keys) {
+  for (const key of new Set([...queries, ...[...found.values()].map(({ item }) => item.key)])) {
     // a LIST with the key as its prefix has the key itself first
     const page = await items.list(key);
     const arrival = page.items.find((one) => one.key === key);
@@ -125,24 +137,25 @@ export async function why({ store, items, config }: WhyPorts, query: string): Pr
     one.present = true;
     one.modifiedMs = arrival.modifiedMs;
   }
-  return [...found].map(([id, one]) => ({
+  const versions = [...found].map(([id, one]) => ({
     itemId: id,
     item: one.item,
     present: one.present,
     events: one.events,
     now: whereabouts(one, config),
   }));
+  return {
+    versions: queries.map((query) => versions.filter((one) => one.item.key === query || one.itemId === query)),
+    keys,
+  };
 }
 
 type Note = (item: Item) => Found | undefined;
 
-/** @returns the rounds that have an entry */
-async function readHistory(store: Store, head: Head, line: ReadonlySet<number>, note: Note): Promise<Set<number>> {
-  const committed = new Set<number>();
+async function readHistory(store: Store, head: Head, line: ReadonlySet<number>, note: Note): Promise<void> {
   for (let seq = 1; seq <= head.seq; seq++) {
     const entry = (await readEntry(store, seq)).document;
     if (entry.kind === "round") {
-      committed.add(entry.round);
       const { plan, result } = await readCommitted(store, entry);
       const rejected = new Map(result.rejected.map((one) => [itemId(one.item), one]));
       for (const item of plan.items) {
@@ -155,25 +168,22 @@ async function readHistory(store: Store, head: Head, line: ReadonlySet<number>, 
         );
       }
     } else if (entry.kind === "rollback") {
+      // it closes the round that was open, if there was one
+      const plan = await readDocument(store, "plan", planKey(entry.round));
+      for (const item of plan?.document.items ?? []) note(item)?.events.push({ what: "given-up", round: entry.round });
       const said = { seq, atMs: entry.at, by: entry.by, reason: entry.reason };
       for (const item of entry.without) note(item)?.events.push({ what: "taken-out", ...said });
       for (const item of entry.with) note(item)?.events.push({ what: "asked-again", ...said });
     }
   }
-  return committed;
 }
 
-/** Plans without an entry: of rounds that a rollback closed, and the open one. */
-async function readOtherPlans(store: Store, head: Head, committed: ReadonlySet<number>, note: Note): Promise<void> {
-  for (let round = 1; round <= head.round + 1; round++) {
-    if (committed.has(round)) continue;
-    const plan = await readDocument(store, "plan", planKey(round));
-    for (const item of plan?.document.items ?? []) {
-      const one = note(item);
-      if (one === undefined) continue;
-      if (round > head.round) one.openPlan = round;
-      else one.events.push({ what: "given-up", round });
-    }
+async function readOpenPlan(store: Store, head: Head, note: Note): Promise<void> {
+  const round = head.round + 1;
+  const plan = await readDocument(store, "plan", planKey(round));
+  for (const item of plan?.document.items ?? []) {
+    const one = note(item);
+    if (one !== undefined) one.openPlan = round;
   }
 }
 

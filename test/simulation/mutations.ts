@@ -190,7 +190,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "replay-forgets-redo",
     breaks: "a replay also has what the head was to redo",
-    file: "ledger/commands.ts",
+    file: "ledger/rollback.ts",
     find: "items: union(line.trained, redo.items)",
     replace: "items: union(line.trained)",
     profile: COMMANDS,
@@ -222,7 +222,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "with-head-line",
     breaks: "it is the target's line, not the head's",
-    file: "ledger/commands.ts",
+    file: "ledger/rollback.ts",
     find: "const targetLine = await readLine(store, target.seq);",
     replace: "const targetLine = await readLine(store, head.seq);",
     profile: COMMANDS,
@@ -230,7 +230,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "with-unconsumed",
     breaks: "only consumed items are asked for again",
-    file: "ledger/commands.ts",
+    file: "ledger/rollback.ts",
     find: "const consumed = await readConsumed(store, request.with.map(itemId));",
     replace: "const consumed = new Set(request.with.map(itemId));",
     profile: COMMANDS,
@@ -355,7 +355,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "given-up-again",
     breaks: "a rollback takes over the time of the plan it ends",
     file: "ledger/commands.ts",
-    find: "scheduled: openPlan?.document.scheduled ?? 0,",
+    find: "scheduled: openPlan?.scheduled ?? 0,",
     replace: "scheduled: 0,",
     profile: { ...SCHEDULES, commands: 0.08, schedules: 0.06 },
   },

@@ -244,7 +244,7 @@ export class World {
           this.#api.promote(ledger, { round: random.pick([0, ...kept]), ...said }),
         );
       case "drop":
-        return this.#run("drop", (ledger) => this.#api.drop(ledger, { item: random.pick(this.#items), ...said }));
+        return this.#run("drop", (ledger) => this.#api.drop(ledger, { items: [random.pick(this.#items)], ...said }));
       case "train":
         return void this.#ticks.push({
           tick: { kind: random.pick(["train", "rehearse"]), seq: Math.max(0, (head?.seq ?? 0) - random.below(2)) },
