@@ -17,6 +17,7 @@ export class Obstructed extends Error {
 const EXIT_CODES: Partial<Record<ErrorCode, number>> = {
   USAGE: EXIT.usage,
   PIPELINE_UNKNOWN: EXIT.usage,
+  CONFIRMATION_NEEDED: EXIT.usage,
   CONFIG_NOT_FOUND: EXIT.config,
   CONFIG_NOT_LOADABLE: EXIT.config,
   CONFIG_INVALID: EXIT.config,

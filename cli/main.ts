@@ -14,6 +14,10 @@ import { trainCommand } from "./commands/train.ts";
 import { upCommand } from "./commands/up.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { whyCommand } from "./commands/why.ts";
+import { dropCommand } from "./commands/drop.ts";
+import { promoteCommand } from "./commands/promote.ts";
+import { rehearseCommand } from "./commands/rehearse.ts";
+import { rollbackCommand } from "./commands/rollback.ts";
 import { exitCodeOf, failureText } from "./failure.ts";
 import { version } from "./version.ts";
 
@@ -46,7 +50,11 @@ function program(): Command {
     verifyCommand,
     pullCommand,
     trainCommand,
+    rehearseCommand,
     retryCommand,
+    rollbackCommand,
+    dropCommand,
+    promoteCommand,
     doctorCommand,
   ];
   for (const verb of verbs) root.addCommand(verb().configureHelp({ showGlobalOptions: true }).exitOverride());

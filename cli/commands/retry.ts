@@ -1,43 +1,75 @@
-import { Command } from "commander";
+import type { Command } from "commander";
 import { readStatus } from "../../ledger/status.ts";
 import { tick } from "../../ledger/tick.ts";
 import { AccreteError } from "../../protocol/errors.ts";
-import { choosePipeline, NO_TICKS, openLedger, openWorkspace, type GlobalOptions } from "../compose.ts";
-import { Progress } from "../progress.ts";
+import { printable } from "../../protocol/printable.ts";
+import type { Pipeline } from "../compose.ts";
+import { findObjects, OBJECT_HELP } from "../objects.ts";
 import { line, printJson } from "../terminal.ts";
+import {
+  changeCommand,
+  changeHistory,
+  openLedgerOf,
+  openPipelineOf,
+  RUNS_ON,
+  toTrainAgain,
+  type ChangeOptions,
+} from "./change.ts";
 import { stepText } from "./status.ts";
+import { plainWhereText } from "./why.ts";
 
 export function retryCommand(): Command {
-  return new Command("retry")
-    .summary("one attempt more for a blocked round")
+  return changeCommand("retry")
+    .summary("one attempt more for a blocked round; or a second chance for objects")
     .description(
-      "Makes one attempt more for a round that is blocked, once what blocked it is mended. It trains the same plan: same items,\nsame code and config, from the newest checkpoint that the attempts before have saved.",
+      "Without an object: makes one attempt more for a round that is blocked, once what blocked it is mended. It trains the same plan:\nsame items, same code and config, from the newest checkpoint that the attempts before have saved.\n\nWith objects: trains those again that were rejected, taken out or left by a rollback, in a new round. It shows what it will do,\nand asks.",
     )
+    .argument("[object...]", OBJECT_HELP)
     .addHelpText(
       "after",
-      "\nExamples:\n  $ accrete status      says what blocks the round, and where the log is\n  $ accrete retry",
+      "\nExamples:\n  $ accrete status                    says what blocks the round, and where the log is\n  $ accrete retry\n  $ accrete retry digits/day-4.csv    it could not be read then, and can now",
     )
-    .action(async (_options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions>();
-      const pipeline = choosePipeline(await openWorkspace(options), options.pipeline);
-      const { config, store } = pipeline;
-      const { next, seq } = await readStatus(pipeline);
-      if (next.is === "paused")
-        throw new AccreteError(
-          "NOTHING_TO_RETRY",
-          `${config.name} is paused, not blocked: ${next.reason}. ${next.advice}`,
-        );
-      if (next.is !== "blocked") throw new AccreteError("NOTHING_TO_RETRY", `${config.name} is not blocked`);
-      // another attempt is of no use where there is a result already
-      if (next.attempt === 0)
-        throw new AccreteError("NOTHING_TO_RETRY", `round ${next.round} has a result: ${next.reason}. ${next.advice}`);
-      const notify =
-        options.json === true ? { notify: async () => undefined } : new Progress([config.name]).notify(store);
-      const ledger = await openLedger(pipeline, { ticks: NO_TICKS, notify });
-      await tick(ledger, { kind: "retry", seq, round: next.round, attempt: next.attempt });
-      const after = await readStatus(pipeline);
-      if (options.json === true) return printJson(after);
-      line(`${config.name}: round ${next.round}: ${stepText(after.next, after)}`);
-      line("The training runs on by itself; `accrete up` goes on from here (one that runs already notices).");
+    .action(async (names: string[], _options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<ChangeOptions>();
+      const pipeline = await openPipelineOf(options);
+      await (names.length === 0 ? retryRound(pipeline, options) : retryObjects(pipeline, options, names));
     });
+}
+
+async function retryRound(pipeline: Pipeline, options: ChangeOptions): Promise<void> {
+  const { config } = pipeline;
+  const { next, seq } = await readStatus(pipeline);
+  if (next.is === "paused")
+    throw new AccreteError("NOTHING_TO_RETRY", `${config.name} is paused, not blocked: ${next.reason}. ${next.advice}`);
+  if (next.is !== "blocked") throw new AccreteError("NOTHING_TO_RETRY", `${config.name} is not blocked`);
+  // another attempt is of no use where there is a result already
+  if (next.attempt === 0)
+    throw new AccreteError("NOTHING_TO_RETRY", `round ${next.round} has a result: ${next.reason}. ${next.advice}`);
+  const ledger = await openLedgerOf(pipeline, options);
+  await tick(ledger, { kind: "retry", seq, round: next.round, attempt: next.attempt });
+  const after = await readStatus(pipeline);
+  if (options.json === true) return printJson(after);
+  line(`${config.name}: round ${next.round}: ${stepText(after.next, after)}`);
+  line(RUNS_ON);
+}
+
+async function retryObjects(pipeline: Pipeline, options: ChangeOptions, names: readonly string[]): Promise<void> {
+  const objects = await findObjects(pipeline, names);
+  // the open round would end for nothing
+  const underWay = objects.filter(({ versions }) =>
+    versions.some(({ now, present }) => present && (now.is === "to-redo" || now.is === "being-learned")),
+  );
+  const others = objects.filter((object) => !underWay.includes(object));
+  const already = underWay.map(
+    ({ name, versions }) =>
+      `${printable(name)} is under way: ${plainWhereText(versions.find(({ present }) => present)!.now)}`,
+  );
+  if (others.length === 0) throw new AccreteError("NOTHING_TO_RETRY", already.join("; "));
+  const wish = { to: "head", replay: false, without: [], with: [] } as const;
+  const { items, notes } = await toTrainAgain(pipeline, others, wish);
+  await changeHistory(pipeline, options, {
+    wish: { ...wish, with: items },
+    typed: `retry ${names.join(" ")}`,
+    notes: [...already, ...notes],
+  });
 }

@@ -1,16 +1,9 @@
-import { relative, resolve, sep } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { Command } from "commander";
-import { why, type Event, type Version, type Whereabouts } from "../../ledger/why.ts";
-import { AccreteError } from "../../protocol/errors.ts";
+import type { Event, Version, Whereabouts } from "../../ledger/why.ts";
 import { printable } from "../../protocol/printable.ts";
-import {
-  choosePipeline,
-  openItemsNow,
-  openWorkspace,
-  userFolder,
-  type GlobalOptions,
-  type Workspace,
-} from "../compose.ts";
+import { choosePipeline, openWorkspace, type GlobalOptions } from "../compose.ts";
+import { findObjects, OBJECT_HELP } from "../objects.ts";
 import { bytes, dateTime } from "../print.ts";
 import { line, printJson, style } from "../terminal.ts";
 
@@ -20,33 +13,18 @@ export function whyCommand(): Command {
     .description(
       "Says of each version of an object (each content that it ever had) which round has learned it, or why it waits, was\nrejected, or is not in the model any more.",
     )
-    .argument("<object>", "its key (the path in the data folder), its path, or an item's id")
+    .argument("<object>", OBJECT_HELP)
     .addHelpText(
       "after",
       "\nExamples:\n  $ accrete why digits/day-1.csv\n  $ accrete why .accrete/data/digits/day-1.csv\n  $ accrete why -- -Zp3kq0VvJt0w5mB1cXhYg     an id that starts with a dash",
     )
     .action(async (object: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const workspace = await openWorkspace(options);
-      const pipeline = choosePipeline(workspace, options.pipeline);
-      const ports = { ...pipeline, items: openItemsNow(workspace) };
-      let versions = await why(ports, object);
-      const key = keyOfPath(workspace, object);
-      if (versions.length === 0 && key !== undefined && key !== object) versions = await why(ports, key);
-      if (versions.length === 0)
-        throw new AccreteError(
-          "NOT_FOUND",
-          `${object}: no round, no segment and no file in ${workspace.dataFolder} has it`,
-        );
+      const pipeline = choosePipeline(await openWorkspace(options), options.pipeline);
+      const versions = (await findObjects(pipeline, [object])).flatMap((found) => found.versions);
       if (options.json === true) return printJson(versions);
       for (const version of versions) line(versionText(version));
     });
-}
-
-/** The key of a path below the data folder. */
-function keyOfPath(workspace: Workspace, path: string): string | undefined {
-  const below = relative(workspace.dataFolder, resolve(userFolder(process.env), path));
-  return below === "" || below.startsWith("..") ? undefined : below.split(sep).join("/");
 }
 
 function versionText({ item, itemId, present, events, now }: Version): string {
@@ -61,7 +39,12 @@ const CODES: Readonly<Record<string, string>> = {
   forbidden: "it may not be read",
 };
 
-export function whereText(now: Whereabouts): string {
+/** The same without colours, for a message. */
+export function plainWhereText(now: Whereabouts): string {
+  return stripVTControlCharacters(whereText(now));
+}
+
+function whereText(now: Whereabouts): string {
   switch (now.is) {
     case "learned":
       return style("green", `learned by round ${now.round}`);

@@ -1,0 +1,40 @@
+import { Command } from "commander";
+import { hasMemory } from "../../ledger/checkpoints.ts";
+import { readHead } from "../../ledger/read.ts";
+import { readStatus } from "../../ledger/status.ts";
+import { tick } from "../../ledger/tick.ts";
+import { AccreteError } from "../../protocol/errors.ts";
+import type { GlobalOptions } from "../compose.ts";
+import { line, printJson } from "../terminal.ts";
+import { openLedgerOf, openPipelineOf, RUNS_ON } from "./change.ts";
+import { stepText } from "./status.ts";
+
+export function rehearseCommand(): Command {
+  return new Command("rehearse")
+    .summary("start a round on the replay memory alone")
+    .description(
+      "Starts a round without new data, on what the checkpoint's replay memory holds of earlier rounds. What waits or is to be trained\nagain comes first.",
+    )
+    .addHelpText("after", "\nExamples:\n  $ accrete rehearse && accrete up --once")
+    .action(async (_options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const pipeline = await openPipelineOf(options);
+      const { head } = await readHead(pipeline.store);
+      if (!(await hasMemory(pipeline.store, head.checkpoint)))
+        throw new AccreteError(
+          "NO_MEMORY",
+          head.checkpoint === null
+            ? "nothing has been trained yet"
+            : `the checkpoint of round ${head.checkpoint.round} has no replay memory`,
+        );
+      const ledger = await openLedgerOf(pipeline, options);
+      await tick(ledger, { kind: "rehearse", seq: head.seq });
+      const after = await readStatus(pipeline);
+      if (options.json === true) return printJson(after);
+      const { open, waiting } = after;
+      line(`${pipeline.config.name}: ${open === null ? "" : `round ${open.round}: `}${stepText(after.next, after)}`);
+      if (open?.kind !== "rehearse" && (open !== null || waiting !== null))
+        line("No rehearsal was started: what waits comes first. Ask again after it.");
+      else line(RUNS_ON);
+    });
+}

@@ -1,0 +1,76 @@
+/** The objects that a command names: by key, by path or by an item's id, with all their versions. */
+import { relative, resolve, sep } from "node:path";
+import { whyOf, type Version } from "../ledger/why.ts";
+import { AccreteError } from "../protocol/errors.ts";
+import { nearestName } from "../protocol/nearest-name.ts";
+import type { Item } from "../protocol/types.ts";
+import { openItemsNow, userFolder, type Pipeline, type Workspace } from "./compose.ts";
+
+export interface NamedObject {
+  /** as it was typed */
+  readonly name: string;
+  /** at least one, in the order in which they were seen */
+  readonly versions: readonly Version[];
+}
+
+/** What --help says of an argument that is one. */
+export const OBJECT_HELP = "its key (the path in the data folder), its path, or an item's id";
+
+/**
+ * What is known of each object.
+ * @throws {AccreteError} NOT_FOUND, with the nearest known key
+ */
+export async function findObjects(pipeline: Pipeline, names: readonly string[]): Promise<NamedObject[]> {
+  const { workspace } = pipeline;
+  const paths = names.map((name) => keyOfPath(workspace, name));
+  const queries = [...names, ...paths.filter((key) => key !== undefined)];
+  const { versions, keys } = await whyOf({ ...pipeline, items: openItemsNow(workspace) }, queries);
+  const of = new Map(queries.map((query, i) => [query, versions[i]!]));
+  return names.map((name, i) => {
+    const path = paths[i];
+    const found = [of.get(name)!, ...(path === undefined ? [] : [of.get(path)!])].find(({ length }) => length > 0);
+    if (found !== undefined) return { name, versions: found };
+    const near = nearestName(path ?? name, [...keys]);
+    throw new AccreteError(
+      "NOT_FOUND",
+      `${name}: no round, no segment and no file in ${workspace.dataFolder} has it${near === undefined ? "" : `: did you mean "${near}"?`}`,
+    );
+  });
+}
+
+/** The key of a path below the data folder. */
+function keyOfPath(workspace: Workspace, path: string): string | undefined {
+  const below = relative(workspace.dataFolder, resolve(userFolder(process.env), path));
+  return below === "" || below.startsWith("..") ? undefined : below.split(sep).join("/");
+}
+
+/**
+ * The versions that a command takes out: all that were ever taken in or could be; but those that are out already.
+ * @throws {AccreteError} NOT_FOUND (it does not count), USAGE (named twice)
+ */
+export function toTakeOut(objects: readonly NamedObject[]): Item[] {
+  const out = objects.flatMap(({ name, versions }) => {
+    const counting = versions.filter(({ now }) => now.is !== "ignored");
+    if (counting.length === 0)
+      throw new AccreteError("NOT_FOUND", `${name} does not count as data: there is nothing to take out`);
+    return counting.filter(({ now }) => now.is !== "taken-out");
+  });
+  return once(out);
+}
+
+/** The versions that some entry has consumed: what may be asked for again. */
+export function consumedOf({ versions }: NamedObject): Version[] {
+  return versions.filter(({ events }) =>
+    events.some(({ what }) => what === "trained" || what === "rejected" || what === "taken-out"),
+  );
+}
+
+/** @throws {AccreteError} USAGE if one of them is there twice */
+export function once(versions: readonly Version[]): Item[] {
+  const ids = new Set<string>();
+  for (const { item, itemId } of versions) {
+    if (ids.has(itemId)) throw new AccreteError("USAGE", `${item.key} is named twice`);
+    ids.add(itemId);
+  }
+  return versions.map(({ item }) => item);
+}
