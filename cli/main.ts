@@ -18,6 +18,7 @@ import { dropCommand } from "./commands/drop.ts";
 import { promoteCommand } from "./commands/promote.ts";
 import { rehearseCommand } from "./commands/rehearse.ts";
 import { rollbackCommand } from "./commands/rollback.ts";
+import { completeCommand, completionCommand } from "./commands/completion.ts";
 import { exitCodeOf, failureText } from "./failure.ts";
 import { version } from "./version.ts";
 
@@ -56,8 +57,10 @@ function program(): Command {
     dropCommand,
     promoteCommand,
     doctorCommand,
+    completionCommand,
   ];
   for (const verb of verbs) root.addCommand(verb().configureHelp({ showGlobalOptions: true }).exitOverride());
+  root.addCommand(completeCommand(), { hidden: true });
   return root;
 }
 

@@ -6,6 +6,7 @@ import { itemId } from "../protocol/digest.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import { sameCheckpoint, type Head } from "../protocol/head.ts";
 import { encodeRedo, itemSet, minus, redoItems, union, type ItemSet } from "../protocol/history.ts";
+import { compareItems } from "../protocol/intake.ts";
 import { planKey } from "../protocol/keys.ts";
 import type { Store } from "../protocol/ports.ts";
 import { isAlive } from "../protocol/round.ts";
@@ -67,9 +68,15 @@ export function keptRound(head: Head, round: number): Target {
 
 /**
  * What the entry of a rollback says.
+ * @param itemsMax as many can one plan hold
  * @throws {AccreteError} NOT_KEPT, NOT_FOUND (a `with` that was never consumed), REDO_TOO_LARGE
  */
-export async function workOutRollback(store: Store, head: Head, request: RollbackWish): Promise<Work> {
+export async function workOutRollback(
+  store: Store,
+  head: Head,
+  request: RollbackWish,
+  itemsMax = PLAN_ITEMS_MAX,
+): Promise<Work> {
   const to = request.to === "before" ? await roundBefore(store, head, request.without) : request.to;
   const target = to === "head" ? { seq: head.seq, checkpoint: head.checkpoint } : keptRound(head, to);
   const targetEntry =
@@ -90,10 +97,10 @@ export async function workOutRollback(store: Store, head: Head, request: Rollbac
     without: itemSet(request.without),
   });
   // a redo is planned as one round: more could be written, but never be planned
-  if (redone.size > PLAN_ITEMS_MAX)
+  if (redone.size > itemsMax)
     throw new AccreteError(
       "REDO_TOO_LARGE",
-      `${redone.size} items would have to be trained again in one round, which has at most ${PLAN_ITEMS_MAX}; nothing was changed`,
+      `${redone.size} items would have to be trained again in one round, which has at most ${itemsMax}; nothing was changed`,
     );
   return {
     target,
@@ -185,14 +192,18 @@ export async function previewRollback(ports: InspectPorts, request: RollbackWish
     replay: request.replay,
     checkpoint: target.checkpoint,
     leaves: headLine.rounds.filter((round) => !kept.has(round)),
-    again: [...redone.values()],
+    again: inOrder(redone),
     asked: work.with,
-    unlearned: [...minus(known, targetLine.trained, redone, out).values()],
+    unlearned: inOrder(minus(known, targetLine.trained, redone, out)),
     out: request.without,
     stillLearned: request.without.filter((item) => targetLine.trained.has(itemId(item))),
     ends: await openRound(ports, head, work.openPlan),
     live: head.live,
   };
+}
+
+function inOrder(items: ItemSet): Item[] {
+  return [...items.values()].sort(compareItems);
 }
 
 async function openRound(ports: InspectPorts, head: Head, plan: Plan | undefined): Promise<OpenRound | null> {
