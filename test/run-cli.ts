@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 
 /** Halves the start of a process: compiled code is kept between runs of the tests. */
-const COMPILE_CACHE = fileURLToPath(new URL("../node_modules/.cache/accrete-tests", import.meta.url));
+export const COMPILE_CACHE = fileURLToPath(new URL("../node_modules/.cache/accrete-tests", import.meta.url));
 const MAIN = fileURLToPath(new URL("../cli/main.ts", import.meta.url));
 const WAIT_MS_MAX = 45_000;
 const LOOK_MS = 25;
