@@ -301,8 +301,13 @@ describe.concurrent("a command that can't be done", () => {
       "verify",
       "pull",
       "train",
+      "rehearse",
       "retry",
+      "rollback",
+      "drop",
+      "promote",
       "doctor",
+      "completion",
     ]);
     for (const { out } of await Promise.all(verbs.slice(0, 4).map((verb) => failing(verb, "--help"))))
       expect(out).toMatch(/Examples:\n {2}\$ accrete/);

@@ -1,10 +1,11 @@
 /** What became of one object: each version (etag) ever seen of it, and where it is now. Reads all of the history, so it may take its time. */
 import type { PipelineConfig } from "../protocol/config.ts";
 import { itemId } from "../protocol/digest.ts";
+import { AccreteError } from "../protocol/errors.ts";
 import type { Head } from "../protocol/head.ts";
 import { arrivedItem, dropReason, type DropReason } from "../protocol/intake.ts";
 import { planKey } from "../protocol/keys.ts";
-import type { Items, Store } from "../protocol/ports.ts";
+import type { Arrival, Items, Store } from "../protocol/ports.ts";
 import type { Item, RejectedItem } from "../protocol/types.ts";
 import { readLine, readRedo } from "./line.ts";
 import { listInbox, readCommitted, readDocument, readEntry, readHead, readSegment } from "./read.ts";
@@ -128,9 +129,7 @@ export async function whyOf(
   await readInbox(store, note);
 
   for (const key of new Set([...queries, ...[...found.values()].map(({ item }) => item.key)])) {
-    // a LIST with the key as its prefix has the key itself first
-    const page = await items.list(key);
-    const arrival = page.items.find((one) => one.key === key);
+    const arrival = await listed(items, key);
     if (arrival === undefined) continue;
     const one = note(arrivedItem(arrival));
     if (one === undefined) continue;
@@ -148,6 +147,19 @@ export async function whyOf(
     versions: queries.map((query) => versions.filter((one) => one.item.key === query || one.itemId === query)),
     keys,
   };
+}
+
+/** The item that has this key now. */
+async function listed(items: Items, key: string): Promise<Arrival | undefined> {
+  try {
+    // a LIST with the key as its prefix has the key itself first
+    const page = await items.list(key);
+    return page.items.find((item) => item.key === key);
+  } catch (error) {
+    // what can't be a key, as a path from the root, is not there
+    if (error instanceof AccreteError && error.code === "UNSAFE_KEY") return undefined;
+    throw error;
+  }
 }
 
 type Note = (item: Item) => Found | undefined;
