@@ -1,10 +1,12 @@
 /** The operator's commands as a user types them: real processes, real files, the real trainer. */
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
+import { readDocument, readHead } from "../ledger/read.ts";
 import { ADVICE } from "../protocol/errors.ts";
+import { documentBytes } from "../protocol/types.ts";
 import { learn } from "../test/fake-history.ts";
 import { fakeItem, fakePipeline } from "../test/fake-trainer.ts";
 import { initWorkspace, runCli, type CliResult } from "../test/run-cli.ts";
@@ -44,6 +46,9 @@ const state = (dir: string, key: string): string => join(dir, ".accrete", "state
 async function put(dir: string, name: string, body: string): Promise<void> {
   await mkdir(join(dir, ".accrete", "data", "flowers"), { recursive: true });
   await writeFile(data(dir, name), body);
+  // settled: what is put together is learned together
+  const past = new Date(Date.now() - 60_000);
+  await utimes(data(dir, name), past, past);
 }
 async function json<T>(dir: string, ...args: string[]): Promise<T> {
   const { out, err } = await runCli(dir, [...args, "--json"]);
@@ -225,19 +230,51 @@ describe.concurrent("what status advises for a blocked round works", SLOW, () =>
     expect((await runCli(dir, ["status"])).out).toContain("what to do: ");
   };
 
-  it("of a wrong config: mended, the same items are planned anew", async () => {
-    const dir = await copy("wrong-config");
+  it.each([
+    ["LOSS_NOT_FINITE", "learningRate: 0.01", "learningRate: 1e38"],
+    ["CONFIG_INVALID", 'label: "label"', 'label: "width"'],
+  ])("of a wrong config (%s): mended, the same items are planned anew", async (code, right, wrong) => {
+    const dir = await copy(code.toLowerCase());
     const config = join(dir, "accrete.config.ts");
-    const right = await readFile(config, "utf8");
-    await writeFile(config, right.replace("learningRate: 0.01", "learningRate: 1e38"));
+    const text = await readFile(config, "utf8");
+    await writeFile(config, text.replace(right, wrong));
     await put(dir, "d.csv", sampleCsv(ROWS, 4));
-    await blockedBy(dir, "LOSS_NOT_FINITE");
-    await writeFile(config, right);
+    await blockedBy(dir, code);
+    await writeFile(config, text);
     expect(await done(dir, "rollback", "--to", "head", "--yes")).toMatch(
       /ends {10}round 4, which is open \(1 item\)[^]*planned {4}round 5: 1 item planned/,
     );
     expect((await up(dir)).code).toBe(0);
     expect(await whereIs(dir, "d.csv")).toEqual({ is: "learned", round: 5 });
+  });
+
+  it("of another model that is meant to be one: all again from nothing", async () => {
+    const dir = await copy("model");
+    await writeFile(join(dir, "model.ts"), MODEL.replace('name: "out"', 'name: "other"'));
+    await put(dir, "d.csv", sampleCsv(ROWS, 4));
+    await blockedBy(dir, "MODEL_INVALID");
+    await done(dir, "rollback", "--to", "0", "--replay", "--yes");
+    expect((await up(dir)).code).toBe(0);
+    expect(await Promise.all(["a.csv", "d.csv"].map((name) => whereIs(dir, name)))).toEqual([
+      { is: "learned", round: 5 },
+      { is: "learned", round: 6 },
+    ]);
+  });
+
+  it("of files that can't be read: without them the loop goes on, and mended ones are learned", async () => {
+    const dir = await copy("rejected");
+    const bad = Array.from({ length: 11 }, (_, i) => `d-${i}.csv`);
+    for (const [i, name] of bad.entries()) await put(dir, name, `length,width,label\n${i},2\n`);
+    await put(dir, "good.csv", sampleCsv(ROWS, 4));
+    await blockedBy(dir, "TOO_MANY_REJECTED");
+    await done(dir, "drop", "--yes", ...bad.map((name) => data(dir, name)));
+    await put(dir, bad[0]!, sampleCsv(ROWS, 5));
+    expect((await up(dir)).code).toBe(0);
+    expect(await whereIs(dir, "good.csv")).toEqual({ is: "learned", round: 5 });
+    expect(await json(dir, "why", `flowers/${bad[0]}`)).toMatchObject([
+      { present: false, now: { is: "taken-out" } },
+      { present: true, now: { is: "learned" } },
+    ]);
   });
 
   it("of an object at which the trainer crashes each time: without it the loop goes on", async () => {
@@ -317,5 +354,25 @@ describe.concurrent("a pipeline that the gate has paused", SLOW, () => {
       live: { round: live },
       next: { is: "idle" },
     });
+  });
+
+  it("rehearses where its checkpoint has a memory", async () => {
+    const dir = await paused("rehearses");
+    const store = openDirectoryStore(join(dir, ".accrete", "state", "fake"));
+    const { checkpoint } = (await readHead(store)).head;
+    const { document, etag } = (await readDocument(store, "manifest", checkpoint!.manifest))!;
+    const files = [...document.files, { ...document.files[0]!, name: "memory.safetensors" }];
+    await store.replace(
+      checkpoint!.manifest,
+      documentBytes("manifest", checkpoint!.manifest, { ...document, files }),
+      etag,
+    );
+    expect(await done(dir, "rehearse")).toContain("No rehearsal was started");
+    await done(dir, "rollback", "--to", "head", "--yes");
+    expect(await done(dir, "rehearse")).toMatch(
+      /planned {4}round 4: 0 items planned\n[^]*The training runs on by itself/,
+    );
+    expect(await json(dir, "status")).toMatchObject({ open: { round: 4, kind: "rehearse", items: 0 } });
+    await up(dir); // its job ends before the folder is removed
   });
 });

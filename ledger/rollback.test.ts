@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { planKey } from "../protocol/keys.ts";
 import type { Store } from "../protocol/ports.ts";
-import type { Item, LogEntry } from "../protocol/types.ts";
+import { documentBytes, type Item, type LogEntry } from "../protocol/types.ts";
 import { A, B, BAD, E, learn } from "../test/fake-history.ts";
 import { fakeItem, fakePipeline, type FakePipeline } from "../test/fake-trainer.ts";
 import { memoryStore } from "../test/small-states.ts";
@@ -196,10 +196,19 @@ describe("a redo that no plan could hold", () => {
 });
 
 describe("whether a checkpoint has a replay memory", () => {
-  it("is no for nothing trained, and for a checkpoint without its file", async () => {
+  it("is what its manifest lists", async () => {
     const store = memoryStore();
     await threeRounds(store);
-    expect(await hasMemory(store, null)).toBe(false);
-    expect(await hasMemory(store, (await readHead(store)).head.checkpoint)).toBe(false);
+    const checkpoint = (await readHead(store)).head.checkpoint!;
+    expect(await hasMemory(store, checkpoint)).toBe(false);
+    const { document } = (await readDocument(store, "manifest", checkpoint.manifest))!;
+    const key = "rounds/0000000099/checkpoints/0000000001-memory/MANIFEST.json";
+    const files = [...document.files, { ...document.files[0]!, name: "memory.safetensors" }];
+    await store.create(key, documentBytes("manifest", key, { ...document, files }));
+    expect(await hasMemory(store, { ...checkpoint, manifest: key })).toBe(true);
+  });
+
+  it("is no for nothing trained", async () => {
+    expect(await hasMemory(memoryStore(), null)).toBe(false);
   });
 });

@@ -4,6 +4,7 @@ import { readHead } from "../../ledger/read.ts";
 import { readStatus } from "../../ledger/status.ts";
 import { tick } from "../../ledger/tick.ts";
 import { AccreteError } from "../../protocol/errors.ts";
+import { printable } from "../../protocol/printable.ts";
 import type { GlobalOptions } from "../compose.ts";
 import { line, printJson } from "../terminal.ts";
 import { openLedgerOf, openPipelineOf, RUNS_ON } from "./change.ts";
@@ -31,10 +32,11 @@ export function rehearseCommand(): Command {
       await tick(ledger, { kind: "rehearse", seq: head.seq });
       const after = await readStatus(pipeline);
       if (options.json === true) return printJson(after);
-      const { open, waiting } = after;
-      line(`${pipeline.config.name}: ${open === null ? "" : `round ${open.round}: `}${stepText(after.next, after)}`);
-      if (open?.kind !== "rehearse" && (open !== null || waiting !== null))
-        line("No rehearsal was started: what waits comes first. Ask again after it.");
-      else line(RUNS_ON);
+      const { open, next } = after;
+      line(`${pipeline.config.name}: ${open === null ? "" : `round ${open.round}: `}${stepText(next, after)}`);
+      if ("advice" in next) line(`what to do: ${printable(next.advice)}`);
+      // one that runs already may have committed it by now
+      if (open?.kind === "rehearse" || after.round > head.round) line(RUNS_ON);
+      else line("No rehearsal was started: what waits comes first. Ask again after it.");
     });
 }

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { readStatus } from "../../ledger/status.ts";
 import { tick } from "../../ledger/tick.ts";
+import type { Version } from "../../ledger/why.ts";
 import { AccreteError } from "../../protocol/errors.ts";
 import { printable } from "../../protocol/printable.ts";
 import type { Pipeline } from "../compose.ts";
@@ -56,13 +57,10 @@ async function retryRound(pipeline: Pipeline, options: ChangeOptions): Promise<v
 async function retryObjects(pipeline: Pipeline, options: ChangeOptions, names: readonly string[]): Promise<void> {
   const objects = await findObjects(pipeline, names);
   // the open round would end for nothing
-  const underWay = objects.filter(({ versions }) =>
-    versions.some(({ now, present }) => present && (now.is === "to-redo" || now.is === "being-learned")),
-  );
+  const underWay = objects.filter(({ versions }) => isUnderWay(wanted(versions)));
   const others = objects.filter((object) => !underWay.includes(object));
   const already = underWay.map(
-    ({ name, versions }) =>
-      `${printable(name)} is under way: ${plainWhereText(versions.find(({ present }) => present)!.now)}`,
+    ({ name, versions }) => `${printable(name)} is under way: ${plainWhereText(wanted(versions).now)}`,
   );
   if (others.length === 0) throw new AccreteError("NOTHING_TO_RETRY", already.join("; "));
   const wish = { to: "head", replay: false, without: [], with: [] } as const;
@@ -72,4 +70,13 @@ async function retryObjects(pipeline: Pipeline, options: ChangeOptions, names: r
     typed: `retry ${names.join(" ")}`,
     notes: [...already, ...notes],
   });
+}
+
+/** The version that is present now, else the newest. */
+function wanted(versions: readonly Version[]): Version {
+  return versions.find(({ present }) => present) ?? versions.at(-1)!;
+}
+
+function isUnderWay({ now }: Version): boolean {
+  return now.is === "to-redo" || now.is === "being-learned";
 }
