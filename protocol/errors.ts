@@ -17,40 +17,40 @@ export const ADVICE = {
   CONFIG_NOT_FOUND: "Run `accrete init` for a first one, or name the folder that has it with --dir.",
   CONFIG_NOT_LOADABLE: "Correct accrete.config.ts; the message says where it stops.",
   CONFIG_INVALID:
-    "Correct accrete.config.ts as the message says; docs/ and the comments in it list what is known. A round that is blocked by it goes on with `accrete rollback --to head`: its items are planned anew.",
+    "Correct accrete.config.ts as the message says. A round that it has blocked is planned anew by `accrete rollback --to head`.",
   PIPELINE_UNKNOWN: "Name one of the pipelines of accrete.config.ts with --pipeline.",
   MODEL_NOT_LOADABLE:
-    "Correct the model module; `accrete init` shows one that works. A round that is blocked by it goes on with `accrete rollback --to head`: its items are planned anew.",
+    "Correct the model module; `accrete init` shows one that works. A round that it has blocked: `accrete rollback --to head`.",
   MODEL_INVALID:
-    "Correct the model: the message says what was expected. A round that is blocked by it goes on with `accrete rollback --to head`: its items are planned anew. If the model is meant to be another one: `accrete rollback --to 0 --replay`. If an object is at fault: `accrete drop OBJECT`.",
+    "Correct the model, then `accrete rollback --to head`; for another model `accrete rollback --to 0 --replay`. If an object is at fault: `accrete drop OBJECT`.",
   // training
   PLAN_NOT_FOUND: "The trainer is started by accrete: ACCRETE_PLAN and ACCRETE_STATE have to name an existing plan.",
   CODE_MISMATCH:
-    "The bundled model in the state folder is damaged or gone: restore it from a backup, then `accrete retry`; or delete it, then `accrete rollback --to head` bundles it anew.",
+    "Restore the bundled model from a backup, then `accrete retry`; or delete it, then `accrete rollback --to head` bundles it anew.",
   PARENT_NOT_WHOLE:
-    "The checkpoint that the round starts from is damaged: restore the named file from a backup, then `accrete retry`; or go on from an older round that `accrete log` marks as kept (0: from nothing): `accrete rollback --to ROUND --replay`.",
+    "Restore the named file from a backup, then `accrete retry`; or train again from an older round: `accrete rollback --to ROUND --replay`.",
   CHECKPOINT_NOT_WHOLE: "Nothing to do: training goes on from the next older checkpoint.",
   LOSS_NOT_FINITE:
-    "Lower the learning rate in accrete.config.ts, then `accrete rollback --to head`; or, if an object of this round has extreme values (`accrete show ROUND` lists them), `accrete drop OBJECT`.",
+    "Lower the learning rate, then `accrete rollback --to head`; or take an object with extreme values out: `accrete drop OBJECT`.",
   TOO_MANY_REJECTED:
-    "Look at the named objects. `accrete drop OBJECT...` goes on without them; put mended ones afterwards, they are new items. If config or model were at fault, correct them, then `accrete rollback --to head`.",
+    "Take the named objects out: `accrete drop OBJECT...`, and put mended ones afterwards; or correct the config, then `accrete rollback --to head`.",
   TRAINER_FAILED:
-    "See the job's log (`accrete show ROUND` names it) and mend what it says; then `accrete retry`. After a change of config or model: `accrete rollback --to head`. If an object is at fault: `accrete drop OBJECT`.",
+    "See the job's log (`accrete show ROUND`), mend what it says; then `accrete retry`, or with a new config or model `accrete rollback --to head`.",
   ATTEMPTS_USED_UP:
-    "See the jobs' logs (`accrete show ROUND` names them) and mend what ended them; then `accrete retry`. After a change of config or model: `accrete rollback --to head`. If an object ends them: `accrete drop OBJECT`.",
+    "See the jobs' logs (`accrete show ROUND`); then `accrete retry`, with a new config or model `accrete rollback --to head`, or `accrete drop OBJECT`.",
   RESULT_NOT_WHOLE:
     "Restore the named file from a backup: the round is committed by itself then. Or train it anew: `accrete rollback --to head`.",
   GATE_REFUSED:
-    "Look at `accrete show ROUND`. Then `accrete rollback --to head` goes on from this round, `accrete rollback --to ROUND` with the round before takes it back, and `accrete promote ROUND` lets it go live.",
+    "See `accrete show ROUND`. To go on from it: `accrete rollback --to head`; from an older one: `accrete rollback --to ROUND`; live: `accrete promote ROUND`.",
   OUT_OF_DISK: "Free disk space, then `accrete retry`.",
   // operating
   NOT_FOUND: "Look at `accrete status` and `accrete log` for what there is.",
   NOT_KEPT: "Only checkpoints that are still kept can be named: `accrete log` marks them.",
   NOTHING_TO_RETRY:
-    "No round is blocked, or the object need not be trained again: `accrete status` and `accrete why OBJECT` say what is.",
+    "No round is blocked, or the object need not be trained again: see `accrete status` and `accrete why OBJECT`.",
   NOTHING_TO_TRAIN: "Add data first: `accrete add FILE...`.",
   COMMAND_LOST:
-    "Somebody or a round changed the pipeline at the same moment: look at `accrete status`, and ask again: it shows anew what it would do.",
+    "Somebody, or a round, changed the pipeline at the same moment: look at `accrete status`, and ask again.",
   TARGET_EXISTS: "Name an empty folder, or pass --force.",
   NOT_VERIFIED: "Restore the named files from a backup; what is not named is whole.",
   WATCH_FAILED:
@@ -58,7 +58,7 @@ export const ADVICE = {
   USAGE: "See `accrete --help`.",
   CONFIRMATION_NEEDED: "Look at what it would do; then pass --yes, or type the command at a terminal and answer.",
   REDO_TOO_LARGE:
-    "Go back to a newer round, or leave --replay out: what is not trained again stays in the log, and --with asks for it by name.",
+    "Go back to a newer round, or leave --replay out: what is not trained again can be asked for by --with.",
   NO_MEMORY:
     "Only rounds on data are possible: add data, or train the same again with `accrete rollback --to 0 --replay`.",
 } as const;
