@@ -30,6 +30,7 @@ export interface ChangeOptions extends GlobalOptions {
 }
 
 const REASON_LENGTH_MAX = 4_000;
+const NAME_LENGTH_MAX = 256;
 const ITEMS_SHOWN = 10;
 
 /** A command that shows what it will do and asks. */
@@ -88,9 +89,9 @@ export function said({ reason }: ChangeOptions, typed: string): { by: string; re
 }
 
 /** Not every user has a name: a container may run as a bare number. */
-function operatorName(): string {
+export function operatorName(user: () => { username: string } = userInfo): string {
   try {
-    return userInfo().username.slice(0, 256) || "operator";
+    return user().username.slice(0, NAME_LENGTH_MAX) || "operator";
   } catch {
     return "operator";
   }
