@@ -42,7 +42,8 @@ async function fold(store: Store, items: readonly Item[]): Promise<void> {
   await inParallel([...byShard], ([shard, ids]) => foldShard(store, CONSUMED + shard, ids));
 }
 
-async function foldShard(store: Store, key: string, ids: readonly string[]): Promise<void> {
+/** One shard's part of that. */
+export async function foldShard(store: Store, key: string, ids: readonly string[]): Promise<void> {
   for (let tries = 0; tries < FOLD_TRIES_MAX; tries++) {
     const read = await readDocument(store, "consumed", key);
     const union = new Set(read?.document.ids);
@@ -55,7 +56,8 @@ async function foldShard(store: Store, key: string, ids: readonly string[]): Pro
   throw new AccreteError("STORE_UNREADABLE", `${key} could not be written in ${FOLD_TRIES_MAX} tries`);
 }
 
-async function quarantine(store: Store, result: Result): Promise<void> {
+/** Copies for people: what is there already stays. */
+export async function quarantine(store: Store, result: Result): Promise<void> {
   await inParallel(result.rejected, async (rejected) => {
     const key = quarantineKey(itemId(rejected.item));
     await store.create(key, documentBytes("quarantined", key, { format: 1, round: result.round, rejected })); // lost: it is there

@@ -6,7 +6,7 @@
  * code's own name; a checkpoint's manifest for its files.
  */
 import { itemId } from "../protocol/digest.ts";
-import { CONSUMED, LIVE, parseSegmentKey, seqOfLogKey } from "../protocol/keys.ts";
+import { CONSUMED, DAMAGED, LIVE, parseSegmentKey, seqOfLogKey } from "../protocol/keys.ts";
 import type { Listed, Store } from "../protocol/ports.ts";
 import { ConsumedCheck } from "./verify-consumed.ts";
 import { readStrictly, type Finding, type VerifyContext } from "./verify-context.ts";
@@ -83,6 +83,7 @@ async function verifyFile(
 ): Promise<void> {
   const { key, size } = listed;
   if (key === LIVE) return; // read at the start
+  if (key.startsWith(DAMAGED)) return context.report("info", key, "damaged bytes that a repair has put aside");
   if (key.startsWith("rounds/")) return parts.rounds.add(listed);
   if (seqOfLogKey(key) !== undefined) return; // read as a chain
   if (key.startsWith(CONSUMED) && parts.consumed.add(key)) return; // read at the end

@@ -15,6 +15,7 @@ export const INBOX = "inbox/";
 export const LOG = "log/";
 export const ROUNDS = "rounds/";
 export const CONSUMED = "consumed/";
+export const DAMAGED = "damaged/";
 export const LIVE = "live.json";
 export const MANIFEST = "MANIFEST.json";
 
@@ -37,8 +38,16 @@ export function parseSegmentKey(key: string): SegmentName | undefined {
 
 export const codeKey = (sha256: string): string => `code/${sha256}.mjs`;
 
+/** Where `verify --repair` keeps the bytes that it has put others in the place of. @param digest the first digits of theirs */
+export const damagedKey = (key: string, digest: string): string => `${DAMAGED}${digest}/${key}`;
+
 export const roundPrefix = (round: number): string => `${ROUNDS}${pad(round)}/`;
 export const planKey = (round: number): string => `${roundPrefix(round)}plan.json`;
+/** The round whose folder a key is in; undefined if it is in none. */
+export function roundOfKey(key: string): number | undefined {
+  const [, digits] = /^rounds\/(\d{10})\//.exec(key) ?? [];
+  return digits === undefined ? undefined : Number(digits);
+}
 export const isPlanKey = (key: string): boolean => /^rounds\/\d{10}\/plan\.json$/.test(key);
 export const resultKey = (round: number): string => `${roundPrefix(round)}result.json`;
 export const attemptsPrefix = (round: number): string => `${roundPrefix(round)}attempts/`;
