@@ -205,6 +205,16 @@ export async function openLedger(pipeline: Pipeline, ports: { ticks: Ticks; noti
   };
 }
 
+/** The model as it lies beside the config; null if it can't be bundled: for a command that goes on without it. */
+export async function bundleToday({ workspace, config }: Pipeline): Promise<Ledger["code"] | null> {
+  try {
+    return await bundleModel(workspace.folder, config);
+  } catch (error) {
+    if (error instanceof AccreteError) return null;
+    throw error;
+  }
+}
+
 /** For a command that makes one tick and leaves: what is asked for later comes by `accrete up`. */
 export const NO_TICKS: Ticks = { ask: async () => undefined };
 

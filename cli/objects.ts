@@ -21,6 +21,7 @@ export const OBJECT_HELP = "its key (the path in the data folder), its path, or 
  * @throws {AccreteError} NOT_FOUND, with the nearest known key
  */
 export async function findObjects(pipeline: Pipeline, names: readonly string[]): Promise<NamedObject[]> {
+  if (names.length === 0) return []; // reads nothing: what damages the history must not stop a command that names none
   const { workspace } = pipeline;
   const paths = names.map((name) => keyOfPath(workspace, name));
   const queries = [...names, ...paths.filter((key) => key !== undefined)];

@@ -1,9 +1,25 @@
 /** Reading a line of history: what trained a checkpoint. Only commands and full retraining need it, so it may take its time. */
 import { itemId } from "../protocol/digest.ts";
+import { AccreteError } from "../protocol/errors.ts";
+import type { Head } from "../protocol/head.ts";
 import { beforeOnLine, decodeRedo, itemSet, minus, type ItemSet } from "../protocol/history.ts";
+import { planKey } from "../protocol/keys.ts";
 import type { Store } from "../protocol/ports.ts";
-import type { Item, Redo } from "../protocol/types.ts";
-import { readCommitted, readEntry, readPlanItems } from "./read.ts";
+import type { Item, Plan, Redo } from "../protocol/types.ts";
+import { readCommitted, readDocument, readEntry, readPlanItems } from "./read.ts";
+
+/**
+ * The plan of the round after the head's. Undefined also where it is damaged: what ends the round has to be able to end this one as well, and
+ * loses nothing but the time of a schedule.
+ */
+export async function readOpenPlan(store: Store, head: Head): Promise<Plan | undefined> {
+  try {
+    return (await readDocument(store, "plan", planKey(head.round + 1)))?.document;
+  } catch (error) {
+    if (error instanceof AccreteError && error.code.startsWith("STORED_")) return undefined;
+    throw error;
+  }
+}
 
 export interface Line {
   /** rounds that trained the checkpoint, newest first */

@@ -83,8 +83,8 @@ function kindOf(key: string): DocumentKind | undefined {
   if (key.startsWith(CONSUMED)) return "consumed";
   if (key.startsWith(INBOX)) return "segment";
   if (key.startsWith("quarantine/")) return "quarantined";
-  if (/\/plan\.json$/.test(key)) return "plan";
-  if (/\/result\.json$/.test(key)) return "result";
+  if (key.endsWith("/plan.json")) return "plan";
+  if (key.endsWith("/result.json")) return "result";
   const attempt = parseAttemptKey(key)?.what;
   if (attempt !== undefined) return attempt === "job" ? "jobRecord" : attempt;
   return parseCheckpointFile(key)?.name === MANIFEST ? "manifest" : undefined;

@@ -7,13 +7,12 @@ import { AccreteError } from "../protocol/errors.ts";
 import { sameCheckpoint, type Head } from "../protocol/head.ts";
 import { encodeRedo, itemSet, minus, redoItems, union, type ItemSet } from "../protocol/history.ts";
 import { compareItems } from "../protocol/intake.ts";
-import { planKey } from "../protocol/keys.ts";
 import type { Store } from "../protocol/ports.ts";
 import { isAlive } from "../protocol/round.ts";
 import { PLAN_ITEMS_MAX, type Checkpoint, type Item, type Plan, type Redo } from "../protocol/types.ts";
 import { inspectAttempts, type InspectPorts } from "./inspect.ts";
-import { readLine, readRedo, type Line } from "./line.ts";
-import { readCommitted, readConsumed, readDocument, readEntry, readHead, readLive } from "./read.ts";
+import { readLine, readRedo, type Line, readOpenPlan } from "./line.ts";
+import { readCommitted, readConsumed, readEntry, readHead, readLive } from "./read.ts";
 
 export interface RollbackRequest {
   /** a round's number; 0: nothing trained; the newest entry; or the newest kept round before the first that has trained one of `without` */
@@ -108,7 +107,7 @@ export async function workOutRollback(
     redone,
     with: [...minus(itemSet(request.with), targetLine.trained).values()],
     targetLine,
-    openPlan: (await readDocument(store, "plan", planKey(head.round + 1)))?.document,
+    openPlan: await readOpenPlan(store, head),
   };
 }
 
@@ -232,7 +231,7 @@ export interface PromotePreview {
 export async function previewPromote(ports: InspectPorts, round: number): Promise<PromotePreview> {
   const { head } = await readHead(ports.store);
   const { checkpoint: to } = keptRound(head, round);
-  const plan = (await readDocument(ports.store, "plan", planKey(head.round + 1)))?.document;
+  const plan = await readOpenPlan(ports.store, head);
   const open = await openRound(ports, head, plan);
   return { kind: "promote", seq: head.seq, from: head.live, to, same: sameCheckpoint(head.live, to), open };
 }

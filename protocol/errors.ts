@@ -7,10 +7,10 @@
 export const ADVICE = {
   // what is stored
   STORED_NOT_READABLE:
-    "The file is damaged or was changed by hand: run `accrete verify`, and restore it from a backup.",
+    "The file is damaged or was changed by hand: `accrete verify --repair` mends it, or says what to do.",
   STORED_TOO_LARGE:
-    "The file is larger than anything accrete writes: run `accrete verify`, and restore it from a backup.",
-  STATE_MISSING: "A file that the log names is gone: run `accrete verify`, and restore the state from a backup.",
+    "The file is larger than anything accrete writes: `accrete verify --repair` mends it, or says what to do.",
+  STATE_MISSING: "A file that the log names is gone: `accrete verify --repair` makes it anew, or says what to do.",
   STORE_UNREADABLE: "Check that the state folder exists and that this user may read and write it.",
   UNSAFE_KEY: "Give the object another name: without `..`, empty parts, NUL or control characters.",
   // configuration
@@ -25,10 +25,9 @@ export const ADVICE = {
     "Correct the model, then `accrete rollback --to head`; for another model `accrete rollback --to 0 --replay`. If an object is at fault: `accrete drop OBJECT`.",
   // training
   PLAN_NOT_FOUND: "The trainer is started by accrete: ACCRETE_PLAN and ACCRETE_STATE have to name an existing plan.",
-  CODE_MISMATCH:
-    "Restore the bundled model from a backup, then `accrete retry`; or delete it, then `accrete rollback --to head` bundles it anew.",
+  CODE_MISMATCH: "The bundled model in the state is damaged: run `accrete verify --repair`, then `accrete retry`.",
   PARENT_NOT_WHOLE:
-    "Restore the named file from a backup, then `accrete retry`; or train again from an older round: `accrete rollback --to ROUND --replay`.",
+    "The round's parent checkpoint is damaged: `accrete verify --repair` mends it, or says what to do; then `accrete retry`.",
   CHECKPOINT_NOT_WHOLE: "Nothing to do: training goes on from the next older checkpoint.",
   LOSS_NOT_FINITE:
     "Lower the learning rate, then `accrete rollback --to head`; or take an object with extreme values out: `accrete drop OBJECT`.",
@@ -39,10 +38,11 @@ export const ADVICE = {
   ATTEMPTS_USED_UP:
     "See the jobs' logs (`accrete show ROUND`); then `accrete retry`, with a new config or model `accrete rollback --to head`, or `accrete drop OBJECT`.",
   RESULT_NOT_WHOLE:
-    "Restore the named file from a backup: the round is committed by itself then. Or train it anew: `accrete rollback --to head`.",
+    "Run `accrete verify --repair`, or restore the file from a backup: the round is committed by itself then.",
   GATE_REFUSED:
     "See `accrete show ROUND`. To go on from it: `accrete rollback --to head`; from an older one: `accrete rollback --to ROUND`; live: `accrete promote ROUND`.",
-  OUT_OF_DISK: "Free disk space, then `accrete retry`.",
+  OUT_OF_DISK:
+    "Free disk space: `accrete up` goes on then, and nothing is lost; a blocked round needs `accrete retry`.",
   // operating
   NOT_FOUND: "Look at `accrete status` and `accrete log` for what there is.",
   NOT_KEPT: "Only checkpoints that are still kept can be named: `accrete log` marks them.",
@@ -52,7 +52,8 @@ export const ADVICE = {
   COMMAND_LOST:
     "Somebody, or a round, changed the pipeline at the same moment: look at `accrete status`, and ask again.",
   TARGET_EXISTS: "Name an empty folder, or pass --force.",
-  NOT_VERIFIED: "Restore the named files from a backup; what is not named is whole.",
+  NOT_VERIFIED:
+    "Run `accrete verify --repair`: it mends what can be mended, and says of the rest what to do. What is not named is whole.",
   WATCH_FAILED:
     "Nothing is lost: the regular sweep finds new files, later. Raise fs.inotify.max_user_watches if it is too low.",
   USAGE: "See `accrete --help`.",

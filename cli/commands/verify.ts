@@ -1,54 +1,97 @@
 import { Command } from "commander";
+import { repair, type Repaired } from "../../ledger/repair.ts";
 import type { Finding } from "../../ledger/verify-context.ts";
-import { verify } from "../../ledger/verify.ts";
+import { verify, type Verified } from "../../ledger/verify.ts";
 import { AccreteError } from "../../protocol/errors.ts";
 import { printable } from "../../protocol/printable.ts";
-import { choosePipeline, openWorkspace, type GlobalOptions } from "../compose.ts";
+import { bundleToday, choosePipeline, openWorkspace, type GlobalOptions, type Pipeline } from "../compose.ts";
 import { digestThroughFile } from "../digest-of-object.ts";
 import { bytes, count } from "../print.ts";
 import { line, LiveLine, printJson, style, type Style } from "../terminal.ts";
 
 const STYLES: Readonly<Record<Finding["severity"], Style>> = { damage: "red", warning: "yellow", info: "dim" };
 
+const DID: Readonly<Record<Repaired["did"], Style>> = {
+  mended: "green",
+  rebuilt: "green",
+  aside: "yellow",
+  left: "red",
+};
+
 export function verifyCommand(): Command {
   return new Command("verify")
-    .summary("check every digest and link of what is stored")
+    .summary("check every digest and link of what is stored, and mend what can be mended")
     .description(
-      "Checks each stored file by its digest and each link from the first entry to the head, names what is damaged or missing,\nand changes nothing. It may run beside `accrete up`. Exit code 1 if something is damaged.",
+      "Checks each stored file by its digest and each link from the first entry to the head, and names what is damaged or missing.\nWithout --repair it changes nothing. It may run beside `accrete up`. Exit code 1 if something is damaged.\n\n--repair mends what the rest of the state proves: a flipped bit in any file of up to 32 KiB, live.json, consumed/, quarantine/,\na round's entry of the log, the bundled model. The damaged bytes are kept under damaged/ in the state folder.",
     )
-    .addHelpText("after", "\nExamples:\n  $ accrete verify\n  $ accrete verify --json | jq .damaged")
+    .option("--repair", "mend what can be mended, and say of the rest what to do")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ accrete verify\n  $ accrete verify --repair\n  $ accrete verify --json | jq .damaged",
+    )
     .action(async (_options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions>();
-      const { store, config } = choosePipeline(await openWorkspace(options), options.pipeline);
-      const findings: Finding[] = [];
-      const live = new LiveLine();
-      await using digests = await digestThroughFile(store);
-      const verified = await verify(store, {
-        digestOf: digests.digestOf,
-        onFinding(finding) {
-          findings.push(finding);
-          live.clear();
-          if (options.json !== true)
-            line(
-              `${style(STYLES[finding.severity], finding.severity.padEnd(7))}  ${printable(finding.key)}: ${printable(finding.message)}`,
-            );
-        },
-        onProgress: (at) => {
-          if (options.json !== true) live.set(`${count(at.files, "file")}, ${bytes(at.bytes)}: ${printable(at.key)}`);
-        },
-      });
-      live.clear();
-      if (options.json === true) printJson({ ...verified, findings });
-      else
-        line(
-          `${config.name}: ${count(verified.files, "file")}, ${bytes(verified.bytes)}, ${count(verified.entries, "entry", "entries")} of the log: ${verified.damaged === 0 ? style("green", "all whole") : style("red", `${verified.damaged} damaged`)}`,
-        );
-      if (verified.damaged === 0) return;
-      const names = [...new Set(findings.filter(({ severity }) => severity === "damage").map(({ key }) => key))];
-      const more = names.length > 10 ? `, and ${names.length - 10} more` : "";
-      throw new AccreteError(
-        "NOT_VERIFIED",
-        `${count(names.length, "file")} of ${config.name}: ${names.slice(0, 10).join(", ")}${more}`,
-      );
+      const options = command.optsWithGlobals<GlobalOptions & { repair?: boolean }>();
+      const pipeline = choosePipeline(await openWorkspace(options), options.pipeline);
+      const quiet = options.json === true;
+      const repaired: Repaired[] = [];
+      let { verified, findings } = await check(pipeline, quiet);
+      if (options.repair === true && verified.damaged > 0) {
+        repaired.push(...(await mend(pipeline, damagedKeys(findings), quiet)));
+        ({ verified, findings } = await check(pipeline, true));
+      }
+      if (quiet) printJson({ ...verified, findings, ...(options.repair === true ? { repaired } : {}) });
+      else line(summary(pipeline, verified));
+      if (verified.damaged > 0) throw notVerified(pipeline, findings, repaired);
     });
+}
+
+async function check({ store }: Pipeline, quiet: boolean): Promise<{ verified: Verified; findings: Finding[] }> {
+  const findings: Finding[] = [];
+  const live = new LiveLine();
+  await using digests = await digestThroughFile(store);
+  const verified = await verify(store, {
+    digestOf: digests.digestOf,
+    onFinding(finding) {
+      findings.push(finding);
+      live.clear();
+      if (!quiet)
+        line(
+          `${style(STYLES[finding.severity], finding.severity.padEnd(7))}  ${printable(finding.key)}: ${printable(finding.message)}`,
+        );
+    },
+    onProgress: (at) => {
+      if (!quiet) live.set(`${count(at.files, "file")}, ${bytes(at.bytes)}: ${printable(at.key)}`);
+    },
+  });
+  live.clear();
+  return { verified, findings };
+}
+
+async function mend(pipeline: Pipeline, keys: readonly string[], quiet: boolean): Promise<Repaired[]> {
+  const { store, config } = pipeline;
+  const code = await bundleToday(pipeline);
+  const repaired = await repair({ store, config, code }, keys);
+  for (const { key, did, message } of quiet ? [] : repaired)
+    line(`${style(DID[did], did.padEnd(7))}  ${printable(key)}: ${printable(message)}`);
+  return repaired;
+}
+
+function damagedKeys(findings: readonly Finding[]): string[] {
+  return [...new Set(findings.filter(({ severity }) => severity === "damage").map(({ key }) => key))];
+}
+
+function summary({ config }: Pipeline, verified: Verified): string {
+  const state = verified.damaged === 0 ? style("green", "all whole") : style("red", `${verified.damaged} damaged`);
+  return `${config.name}: ${count(verified.files, "file")}, ${bytes(verified.bytes)}, ${count(verified.entries, "entry", "entries")} of the log: ${state}`;
+}
+
+function notVerified({ config }: Pipeline, findings: readonly Finding[], repaired: readonly Repaired[]): AccreteError {
+  const names = damagedKeys(findings);
+  const more = names.length > 10 ? `, and ${names.length - 10} more` : "";
+  const [one] = repaired.filter(({ did }) => did === "left");
+  const what = one === undefined ? "" : `. Of ${one.key}: ${one.message}`;
+  return new AccreteError(
+    "NOT_VERIFIED",
+    `${count(names.length, "file")} of ${config.name}: ${names.slice(0, 10).join(", ")}${more}${what}`,
+  );
 }
