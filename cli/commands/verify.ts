@@ -18,6 +18,9 @@ const DID: Readonly<Record<Repaired["did"], Style>> = {
   left: "red",
 };
 
+/** Each pass mends or leaves all that the one before has found. */
+const REPAIR_PASSES_MAX = 5;
+
 export function verifyCommand(): Command {
   return new Command("verify")
     .summary("check every digest and link of what is stored, and mend what can be mended")
@@ -35,8 +38,12 @@ export function verifyCommand(): Command {
       const quiet = options.json === true;
       const repaired: Repaired[] = [];
       let { verified, findings } = await check(pipeline, quiet);
-      if (options.repair === true && verified.damaged > 0) {
-        repaired.push(...(await mend(pipeline, damagedKeys(findings), quiet)));
+      // what is mended may name more: a manifest the files of its checkpoint
+      for (let passes = 0; options.repair === true && verified.damaged > 0 && passes < REPAIR_PASSES_MAX; passes++) {
+        const left = new Set(repaired.flatMap(({ did, key }) => (did === "left" ? [key] : [])));
+        const keys = damagedKeys(findings).filter((key) => !left.has(key));
+        if (keys.length === 0) break;
+        repaired.push(...(await mend(pipeline, keys, quiet)));
         ({ verified, findings } = await check(pipeline, true));
       }
       if (quiet) printJson({ ...verified, findings, ...(options.repair === true ? { repaired } : {}) });
