@@ -1,7 +1,7 @@
 /** The data in a directory: what users put there is an item, named by its path and known by its content. */
 import { createHash } from "node:crypto";
 import { lstat, open, realpath, rm, type FileHandle } from "node:fs/promises";
-import { isAbsolute, join, relative, resolve, sep } from "node:path";
+import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { AccreteError } from "../protocol/errors.ts";
 import { LIST_MAX, type Arrival, type FetchOutcome, type Items } from "../protocol/ports.ts";
 import type { Item } from "../protocol/types.ts";
@@ -68,7 +68,7 @@ class InDirectory implements DirectoryItems {
       const same = await copyIfSame(source.handle, item, path);
       return { outcome: same ? "fetched" : "gone" };
     } catch (error) {
-      throw fileError(error, item.key);
+      throw fileError(error, item.key, dirname(path)); // a file can be read from a disk that is full
     } finally {
       await source.handle.close();
     }

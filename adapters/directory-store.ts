@@ -76,7 +76,7 @@ class DirectoryStore implements Store {
       // another file system, as many links as there can be, or a file of another user: the bytes then
       if (["EXDEV", "EMLINK", "EPERM"].includes(errorCode(error) ?? ""))
         return await this.#create(to, { copyOf: source });
-      throw isMissing(error) ? missing : fileError(error, to);
+      throw isMissing(error) ? missing : fileError(error, to, this.#root);
     }
   }
 
@@ -84,7 +84,7 @@ class DirectoryStore implements Store {
     if (expected === null) return this.#create(key, body);
     const target = await this.#pathOf(key);
     if (target === undefined) return "lost";
-    return translated(key, async () => {
+    return translated(this.#root, key, async () => {
       if ((await fileStats(target)) === undefined) return "lost";
       return this.#temporary.with(body, async (temporary) => {
         const outcome = await this.#locked(() => swap(temporary, target, expected));
@@ -96,7 +96,7 @@ class DirectoryStore implements Store {
   async get(key: string): Promise<Stored | undefined> {
     const handle = await this.#open(key);
     if (handle === undefined) return undefined;
-    return translated(key, async () => {
+    return translated(this.#root, key, async () => {
       try {
         const { mtimeMs } = await handle.stat();
         const read = await handle.readFile();
@@ -112,7 +112,7 @@ class DirectoryStore implements Store {
   async head(key: string): Promise<{ size: number; etag: string; modifiedMs: number } | undefined> {
     const path = await this.#pathOf(key);
     if (path === undefined) return undefined;
-    return translated(key, async () => {
+    return translated(this.#root, key, async () => {
       for (let looks = 0; looks < LOOKS_MAX; looks++) {
         const stats = await fileStats(path);
         if (stats === undefined) return undefined;
@@ -126,7 +126,7 @@ class DirectoryStore implements Store {
 
   async list(prefix: string, options: { after?: string; limit?: number } = {}): Promise<Page> {
     const limit = Math.min(options.limit ?? LIST_MAX, LIST_MAX);
-    return translated(prefix, async () => {
+    return translated(this.#root, prefix, async () => {
       const objects: Listed[] = [];
       const keys = walk(this.#root, { prefix, after: options.after, parse: stateParts });
       for await (const { key, path, link } of keys) {
@@ -142,7 +142,7 @@ class DirectoryStore implements Store {
   async delete(key: string): Promise<void> {
     const target = await this.#pathOf(key);
     if (target === undefined) return;
-    await translated(key, async () => {
+    await translated(this.#root, key, async () => {
       if ((await fileStats(target)) === undefined) return;
       // under the lock, as a replace() that has just compared would bring the object back
       const outcome = await this.#locked(() => remove(target, stateParts(key).length - 1));
@@ -153,7 +153,7 @@ class DirectoryStore implements Store {
   async readToFile(key: string, path: string): Promise<boolean> {
     const handle = await this.#open(key);
     if (handle === undefined) return false;
-    return translated(key, async () => {
+    return translated(this.#root, key, async () => {
       try {
         await pipeline(
           handle.createReadStream({ autoClose: false, highWaterMark: CHUNK_BYTES }),
@@ -169,7 +169,9 @@ class DirectoryStore implements Store {
   async #create(key: string, content: Uint8Array | { readonly copyOf: string }): Promise<Written> {
     // before anything is written
     stateParts(key);
-    return translated(key, () => this.#temporary.with(content, (temporary) => this.#publish(temporary, key)));
+    return translated(this.#root, key, () =>
+      this.#temporary.with(content, (temporary) => this.#publish(temporary, key)),
+    );
   }
 
   async #publish(file: string, key: string): Promise<Written> {
@@ -195,7 +197,7 @@ class DirectoryStore implements Store {
   /** Undefined if its folder is not there. */
   async #pathOf(key: string): Promise<string | undefined> {
     const parts = stateParts(key);
-    const folder = await translated(key, () => folderInside(this.#root, parts.slice(0, -1)));
+    const folder = await translated(this.#root, key, () => folderInside(this.#root, parts.slice(0, -1)));
     return folder === undefined ? undefined : join(folder, parts.at(-1)!);
   }
 
@@ -203,7 +205,7 @@ class DirectoryStore implements Store {
   async #open(key: string): Promise<FileHandle | undefined> {
     const path = await this.#pathOf(key);
     if (path === undefined) return undefined;
-    return translated(key, async () => {
+    return translated(this.#root, key, async () => {
       try {
         return (await fileStats(path)) === undefined ? undefined : await open(path, READ_FLAGS);
       } catch (error) {
@@ -272,10 +274,10 @@ function pastMs(mtimeMs: number): number {
   return Math.min(Math.floor(mtimeMs), Date.now());
 }
 
-async function translated<T>(key: string, work: () => Promise<T>): Promise<T> {
+async function translated<T>(root: string, key: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    throw fileError(error, key);
+    throw fileError(error, key, root);
   }
 }

@@ -13,7 +13,8 @@ export interface Found {
   readonly link: boolean;
 }
 
-export type SkipReason = "name-not-utf8" | "name-too-long" | "symbolic-link" | "not-readable";
+/** `not-a-file`: a pipe, a socket or a device */
+export type SkipReason = "name-not-utf8" | "name-too-long" | "symbolic-link" | "not-readable" | "not-a-file";
 
 export interface WalkOptions {
   /** may end in the middle of a name */
@@ -93,9 +94,12 @@ async function entriesOf(
     const name = entry.name.toString("latin1");
     if (name.startsWith(".")) continue;
     const isFolder = entry.isDirectory();
-    if (!isFolder && !entry.isFile() && !entry.isSymbolicLink()) continue;
     const key = isFolder ? `${base}${name}/` : `${base}${name}`;
     if (!key.startsWith(prefix)) continue;
+    if (!isFolder && !entry.isFile() && !entry.isSymbolicLink()) {
+      onSkipped?.(fromByteString(key) ?? Buffer.from(key, "latin1").toString(), "not-a-file");
+      continue;
+    }
     if (key <= after && !(isFolder && after.startsWith(key))) continue;
     wanted.push({ key, entry });
   }

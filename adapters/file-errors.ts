@@ -14,9 +14,10 @@ export function isMissing(thrown: unknown): boolean {
 /**
  * What a user can mend gets a code; the rest stays as it was thrown, as it may pass (EIO, EMFILE, ETIMEDOUT).
  * @param what the key or folder that was asked for, for the message
+ * @param where the folder on whose disk it lies: a key alone does not say which disk is full
  */
-export function fileError(thrown: unknown, what: string): unknown {
-  const message = `${what}: ${messageOf(thrown)}`;
+export function fileError(thrown: unknown, what: string, where?: string): unknown {
+  const message = `${what}: ${messageOf(thrown)}${where === undefined ? "" : ` (in ${where})`}`;
   switch (errorCode(thrown)) {
     case "ENOSPC":
     case "EDQUOT":

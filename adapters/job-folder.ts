@@ -11,6 +11,7 @@ import { link, readFile, rename, rm, utimes, writeFile } from "node:fs/promises"
 import { join } from "node:path";
 import * as z from "zod/mini";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
+import { fileError } from "./file-errors.ts";
 import { ProcessIdentity } from "./process-alive.ts";
 
 const Ms = z.number().check(z.gte(0));
@@ -86,13 +87,13 @@ export async function createJobFile<Name extends keyof Documents>(
 ): Promise<boolean> {
   const path = join(job, name);
   const part = `${path}.${randomBytes(6).toString("hex")}.part`;
-  await writeFile(part, JSON.stringify(document), { flush: true });
   try {
+    await writeFile(part, JSON.stringify(document), { flush: true });
     await link(part, path);
     return true;
   } catch (error) {
     if (isErrno(error, "EEXIST")) return false;
-    throw error;
+    throw fileError(error, path);
   } finally {
     await rm(part, { force: true });
   }
@@ -105,8 +106,12 @@ export async function writeJobFile<Name extends keyof Documents>(
   document: Documents[Name],
 ): Promise<void> {
   const path = join(job, name);
-  await writeFile(`${path}.part`, JSON.stringify(document), { flush: true });
-  await rename(`${path}.part`, path);
+  try {
+    await writeFile(`${path}.part`, JSON.stringify(document), { flush: true });
+    await rename(`${path}.part`, path);
+  } catch (error) {
+    throw fileError(error, path);
+  }
 }
 
 /** Says how a job ended, unless that is known already, and wakes who watches the folder of the jobs. */

@@ -3,8 +3,9 @@ import { spawn } from "node:child_process";
 import { mkdir, open, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { AccreteError, messageOf } from "../protocol/errors.ts";
+import { messageOf } from "../protocol/errors.ts";
 import type { Job, JobRequest, Jobs } from "../protocol/ports.ts";
+import { fileError } from "./file-errors.ts";
 import { createJobFile, isErrno, isJobId, jobId, LOG, readJobFile, recordExit, writeJobFile } from "./job-folder.ts";
 import { isAlive, killGroup, signalProcess } from "./process-alive.ts";
 
@@ -61,8 +62,7 @@ export function openProcessJobs(options: ProcessJobsOptions): Jobs {
         createdMs,
       });
     } catch (cause) {
-      if (isErrno(cause, "ENOSPC")) throw new AccreteError("OUT_OF_DISK", `${job}: ${messageOf(cause)}`, { cause });
-      throw cause;
+      throw fileError(cause, job);
     }
     try {
       await startSupervisor(job);

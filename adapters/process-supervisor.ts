@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, openSync, rmSync } from "node:fs";
+import { closeSync, fstatSync, mkdirSync, openSync, readSync, rmSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { messageOf } from "../protocol/errors.ts";
@@ -17,6 +17,12 @@ import { identityOf, kill } from "./process-alive.ts";
  * supervisor dies before, the pipe ends and the shell goes.
  */
 const WAIT_FOR_GO = ["-c", 'read -r go && [ "$go" = go ] && exec "$@" </dev/null', "trainer"];
+
+/** What a trainer ends with that did not expect its error. */
+const BUG = 70;
+/** Of the log's end: an error that is longer says nothing more. */
+const LOG_BYTES_READ = 16_384;
+const ERROR_LINE = /^(?:[A-Z][A-Z0-9_]+|[A-Za-z]*Error)(?: \[\w+\])?: \S.*$/gm;
 
 await superviseJob(process.argv[2] ?? "");
 
@@ -82,16 +88,36 @@ async function superviseJob(folder: string): Promise<void> {
   kill(-pid, "SIGKILL");
   rmSync(scratch, { recursive: true, force: true });
   const reason = (await readJobFile(folder, "terminate.json"))?.reason ?? why;
-  await recordExit(folder, endOf(trainer, reason));
+  await recordExit(folder, endOf(trainer, reason, join(folder, LOG)));
   // a timer of the grace period may be left
   process.exit(0);
 }
 
-function endOf(trainer: ChildProcess, why: string | undefined): { exitCode: number; reason: string } {
+function endOf(trainer: ChildProcess, why: string | undefined, log: string): { exitCode: number; reason: string } {
   const { exitCode, signalCode } = trainer;
-  const how = signalCode === null ? `exit code ${exitCode}` : `killed by ${signalCode}`;
+  // of what leaves no failure record the log alone knows more
+  const said = exitCode === BUG ? lastError(log) : undefined;
+  const how =
+    signalCode === null ? `exit code ${exitCode}${said === undefined ? "" : `: ${said}`}` : `killed by ${signalCode}`;
   return {
     exitCode: signalCode === null ? (exitCode ?? 70) : 128 + constants.signals[signalCode],
     reason: why === undefined ? how : `${why}: ${how}`,
   };
+}
+
+/** The last line of a log that looks like an error; undefined if there is none, or the log can't be read. */
+function lastError(path: string): string | undefined {
+  try {
+    const fd = openSync(path, "r");
+    try {
+      const from = Math.max(0, fstatSync(fd).size - LOG_BYTES_READ);
+      const buffer = Buffer.alloc(LOG_BYTES_READ);
+      const text = buffer.toString("utf8", 0, readSync(fd, buffer, 0, LOG_BYTES_READ, from));
+      return text.match(ERROR_LINE)?.at(-1)?.trim().slice(0, 1_000);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return undefined;
+  }
 }

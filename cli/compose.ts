@@ -4,6 +4,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { systemClock } from "../adapters/clock.ts";
 import { bundleModel, loadConfigFile } from "../adapters/config-file.ts";
 import { openDirectoryItems, type DirectoryItems } from "../adapters/directory-items.ts";
+import type { SkipReason } from "../adapters/directory-walk.ts";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
 import { isTemporaryName, watchDirectory, type DirectoryWatcher } from "../adapters/directory-watcher.ts";
 import type { NoticeChannel } from "../adapters/notice-channel.ts";
@@ -73,7 +74,7 @@ export function userFolder(env: NodeJS.ProcessEnv): string {
  */
 export async function openWorkspace(
   options: GlobalOptions,
-  more: { env?: NodeJS.ProcessEnv; onSkipped?: (name: string, why: string) => void } = {},
+  more: { env?: NodeJS.ProcessEnv; onSkipped?: (name: string, why: SkipReason) => void } = {},
 ): Promise<Workspace> {
   const env = more.env ?? process.env;
   const loaded = await findConfig(options.dir, userFolder(env));

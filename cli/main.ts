@@ -70,6 +70,14 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
+// a bug of ours, or of an adapter: said in one form, and never a silent end. What is stored is whole at any moment
+for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+  process.on(event, (error: unknown) => {
+    process.stderr.write(`${failureText(error, process.env["ACCRETE_DEBUG"] !== undefined)}\n`);
+    process.exit(exitCodeOf(error));
+  });
+}
+
 try {
   await program().parseAsync(process.argv);
 } catch (error) {

@@ -28,6 +28,7 @@ const [{ mkdtemp, rm }, { tmpdir }, { join }, { fileURLToPath }, { randomBytes }
 ]);
 const { openDirectoryStore } = await import("../adapters/directory-store.ts");
 const { openDirectoryItems } = await import("../adapters/directory-items.ts");
+const { fileError } = await import("../adapters/file-errors.ts");
 const { AccreteError, EXIT } = await import("../protocol/errors.ts");
 const { isPlanKey } = await import("../protocol/keys.ts");
 const { printable } = await import("../protocol/printable.ts");
@@ -92,7 +93,8 @@ async function main(): Promise<number> {
 
 try {
   process.exitCode = await main();
-} catch (error) {
+} catch (thrown) {
+  const error = fileError(thrown, "the trainer's own files", scratch);
   process.exitCode = exitCodeOf(error);
   if (error instanceof AccreteError)
     console.error(printable(`${error.code}: ${error.message}`), `\nwhat to do: ${error.advice}`);

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import type { SkipReason } from "../../adapters/directory-walk.ts";
 import type { DirectoryWatcher } from "../../adapters/directory-watcher.ts";
 import type { Job } from "../../protocol/ports.ts";
 import { printable } from "../../protocol/printable.ts";
@@ -31,11 +32,20 @@ export function upCommand(): Command {
     );
 }
 
+const SKIPPED: Readonly<Record<SkipReason, string>> = {
+  "name-not-utf8": "its name is not UTF-8; give it another one",
+  "name-too-long": "its name is longer than 1,024 bytes with its folders; give it a shorter one",
+  "symbolic-link": "a symbolic link that leads to no file of the data folder; put the file itself there",
+  "not-readable": "this user may not read it; give it the right (chmod), then it is learned",
+  "not-a-file": "it is a pipe, a socket or a device",
+};
+
 async function up(options: GlobalOptions & { once?: boolean }): Promise<void> {
   const skipped = new Set<string>();
   const workspace = await openWorkspace(options, {
     onSkipped(name, why) {
-      if (skipped.size < 1_000 && !skipped.has(name)) progress.say("", "warning", `${name} is passed over: ${why}`);
+      if (skipped.size < 1_000 && !skipped.has(name))
+        progress.say("", "warning", `${name} is passed over: ${SKIPPED[why]}`);
       skipped.add(name);
     },
   });
