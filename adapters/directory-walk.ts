@@ -39,7 +39,12 @@ export async function* walk(root: string, options: WalkOptions): AsyncGenerator<
   const base = parts.map((part) => `${part}/`).join("");
   const bytes = { prefix: toByteString(options.prefix), after: toByteString(options.after ?? "") };
   // what was asked for itself has to be readable: nothing there and nothing to be seen are not the same
-  const entries = await entriesOf(folder, toByteString(base), bytes, undefined);
+  const entries = await entriesOf(folder, {
+    base: toByteString(base),
+    bytes,
+    onSkipped: options.onSkipped,
+    asked: true,
+  });
   yield* walkEntries(folder, entries, bytes, options.onSkipped);
 }
 
@@ -66,7 +71,8 @@ async function* walkEntries(
       onSkipped?.(Buffer.from(key, "latin1").toString(), "name-not-utf8");
     } else if (entry.isDirectory()) {
       const below = join(folder, name);
-      yield* walkEntries(below, await entriesOf(below, key, bytes, onSkipped), bytes, onSkipped);
+      const inside = await entriesOf(below, { base: key, bytes, onSkipped, asked: false });
+      yield* walkEntries(below, inside, bytes, onSkipped);
     } else {
       yield { key: text, path: join(folder, name), link: entry.isSymbolicLink() };
     }
@@ -76,16 +82,22 @@ async function* walkEntries(
 /** Of one folder what can hold wanted keys, sorted. A folder's key ends with a slash, which is what orders it. */
 async function entriesOf(
   folder: string,
-  base: string,
-  { prefix, after }: Bytes,
-  onSkipped: WalkOptions["onSkipped"],
+  options: {
+    readonly base: string;
+    readonly bytes: Bytes;
+    readonly onSkipped: WalkOptions["onSkipped"];
+    /** it was asked for itself, so that it can't be read is an error */
+    readonly asked: boolean;
+  },
 ): Promise<Entry[]> {
+  const { base, onSkipped, asked } = options;
+  const { prefix, after } = options.bytes;
   let entries: Dirent<Buffer>[];
   try {
     entries = await readdir(folder, { withFileTypes: true, encoding: "buffer" });
   } catch (error) {
     if (isMissing(error)) return [];
-    if (errorCode(error) !== "EACCES" || onSkipped === undefined) throw error;
+    if (errorCode(error) !== "EACCES" || onSkipped === undefined || asked) throw error;
     onSkipped(fromByteString(base) ?? folder, "not-readable");
     return [];
   }

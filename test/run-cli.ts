@@ -39,9 +39,20 @@ function cleanEnv(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   };
 }
 
-export function startCli(cwd: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): CliRun {
+export interface RunAs {
+  /** user and group, for a test that is run by root */
+  readonly uid?: number;
+}
+
+export function startCli(
+  cwd: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  { uid }: RunAs = {},
+): CliRun {
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd,
+    ...(uid === undefined ? {} : { uid, gid: uid }),
     env: cleanEnv(env),
     stdio: ["ignore", "pipe", "pipe"],
     // a test that fails leaves no process behind
@@ -80,8 +91,9 @@ export function runCli(
   cwd: string,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  as: RunAs = {},
 ): Promise<CliResult> {
-  return startCli(cwd, args, env).ended;
+  return startCli(cwd, args, env, as).ended;
 }
 
 export type Changes = readonly (readonly [from: string, to: string])[];

@@ -21,6 +21,9 @@ export async function drop(dir: string, name: string, content: string | Uint8Arr
   await rename(join(dir, "being-written"), path);
 }
 
+/** Until what was dropped counts as settled, so that one round takes all of it. */
+export const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 600));
+
 export async function copyWorkspace(from: string, to: string): Promise<string> {
   await cp(from, to, { recursive: true, verbatimSymlinks: true });
   return to;
