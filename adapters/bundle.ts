@@ -20,6 +20,8 @@ export interface Bundled {
   readonly body: Uint8Array;
   /** absolute paths of all files that went into it, sorted */
   readonly inputs: readonly string[];
+  /** names */
+  readonly exports: readonly string[];
 }
 
 /**
@@ -30,10 +32,19 @@ export interface Bundled {
  * @throws {AccreteError} MODEL_NOT_LOADABLE, with file:line:column of the first error
  */
 export async function bundleModule(entry: string, options: { readonly pipelineEntry?: string } = {}): Promise<Bundled> {
-  return bundle(entry, {
+  const bundled = await bundle(entry, {
     code: "MODEL_NOT_LOADABLE",
     plugins: [refuseTensorFlow, ourPackage(options.pipelineEntry ?? PIPELINE_ENTRY)],
   });
+  // before a plan names it: the trainer would only say the same, and the round would be blocked
+  if (!bundled.exports.some((name) => name === "default" || name === "model")) {
+    const names = bundled.exports.length === 0 ? "nothing" : bundled.exports.join(", ");
+    throw new AccreteError(
+      "MODEL_NOT_LOADABLE",
+      `${basename(entry)}: expected \`export default defineModel({ build })\`; it exports ${names}`,
+    );
+  }
+  return bundled;
 }
 
 /** @throws {AccreteError} of the code given */
@@ -80,7 +91,8 @@ export async function bundle(
     if (body.byteLength > MODULE_BYTES_MAX)
       throw new Error(`${body.byteLength} bytes bundled, at most ${MODULE_BYTES_MAX} expected`);
     const inputs = Object.keys(metafile.inputs).map((input) => resolve(folder, input));
-    return { sha256: sha256(body), body, inputs: inputs.sort() };
+    const exports = Object.values(metafile.outputs).flatMap((one) => one.exports);
+    return { sha256: sha256(body), body, inputs: inputs.sort(), exports };
   } catch (cause) {
     const first = messagesOf(cause)[0];
     throw new AccreteError(code, first === undefined ? `${basename(file)}: ${messageOf(cause)}` : describe(first), {
