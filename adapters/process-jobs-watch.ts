@@ -6,7 +6,7 @@ import type { Jobs } from "../protocol/ports.ts";
 import { ENDED, isErrno, isJobId } from "./job-folder.ts";
 import { jobIds } from "./process-jobs.ts";
 
-/** Folders of jobs that are kept, for `accrete logs`. */
+/** Folders of jobs that are kept, with their logs. */
 export const JOBS_KEPT = 200;
 /** A folder without a job in it for so long was left by a process that was killed. */
 const UNFINISHED_MS_MAX = 3_600_000;

@@ -49,6 +49,20 @@ describe("a code of protocol/errors.ts", () => {
   });
 });
 
+describe("a code that a user can meet", () => {
+  /** Given by no error of ours: the advice for a code that a trainer of the user's own has left. */
+  const SHOWN_BY_NONE = new Set<string>(["TRAINER_FAILED"]);
+  const tests = globSync(["{protocol,ledger,adapters,trainer,cli,test}/**/*.test.ts", "test/contract/*.ts"], {
+    cwd: ROOT,
+  })
+    .filter((file) => file !== "test/docs.test.ts")
+    .map((file) => stripComments(readSource(file)));
+
+  it.each(CODES)("%s is met in a test", (code) => {
+    expect(tests.some((test) => new RegExp(`\\b${code}\\b`).test(test))).toBe(!SHOWN_BY_NONE.has(code));
+  });
+});
+
 /** So that a code which only a comment names does not count as used. */
 function stripComments(source: string): string {
   return source.replaceAll(/\/\*[\s\S]*?\*\//g, "").replaceAll(/^\s*\/\/.*$/gm, "");
