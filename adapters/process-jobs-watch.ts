@@ -1,7 +1,8 @@
 /** Wakes `up` when a job has ended, at next to no cost while none does; and takes the folders of old jobs away. */
-import { watch } from "node:fs";
+import { watch, type FSWatcher } from "node:fs";
 import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { AccreteError, messageOf } from "../protocol/errors.ts";
 import type { Jobs } from "../protocol/ports.ts";
 import { ENDED, isErrno, isJobId } from "./job-folder.ts";
 import { jobIds } from "./process-jobs.ts";
@@ -60,14 +61,11 @@ export async function watchJobs(options: {
     }
   }
 
-  const watcher = watch(folder, (_event, name) => {
-    if (name === ENDED || name === null) void look();
-  });
-  watcher.on("error", options.onError);
+  const watcher = watchEnded(folder, { onChange: () => void look(), onError: options.onError });
   const timer = setInterval(() => void look(), options.lookMs ?? 5_000);
   const close = (): void => {
     closed = true;
-    watcher.close();
+    watcher?.close();
     clearInterval(timer);
   };
   try {
@@ -77,6 +75,24 @@ export async function watchJobs(options: {
     throw error;
   }
   return { close };
+}
+
+/** Undefined where the system can't watch: the slow look is all there is then, and that is said. */
+function watchEnded(
+  folder: string,
+  on: { onChange: () => void; onError: (error: unknown) => void },
+): FSWatcher | undefined {
+  const failed = (cause: unknown): void =>
+    on.onError(new AccreteError("WATCH_FAILED", `${folder}: ${messageOf(cause)}`, { cause }));
+  try {
+    const watcher = watch(folder, (_event, name) => {
+      if (name === ENDED || name === null) on.onChange();
+    });
+    return watcher.on("error", failed);
+  } catch (error) {
+    failed(error);
+    return undefined;
+  }
 }
 
 /**

@@ -172,7 +172,11 @@ async function rebuildEntry(ports: RepairPorts, key: string, seq: number): Promi
   const [newest] = (await store.list("log/", { limit: 1 })).objects;
   if (newest?.key !== key || !(await canBeCommittedAnew(store, seq))) return undefined;
   await takeAway(store, key);
-  return { did: "aside", message: "its round's result is whole: `accrete up` commits it again" };
+  return {
+    did: "aside",
+    message:
+      "its round's result is whole: `accrete up` commits it again. A rollback or promote given just before is to be given again",
+  };
 }
 
 /** As if the head had not been followed up: the next tick does it again, which does no harm. */

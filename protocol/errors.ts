@@ -55,7 +55,7 @@ export const ADVICE = {
   NOT_VERIFIED:
     "Run `accrete verify --repair`: it mends what can be mended, and says of the rest what to do. What is not named is whole.",
   WATCH_FAILED:
-    "Nothing is lost: the regular sweep finds new files, later. Raise fs.inotify.max_user_watches if it is too low.",
+    "Nothing is lost: what is new is found by regular looks, later. Raise fs.inotify.max_user_watches or max_user_instances.",
   USAGE: "See `accrete --help`.",
   CONFIRMATION_NEEDED: "Look at what it would do; then pass --yes, or type the command at a terminal and answer.",
   REDO_TOO_LARGE:

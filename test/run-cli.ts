@@ -42,15 +42,18 @@ function cleanEnv(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
 export interface RunAs {
   /** user and group, for a test that is run by root */
   readonly uid?: number;
+  /** a program that runs it, with its arguments */
+  readonly under?: readonly string[];
 }
 
 export function startCli(
   cwd: string,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
-  { uid }: RunAs = {},
+  { uid, under = [] }: RunAs = {},
 ): CliRun {
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const [program = process.execPath, ...before] = [...under, process.execPath];
+  const child = spawn(program, [...before, MAIN, ...args], {
     cwd,
     ...(uid === undefined ? {} : { uid, gid: uid }),
     env: cleanEnv(env),

@@ -64,7 +64,8 @@ function* attempts(report: RoundReport): Generator<string> {
           : `job ${record.jobId} is not known any more`
         : isAlive(job)
           ? job.state
-          : `${job.state}: ${job.reason ?? ""}`;
+          : // the failure record below says it in full
+            `${job.state}: ${(job.reason ?? "").split(failure === undefined ? "\n" : `: ${failure.code}: `)[0]}`;
     yield `  ${attempt}  ${dateTime(intentMs)}  ${printable(state)}`;
     if (failure !== undefined)
       yield `     ${style("red", printable(`${failure.code}: ${failure.message}`))}${failure.items.length === 0 ? "" : `: ${printable(failure.items.join(", "))}`}`;
