@@ -4,17 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { initWorkspace, runCli } from "../run-cli.ts";
-import {
-  copyWorkspace,
-  csv,
-  drop,
-  expectDone,
-  expectFailure,
-  expectSafe,
-  settle,
-  verbs,
-  whereIs,
-} from "./workspace.ts";
+import { copyWorkspace, csv, drop, expectDone, expectFailure, settle, verbs, whereIs } from "./workspace.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "accrete-config-"));
 const OPERATOR_COMMANDS = await verbs(folder);
