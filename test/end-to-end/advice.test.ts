@@ -15,13 +15,17 @@ const COMMAND = /\\?`accrete ([a-z]+)([^`\\|]*)/g;
 /** Named already, and still to be built: each is checked from the day on which it is there. */
 const TO_COME = new Set(["rollback", "drop", "promote", "rehearse"]);
 
+const withoutComments = (text: string): string =>
+  text.replaceAll(/\/\*[\s\S]*?\*\//g, "").replaceAll(/^\s*\/\/.*$/gm, "");
+
 interface Advised {
   readonly verb: string;
   readonly rest: string;
   readonly by: string;
 }
 function* commandsIn(text: string, by: string): Generator<Advised> {
-  for (const [, verb, rest] of text.matchAll(COMMAND)) yield { verb: verb!, rest: (rest ?? "").trim(), by };
+  for (const [, verb, rest = ""] of text.matchAll(COMMAND))
+    yield { verb: verb!, rest: rest.replaceAll(/\$\{[^}]*\}/g, "VALUE").trim(), by };
 }
 
 const sources = globSync("{protocol,ledger,adapters,trainer,cli}/**/*.ts", { cwd: ROOT }).filter(
@@ -30,7 +34,7 @@ const sources = globSync("{protocol,ledger,adapters,trainer,cli}/**/*.ts", { cwd
 const advised = [
   ...Object.entries(ADVICE).flatMap(([code, text]) => [...commandsIn(text, code)]),
   // not only advices: messages and notices name commands as well
-  ...sources.flatMap((file) => [...commandsIn(readFileSync(`${ROOT}${file}`, "utf8"), file)]),
+  ...sources.flatMap((file) => [...commandsIn(withoutComments(readFileSync(`${ROOT}${file}`, "utf8")), file)]),
   ...["README.md", "docs/errors.md"].flatMap((file) => [...commandsIn(readFileSync(`${ROOT}${file}`, "utf8"), file)]),
 ];
 const byVerb = [...Map.groupBy(advised, ({ verb }) => verb)];

@@ -81,10 +81,7 @@ describe("too many bad files at once", () => {
     await drop(dir, "bad-0.csv", csv(2)); // mended
     await expectDone(dir, "up", "--once");
     const where = await whereIs(dir, "good.csv", "bad-0.csv");
-    expect(where).toEqual([
-      expect.stringMatching(/^learned \d$/),
-      expect.stringMatching(/^taken-out \d?.*, learned \d$/),
-    ]);
+    expect(where).toEqual([expect.stringMatching(/^learned \d$/), expect.stringMatching(/^taken-out, learned \d$/)]);
   });
 });
 

@@ -174,8 +174,7 @@ describe.concurrent("a file of the state that was cut short", () => {
     if (!OPERATOR_COMMANDS.has("rollback")) return;
     await writeFile(join(dir, "model.ts"), await readFile(join(base, "model.ts")));
     await expectDone(dir, "rollback", "--to", "head", "--yes");
-    await expectDone(dir, "up", "--once");
-    expect(await whereIs(dir, "1.csv", "2.csv", "3.csv")).toEqual(["learned 1", "learned 2", "learned 4"]);
+    expect((await expectDone(dir, "up", "--once")).out).toContain("round 4 has learned 1 item");
   });
 });
 
