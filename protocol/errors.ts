@@ -27,7 +27,7 @@ export const ADVICE = {
   PLAN_NOT_FOUND: "The trainer is started by accrete: ACCRETE_PLAN and ACCRETE_STATE have to name an existing plan.",
   CODE_MISMATCH: "The bundled model in the state is damaged: run `accrete verify --repair`, then `accrete retry`.",
   PARENT_NOT_WHOLE:
-    "The checkpoint that the round starts from is damaged: run `accrete verify --repair`, then `accrete retry`; or go on from an older round that `accrete log` marks as kept (0: from nothing): `accrete rollback --to ROUND --replay`.",
+    "Run `accrete verify --repair`, then `accrete retry`; or train again from an older round (0: from nothing): `accrete rollback --to ROUND --replay`.",
   CHECKPOINT_NOT_WHOLE: "Nothing to do: training goes on from the next older checkpoint.",
   LOSS_NOT_FINITE:
     "Lower the learning rate, then `accrete rollback --to head`; or take an object with extreme values out: `accrete drop OBJECT`.",
@@ -38,7 +38,7 @@ export const ADVICE = {
   ATTEMPTS_USED_UP:
     "See the jobs' logs (`accrete show ROUND`); then `accrete retry`, with a new config or model `accrete rollback --to head`, or `accrete drop OBJECT`.",
   RESULT_NOT_WHOLE:
-    "Run `accrete verify --repair`, or restore the named file from a backup: the round is committed by itself then. Or train it anew: `accrete rollback --to head`.",
+    "Run `accrete verify --repair`, or restore the file from a backup: the round is committed then. Or train it anew: `accrete rollback --to head`.",
   GATE_REFUSED:
     "See `accrete show ROUND`. To go on from it: `accrete rollback --to head`; from an older one: `accrete rollback --to ROUND`; live: `accrete promote ROUND`.",
   OUT_OF_DISK:

@@ -89,7 +89,7 @@ export async function whereIs(dir: string, ...names: string[]): Promise<string[]
   );
 }
 
-/** The verbs that there are: for tests of what an advice says, where its command is still to come. */
+/** The verbs that `--help` lists. */
 export async function verbs(dir: string): Promise<ReadonlySet<string>> {
   const { out } = await runCli(dir, ["--help"]);
   return new Set([...out.matchAll(/^ {2}([a-z]+) .*$/gm)].map(([, verb]) => verb!));
