@@ -23,6 +23,8 @@ const EXIT_CODES: Partial<Record<ErrorCode, number>> = {
   CONFIG_INVALID: EXIT.config,
   MODEL_NOT_LOADABLE: EXIT.config,
   MODEL_INVALID: EXIT.config,
+  START_NOT_READABLE: EXIT.config,
+  START_NOT_MATCHING: EXIT.config,
 };
 
 /** 64 for a wrong command line, 78 for a wrong config, 70 for a bug, else 1. */

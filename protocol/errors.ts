@@ -23,6 +23,8 @@ export const ADVICE = {
     "Correct the model module; `accrete init` shows one that works. A round that it has blocked: `accrete rollback --to head`.",
   MODEL_INVALID:
     "Correct the model, then `accrete rollback --to head`; for another model `accrete rollback --to 0 --replay`. If an object is at fault: `accrete drop OBJECT`.",
+  START_NOT_READABLE: "Put a file there that trainer.start can begin with, or correct it in accrete.config.ts.",
+  START_NOT_MATCHING: "Put the file there that trainer.start.sha256 names, or correct the digest in accrete.config.ts.",
   // training
   PLAN_NOT_FOUND: "The trainer is started by accrete: ACCRETE_PLAN and ACCRETE_STATE have to name an existing plan.",
   CODE_MISMATCH: "The bundled model in the state is damaged: run `accrete verify --repair`, then `accrete retry`.",
@@ -43,6 +45,8 @@ export const ADVICE = {
     "See `accrete show ROUND`. To go on from it: `accrete rollback --to head`; from an older one: `accrete rollback --to ROUND`; live: `accrete promote ROUND`.",
   OUT_OF_DISK:
     "Free disk space: `accrete up` goes on then, and nothing is lost; a blocked round needs `accrete retry`.",
+  START_NOT_WHOLE:
+    "Restore the named file from a backup; or delete it and run `accrete rollback --to head`: the next plan stores it anew.",
   // operating
   NOT_FOUND: "Look at `accrete status` and `accrete log` for what there is.",
   NOT_KEPT: "Only checkpoints that are still kept can be named: `accrete log` marks them.",

@@ -37,6 +37,7 @@ export function parseSegmentKey(key: string): SegmentName | undefined {
 }
 
 export const codeKey = (sha256: string): string => `code/${sha256}.mjs`;
+export const startKey = (sha256: string): string => `start/${sha256}.safetensors`;
 
 /** Where `verify --repair` keeps the bytes that it has put others in the place of. @param digest the first digits of theirs */
 export const damagedKey = (key: string, digest: string): string => `${DAMAGED}${digest}/${key}`;

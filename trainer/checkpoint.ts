@@ -126,7 +126,7 @@ async function putOwn(store: Store, key: string, put: () => Promise<Written>): P
   throw new Error(`${key} could not be written in ${TRIES_MAX} tries`);
 }
 
-async function sha256OfFile(path: string): Promise<string> {
+export async function sha256OfFile(path: string): Promise<string> {
   const hash = createHash("sha256");
   await pipeline(createReadStream(path), hash);
   return hash.digest("hex");

@@ -11,6 +11,7 @@ const LASTING: Partial<Record<ErrorCode, number>> = {
   MODEL_NOT_LOADABLE: EXIT.config,
   MODEL_INVALID: EXIT.config,
   PARENT_NOT_WHOLE: EXIT.bug,
+  START_NOT_WHOLE: EXIT.bug,
   LOSS_NOT_FINITE: EXIT.bug,
   TOO_MANY_REJECTED: EXIT.dataUnusable,
 };

@@ -2,10 +2,11 @@
 import { pathToFileURL } from "node:url";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 import type { ModelContext, ModelDefinition } from "../protocol/model.ts";
-import type { Plan } from "../protocol/types.ts";
+import type { TrainerConfig } from "../protocol/config-parts.ts";
 import { CounterRandom, withSeededRandom } from "./random.ts";
 import type { Schema } from "./schema.ts";
 import type { LayersModel, Tensor, Tf, Variable } from "./tf.ts";
+import { chooseTrainable, freezeAverages } from "./trainable.ts";
 
 export interface Weight {
   /** `<layer>/<weight>`, the same in every process: its slots and its place in a checkpoint go by it */
@@ -45,10 +46,15 @@ function isDefinition(value: unknown): value is ModelDefinition {
 
 /**
  * Builds the network. Its initial weights depend on the plan's seed alone, also where an initializer has no seed of its own.
- * Once in a process: TensorFlow.js counts on in the names of layers that have none.
- * @throws {AccreteError} MODEL_INVALID
+ * The plan's own comes first in a process: TensorFlow.js counts on in the names of layers that have none.
+ * @throws {AccreteError} MODEL_INVALID; CONFIG_INVALID if `trainable` does not fit it
  */
-export function buildModel(tf: Tf, definition: ModelDefinition, plan: Plan, schema: Schema): Model {
+export function buildModel(
+  tf: Tf,
+  definition: ModelDefinition,
+  plan: { readonly seed: number; readonly trainer: Pick<TrainerConfig, "trainable"> },
+  schema: Schema,
+): Model {
   const classes = schema.task === "regression" ? 1 : schema.classes.length;
   const context: ModelContext = { tf, inputShape: schema.inputShape, classes, task: schema.task, seed: plan.seed };
   const random = new CounterRandom({ seed: plan.seed, stream: "weights", index: 0 });
@@ -62,11 +68,13 @@ export function buildModel(tf: Tf, definition: ModelDefinition, plan: Plan, sche
     if (cause instanceof AccreteError) throw cause;
     throw new AccreteError("MODEL_INVALID", `build() throws: ${messageOf(cause)}`, { cause });
   }
+  const chosen = chooseTrainable(network, plan.trainer.trainable);
   const trainable = new Set(network.trainableWeights); // a weight itself does not know of `trainable: false` on its layer
   const weights = network.weights.map((weight): Weight => {
     const variable = weight.read() as Variable;
-    return { name: weight.originalName, variable, trainable: trainable.has(weight) };
+    return { name: weight.originalName, variable, trainable: trainable.has(weight) && chosen.has(weight) };
   });
+  freezeAverages(network, chosen);
   const names = weights.map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined)

@@ -1,4 +1,10 @@
 import type { TrainerConfig } from "../protocol/config-parts.ts";
+import type { Plan } from "../protocol/types.ts";
+
+/** Of a round that goes on from trained weights; the same in each such round, it does not add up. */
+export function learningRateScaleOf({ parent, trainer }: Plan): number {
+  return parent !== null && parent.step > 0 ? trainer.onRound.learningRateScale : 1;
+}
 
 /**
  * The learning rate of a step, a pure function of where it is in the round.

@@ -12,10 +12,11 @@ import { save, type FileToSave, type Saved } from "./checkpoint.ts";
 import { holdoutTensors, type Holdout } from "./holdout-state.ts";
 import type { Model } from "./model.ts";
 import type { Normalisation } from "./normalise.ts";
+import { dtypeOfVariable } from "./restore.ts";
 import { writeSafetensors, type NamedTensor } from "./safetensors.ts";
 import type { Schema } from "./schema.ts";
 import { stateText, type State } from "./state.ts";
-import { assign, type Stepper } from "./step.ts";
+import type { Stepper } from "./step.ts";
 import type { Backend, Tf, Variable } from "./tf.ts";
 
 /** What names a checkpoint of this run. */
@@ -35,37 +36,6 @@ export interface Trained {
   readonly schema: Schema;
   readonly holdout: Holdout;
   readonly normalisation: Normalisation | null;
-}
-
-/** Puts a checkpoint's weights into the model. @throws {AccreteError} MODEL_INVALID if they don't fit */
-export function restoreWeights(tf: Tf, model: Model, weights: ReadonlyMap<string, NamedTensor>, of: string): void {
-  const names = new Set(model.weights.map(({ name }) => name));
-  const unknown = [...weights.keys()].filter((name) => !names.has(name));
-  for (const { name, variable } of model.weights) {
-    const saved = weights.get(name);
-    if (saved === undefined || saved.shape.join() !== variable.shape.join()) {
-      const found = saved === undefined ? "is not there" : `is [${saved.shape.join(", ")}]`;
-      throw new AccreteError(
-        "MODEL_INVALID",
-        `the model no longer fits ${of}: it has ${name} [${variable.shape.join(", ")}], there it ${found}${unknown.length > 0 ? ` (and there is ${unknown[0]})` : ""}`,
-      );
-    }
-    assign(tf, variable, valuesOf(saved));
-  }
-  if (unknown.length > 0)
-    throw new AccreteError("MODEL_INVALID", `the model no longer fits ${of}: there is ${unknown[0]}, which it lacks`);
-}
-
-/** Slots of another optimizer are left at 0: a changed optimizer begins anew. @returns whether they were restored */
-export function restoreSlots(tf: Tf, stepper: Stepper, slots: ReadonlyMap<string, NamedTensor>): boolean {
-  if ([...stepper.slots.keys()].some((name) => !slots.has(name))) return false;
-  for (const [name, variable] of stepper.slots) assign(tf, variable, valuesOf(slots.get(name)!));
-  return true;
-}
-
-function valuesOf({ name, data }: NamedTensor): Float32Array | Int32Array | Uint8Array {
-  if (data instanceof Float32Array || data instanceof Int32Array || data instanceof Uint8Array) return data;
-  throw new AccreteError("STORED_NOT_READABLE", `tensor ${name} is of a type that no weight has`);
 }
 
 /** The checkpoint that a run goes on from, as far as its unchanged files can be copied inside the store. */
@@ -154,8 +124,7 @@ export class Saver {
 
 function tensorOf(name: string, variable: Variable): NamedTensor {
   const data = variable.dataSync();
-  const dtype = variable.dtype === "int32" ? "I32" : variable.dtype === "bool" ? "U8" : "F32";
-  return { name, dtype, shape: variable.shape, data: data as Float32Array };
+  return { name, dtype: dtypeOfVariable(variable), shape: variable.shape, data: data as Float32Array };
 }
 
 function checkFinite(tensors: readonly NamedTensor[], { position }: State): void {

@@ -97,8 +97,8 @@ export class Stepper {
       tf.tidy(() => void this.#gradients(batch, 0).value.dataSync());
       return undefined;
     } catch (cause) {
-      const missing = /Kernel '?(\w+)'? not registered/i.exec(messageOf(cause))?.[1];
-      if (missing !== undefined && tf.getBackend() !== "cpu") return missing;
+      const missing = missingKernel(tf, cause);
+      if (missing !== undefined) return missing;
       throw new AccreteError(
         "MODEL_INVALID",
         `the model throws on a batch of ${batch.size} records: ${messageOf(cause)}`,
@@ -114,4 +114,10 @@ export class Stepper {
 /** Sets a variable's values, and leaves no tensor behind. */
 export function assign(tf: Tf, variable: Variable, values: Float32Array | Int32Array | Uint8Array): void {
   tf.tidy(() => variable.assign(tf.tensor(values, variable.shape, variable.dtype as "float32")));
+}
+
+/** The operation that the backend in use lacks, if that is what was thrown; the plain one lacks none. */
+export function missingKernel(tf: Tf, thrown: unknown): string | undefined {
+  if (tf.getBackend() === "cpu") return undefined;
+  return /Kernel '?(\w+)'? not registered/i.exec(messageOf(thrown))?.[1];
 }

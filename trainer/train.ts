@@ -5,7 +5,7 @@ import { indexesOf } from "./holdout-state.ts";
 import { normaliseInto, type Normalisation } from "./normalise.ts";
 import type { Records } from "./records.ts";
 import { batchesOf, epochOrder } from "./sampler.ts";
-import { learningRateAt } from "./schedule.ts";
+import { learningRateAt, learningRateScaleOf } from "./schedule.ts";
 import type { Position } from "./state.ts";
 import type { Batch, Stepper } from "./step.ts";
 
@@ -46,12 +46,13 @@ export function* trainFrom(
   const batches = batchesOf(set.rows.length, plan.trainer.batchSize);
   const steps = stepsOf(set, plan);
   if (steps === 0) return;
+  const scale = learningRateScaleOf(plan);
   let position = from;
   while (position.epochIndex < plan.epochsToAdd) {
     const order = epochOrder({ seed: plan.seed, epochIndex: position.epochIndex, records: set.rows.length });
     for (const { epochIndex } = position; position.epochIndex === epochIndex;) {
       const batch = batchAt(set, order, position.batchIndex, plan.trainer.batchSize);
-      const learningRate = learningRateAt(plan.trainer, { step: position.step, steps });
+      const learningRate = scale * learningRateAt(plan.trainer, { step: position.step, steps });
       const loss = stepper.run(batch, { step: position.step, update: updates + position.step + 1, learningRate });
       if (!Number.isFinite(loss)) {
         throw new AccreteError(

@@ -22,6 +22,7 @@ import {
 } from "../../protocol/types.ts";
 import { exitCodeOf, recordFailure } from "../failure.ts";
 import { readPlan, runTrainer } from "../run.ts";
+import { parseSafetensors, type NamedTensor } from "../safetensors.ts";
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 
@@ -84,6 +85,7 @@ export interface PlanInput {
   readonly trainer?: Partial<TrainerConfig>;
   readonly parent?: Checkpoint | null;
   readonly live?: Checkpoint | null;
+  readonly start?: string | null;
   readonly items?: Plan["items"];
 }
 
@@ -146,7 +148,7 @@ export class Place {
       trainer,
       data: DataConfig.parse({ format: "jsonl", ...input.data }),
       code: sha256(module),
-      start: null,
+      start: input.start ?? null,
       image: null,
       jobDefinition: null,
       seed: seedOf(trainer.seed, "p", round),
@@ -213,6 +215,14 @@ export class Place {
 
   async keys(prefix = ""): Promise<string[]> {
     return (await this.store.list(prefix)).objects.map(({ key }) => key);
+  }
+
+  /** A checkpoint's tensors by name. */
+  async tensors(
+    checkpoint: { readonly manifest: string },
+    name = "weights.safetensors",
+  ): Promise<ReadonlyMap<string, NamedTensor>> {
+    return parseSafetensors(await this.file(checkpoint, name), name);
   }
 
   /** Manifest keys of a round, the lowest step first. */

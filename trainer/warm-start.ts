@@ -1,0 +1,24 @@
+/** The weights of a warm start, from the state store. */
+import { join } from "node:path";
+import { AccreteError, messageOf } from "../protocol/errors.ts";
+import { startKey } from "../protocol/keys.ts";
+import type { Store } from "../protocol/ports.ts";
+import { isBroken } from "./begin.ts";
+import { sha256OfFile } from "./checkpoint.ts";
+import type { SavedTensors } from "./restore.ts";
+import { readSafetensors } from "./safetensors.ts";
+
+/** @param sha256 that the plan names @throws {AccreteError} START_NOT_WHOLE */
+export async function readStart(store: Store, sha256: string, scratch: string): Promise<SavedTensors> {
+  const key = startKey(sha256);
+  const broken = (why: string, cause?: unknown): AccreteError => new AccreteError("START_NOT_WHOLE", why, { cause });
+  const path = join(scratch, "start.safetensors");
+  if (!(await store.readToFile(key, path))) throw broken(`${key} is not there`);
+  if ((await sha256OfFile(path)) !== sha256) throw broken(`${key} is not what its name says`);
+  try {
+    return await readSafetensors(path, key);
+  } catch (cause) {
+    if (isBroken(cause)) throw broken(messageOf(cause), cause);
+    throw cause;
+  }
+}
