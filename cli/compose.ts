@@ -13,9 +13,13 @@ import { openNoticeOutbox, type NoticeOutbox } from "../adapters/notice-outbox.t
 import { webhookChannel } from "../adapters/notice-webhook.ts";
 import { pruneJobs, watchJobs, type JobsWatch } from "../adapters/process-jobs-watch.ts";
 import { openProcessJobs } from "../adapters/process-jobs.ts";
+import { openStartWeights } from "../adapters/start-weights.ts";
 import { openTimerTicks, type TimerTicks } from "../adapters/timer-ticks.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { readHead } from "../ledger/read.ts";
 import type { Config, PipelineConfig } from "../protocol/config.ts";
+import { isUntrained } from "../protocol/head.ts";
+import { planKey } from "../protocol/keys.ts";
 import { nearestName } from "../protocol/nearest-name.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import { printable } from "../protocol/printable.ts";
@@ -182,11 +186,13 @@ export function noticeChannels({ folder }: Workspace, { notify }: PipelineConfig
 /**
  * What ticks and commands are given; bundles the model module. Notices go to `notify`, which is the terminal's, and then into the
  * outbox.
- * @throws {AccreteError} MODEL_NOT_LOADABLE
+ * @throws {AccreteError} MODEL_NOT_LOADABLE; START_NOT_READABLE, START_NOT_MATCHING if the next plan would begin with a warm start
  */
 export async function openLedger(pipeline: Pipeline, ports: { ticks: Ticks; notify: Notify }): Promise<Ledger> {
   const { config, store, jobs, clock, outbox, workspace } = pipeline;
   const { sha256, body } = await bundleModel(workspace.folder, config);
+  const start = config.trainer.start === null ? null : openStartWeights(workspace.folder, config.trainer.start);
+  if (start !== null && (await isToBegin(store))) await (await start.read())[Symbol.asyncDispose]();
   return {
     config,
     store,
@@ -200,7 +206,7 @@ export async function openLedger(pipeline: Pipeline, ports: { ticks: Ticks; noti
       },
     },
     code: { sha256, body },
-    start: null,
+    start,
     image: null,
     jobDefinition: null,
   };
@@ -214,6 +220,12 @@ export async function bundleToday({ workspace, config }: Pipeline): Promise<Ledg
     if (error instanceof AccreteError) return null;
     throw error;
   }
+}
+
+/** Nothing was trained yet, and the next plan is still to be made. */
+async function isToBegin(store: Store): Promise<boolean> {
+  const { head } = await readHead(store);
+  return isUntrained(head) && (await store.head(planKey(head.round + 1))) === undefined;
 }
 
 /** For a command that makes one tick and leaves: what is asked for later comes by `accrete up`. */

@@ -1,6 +1,6 @@
 /** What the ledger's programs are given. */
 import type { PipelineConfig } from "../protocol/config.ts";
-import type { Clock, Jobs, Notify, Store, Ticks } from "../protocol/ports.ts";
+import type { Clock, Jobs, Notify, StartWeights, Store, Ticks } from "../protocol/ports.ts";
 
 export interface Ledger {
   readonly config: PipelineConfig;
@@ -12,8 +12,8 @@ export interface Ledger {
   readonly notify: Notify;
   /** the bundled model module, and what Batch needs to know (null on one machine) */
   readonly code: { readonly sha256: string; readonly body: Uint8Array };
-  /** the weights of a warm start as safetensors, and where they lie; null: none */
-  readonly start: { readonly sha256: string; readonly path: string } | null;
+  /** null: none. Read when a plan begins with them, so that nothing depends on them once something was trained */
+  readonly start: StartWeights | null;
   readonly image: string | null;
   readonly jobDefinition: string | null;
 }

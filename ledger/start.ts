@@ -1,9 +1,9 @@
 /** Steps 3 to 5 of a tick: what waits in the inbox becomes the plan of a round, when it is due. */
 import { itemId } from "../protocol/digest.ts";
-import type { Head } from "../protocol/head.ts";
-import { codeKey, planKey } from "../protocol/keys.ts";
+import { isUntrained, type Head } from "../protocol/head.ts";
+import { codeKey, planKey, startKey } from "../protocol/keys.ts";
 import { chooseSegments, makePlan, type SegmentRead } from "../protocol/plan.ts";
-import type { Tick } from "../protocol/ports.ts";
+import type { StartWeights, Store, Tick } from "../protocol/ports.ts";
 import { decideStart, isNewest } from "../protocol/start.ts";
 import { documentBytes, type Item, type Plan } from "../protocol/types.ts";
 import { isMeantFor } from "./inspect.ts";
@@ -89,11 +89,21 @@ export async function createPlan(
   const { store, config, code, start, image, jobDefinition } = ledger;
   // before a plan names it; lost: it is there
   if ((await store.create(codeKey(code.sha256), code.body)) === "unknown") return "again";
-  const plan = makePlan(head, config, { code: code.sha256, start: start?.sha256 ?? null, image, jobDefinition }, work);
+  const begins = start !== null && isUntrained(head) ? await storeStart(store, start) : null;
+  if (begins === "unknown") return "again";
+  const plan = makePlan(head, config, { code: code.sha256, start: begins, image, jobDefinition }, work);
   const key = planKey(plan.round);
   if ((await store.create(key, documentBytes("plan", key, plan))) === "won") {
     const message = `round ${plan.round}: ${plan.items.length} item${plan.items.length === 1 ? "" : "s"} planned`;
     await ledger.notify.notify({ kind: "planned", pipeline: config.name, round: plan.round, message });
   }
   return "again";
+}
+
+/** The weights of a warm start, in the store before a plan names them. @returns their digest */
+async function storeStart(store: Store, start: StartWeights): Promise<string> {
+  await using file = await start.read();
+  const key = startKey(file.sha256);
+  if ((await store.head(key)) !== undefined) return file.sha256; // large: not sent again
+  return (await store.createFromFile(key, file.path)) === "unknown" ? "unknown" : file.sha256;
 }

@@ -12,6 +12,7 @@ import {
   planKey,
   quarantineKey,
   resultKey,
+  startKey,
   type CheckpointFile,
 } from "../protocol/keys.ts";
 import type { Listed } from "../protocol/ports.ts";
@@ -39,8 +40,8 @@ export class RoundCheck {
   #folder: Folder | undefined;
   /** digests of the manifests that can be read, by key; what is wrong with their files was reported */
   readonly #manifests = new Map<string, string>();
-  /** digests of code that a plan names and that was looked for */
-  readonly #codes = new Set<string>();
+  /** code and weights that a plan names and that were looked for */
+  readonly #named = new Set<string>();
 
   constructor(context: VerifyContext, chain: Chain) {
     this.#context = context;
@@ -116,11 +117,12 @@ export class RoundCheck {
       if (link.items !== plan.items.length)
         damage(`it has ${plan.items.length} items: entry ${link.seq} says ${link.items}`);
     }
-    const code = codeKey(plan.code);
-    if (this.#codes.has(code)) return;
-    this.#codes.add(code);
-    if ((await this.#context.store.head(code)) === undefined)
-      this.#context.report("damage", code, `it is missing, but the plan of round ${round} names it`);
+    for (const named of [codeKey(plan.code), ...(plan.start === null ? [] : [startKey(plan.start)])]) {
+      if (this.#named.has(named)) continue;
+      this.#named.add(named);
+      if ((await this.#context.store.head(named)) === undefined)
+        this.#context.report("damage", named, `it is missing, but the plan of round ${round} names it`);
+    }
   }
 
   async #verifyAttempt(current: OpenRound, key: string): Promise<void> {

@@ -2,8 +2,8 @@
  * Checks every digest and every link from the first entry to the head, and every stored file, one at a time. It reads, and takes no
  * lock: what a running pipeline changes meanwhile is no finding.
  *
- * A flipped byte is found by: the digest that each document carries of itself and the one form that its JSON can have; a segment's and
- * code's own name; a checkpoint's manifest for its files.
+ * A flipped byte is found by: the digest that each document carries of itself and the one form that its JSON can have; the own name of a
+ * segment, of code and of a warm start's weights; a checkpoint's manifest for its files.
  */
 import { itemId } from "../protocol/digest.ts";
 import { CONSUMED, DAMAGED, LIVE, parseSegmentKey, seqOfLogKey } from "../protocol/keys.ts";
@@ -73,7 +73,8 @@ async function* everything(store: Store): AsyncGenerator<Listed> {
   }
 }
 
-const CODE = /^code\/([0-9a-f]{64})\.mjs$/;
+/** Files that are named by their content. */
+const NAMED = /^(?:code\/([0-9a-f]{64})\.mjs|start\/([0-9a-f]{64})\.safetensors)$/;
 const QUARANTINE = /^quarantine\/([A-Za-z0-9_-]{22})\.json$/;
 
 async function verifyFile(
@@ -87,10 +88,11 @@ async function verifyFile(
   if (key.startsWith("rounds/")) return parts.rounds.add(listed);
   if (seqOfLogKey(key) !== undefined) return; // read as a chain
   if (key.startsWith(CONSUMED) && parts.consumed.add(key)) return; // read at the end
-  const [, codeDigest] = CODE.exec(key) ?? [];
-  if (codeDigest !== undefined) {
+  const [, code, start] = NAMED.exec(key) ?? [];
+  const named = code ?? start;
+  if (named !== undefined) {
     const digest = await context.digestOf(key, size);
-    if (digest !== undefined && digest !== codeDigest)
+    if (digest !== undefined && digest !== named)
       context.report("damage", key, "its bytes are not those that its name says");
     return;
   }

@@ -35,6 +35,11 @@ export function headOf(entry: LogEntry, stored: { sha256: string; modifiedMs: nu
   return { seq, round, checkpoint, redo, live, keep, scheduled, entry, ...stored };
 }
 
+/** No weights yet: no round, or only such in which nothing could be trained. */
+export function isUntrained({ checkpoint }: Pick<Head, "checkpoint">): boolean {
+  return checkpoint === null || checkpoint.step === 0;
+}
+
 export function sameCheckpoint(a: Checkpoint | null, b: Checkpoint | null): boolean {
   return a === null || b === null ? a === b : a.manifest === b.manifest && a.sha256 === b.sha256;
 }

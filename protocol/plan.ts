@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { PipelineConfig } from "./config.ts";
 import { itemId } from "./digest.ts";
-import type { Head } from "./head.ts";
+import { isUntrained, type Head } from "./head.ts";
 import { compareItems } from "./intake.ts";
 import type { Item, Plan } from "./types.ts";
 
@@ -81,7 +81,7 @@ export function makePlan(
     trainer: config.trainer,
     data: config.data,
     ...deployed,
-    start: head.checkpoint === null ? deployed.start : null,
+    start: isUntrained(head) ? deployed.start : null,
     seed: seedOf(config.trainer.seed, config.name, round),
     scheduled: work.scheduled,
   };

@@ -83,6 +83,22 @@ export interface Items {
   list(prefix: string, next?: string): Promise<{ items: readonly Arrival[]; next?: string | undefined }>;
 }
 
+/** A local copy, removed when it is disposed of. */
+export interface StartFile extends AsyncDisposable {
+  readonly path: string;
+  /** of its bytes */
+  readonly sha256: string;
+}
+
+/** The weights of a warm start, wherever they lie. */
+export interface StartWeights {
+  /**
+   * As they are at this moment, as safetensors: the same weights give the same bytes.
+   * @throws {AccreteError} START_NOT_READABLE, START_NOT_MATCHING
+   */
+  read(): Promise<StartFile>;
+}
+
 export type JobState = "waiting" | "running" | "succeeded" | "failed";
 
 export interface Job {

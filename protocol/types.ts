@@ -77,7 +77,7 @@ export const Plan = z.strictObject({
   data: DataConfig,
   /** digest of the bundled model module: code/<sha256>.mjs */
   code: Sha256,
-  /** digest of the weights of a warm start, start/<sha256>.safetensors: of a round without a parent */
+  /** digest of the weights of a warm start, start/<sha256>.safetensors: of a round before which nothing was trained */
   start: z.nullable(Sha256),
   image: z.nullable(Text),
   jobDefinition: z.nullable(Text),
