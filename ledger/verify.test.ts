@@ -6,7 +6,17 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
 import { openMemoryStore } from "../adapters/memory-store.ts";
 import { canonicalJson, itemId, sha256 } from "../protocol/digest.ts";
-import { codeKey, consumedKey, jobRecordKey, intentKey, LIVE, logKey, planKey, resultKey } from "../protocol/keys.ts";
+import {
+  codeKey,
+  consumedKey,
+  jobRecordKey,
+  intentKey,
+  LIVE,
+  logKey,
+  planKey,
+  resultKey,
+  startKey,
+} from "../protocol/keys.ts";
 import type { Store } from "../protocol/ports.ts";
 import { documentBytes, type DocumentKind, type DocumentOf } from "../protocol/types.ts";
 import { A, A2, fakeHistory, learn } from "../test/fake-history.ts";
@@ -115,7 +125,7 @@ describe("verify on a directory", () => {
     await fakeHistory(store);
     const { objects } = await listAll(store, "");
     const kinds = new Set(objects.map(({ key }) => key.split("/")[0]));
-    expect([...kinds]).toEqual(["code", "consumed", "inbox", "live.json", "log", "quarantine", "rounds"]);
+    expect([...kinds]).toEqual(["code", "consumed", "inbox", "live.json", "log", "quarantine", "rounds", "start"]);
     for (const { key } of objects) {
       const path = join(folder, key);
       const whole = await readFile(path);
@@ -141,6 +151,10 @@ describe("verify names what is missing", () => {
     [
       "the code that a plan names",
       async (store) => codeKey((await readDocument(store, "plan", planKey(1)))!.document.code),
+    ],
+    [
+      "the weights of a warm start that a plan names",
+      async (store) => startKey((await readDocument(store, "plan", planKey(1)))!.document.start!),
     ],
     ["a kept checkpoint's manifest", (store) => manifestOfRound(store, 4)],
     [

@@ -75,8 +75,9 @@ export const TrainerConfig = z.strictObject({
   /** the module that calls defineModel, relative to accrete.config.ts */
   model: Name,
   /**
-   * a warm start: the weights that a first round begins with. A TensorFlow.js layers model (its model.json), or safetensors with
-   * the model's names; relative to accrete.config.ts. sha256: of that file, checked if given
+   * a warm start: the weights that a round begins with as long as nothing was trained. A TensorFlow.js layers model (its model.json),
+   * or safetensors with the model's names; relative to accrete.config.ts. sha256: of that file, of a model.json and then its shards in
+   * the order of its list; checked if given
    */
   start: z._default(
     z.nullable(
@@ -87,13 +88,16 @@ export const TrainerConfig = z.strictObject({
     ),
     null,
   ),
-  /** layers (or weights) to train, such as "dense_*" or "!embedding"; the others stay as they are; null: all */
+  /**
+   * layers (or weights) to train, such as "dense_*" or "!embedding", in any order: all that one without "!" fits (without such a one:
+   * all), less those that one with "!" fits. The others stay as they are; null: all
+   */
   trainable: z._default(z.nullable(z.array(Name).check(z.minLength(1), z.maxLength(1_000))), null),
   /** what is different in a round that goes on from another one */
   onRound: z.prefault(
     z.strictObject({
       optimizer: z._default(z.enum(["keep", "reset"]), "keep"),
-      /** its learning rate is the configured one times this */
+      /** the learning rate in each such round is the configured one times this: it does not add up */
       learningRateScale: z._default(Positive, 1),
     }),
     {},

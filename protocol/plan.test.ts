@@ -1,3 +1,4 @@
+import type { Head } from "./head.ts";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { pipelineConfig, sampleCheckpoint, sampleHead, sampleItem } from "../test/stored-documents.ts";
@@ -161,5 +162,14 @@ describe("a plan", () => {
 
   it("of the first round has no parent and nothing to be measured against", () => {
     expect(makePlan(sampleHead(), config, deployed, work)).toMatchObject({ round: 1, parent: null, live: null });
+  });
+
+  it("begins with the weights of a warm start as long as nothing was trained", () => {
+    const warm = { ...deployed, start: "5".repeat(64) };
+    const startOf = (checkpoint: Head["checkpoint"]): string | null =>
+      makePlan(sampleHead({ checkpoint }), config, warm, work).start;
+    expect(startOf(null)).toBe(warm.start);
+    expect(startOf({ ...sampleCheckpoint(1), step: 0 })).toBe(warm.start);
+    expect(startOf({ ...sampleCheckpoint(1), step: 1 })).toBeNull();
   });
 });

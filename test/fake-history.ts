@@ -5,7 +5,7 @@ import { tick } from "../ledger/tick.ts";
 import { failureKey } from "../protocol/keys.ts";
 import type { Store } from "../protocol/ports.ts";
 import { documentBytes, type Item } from "../protocol/types.ts";
-import { fakeItem, fakePipeline, type FakePipeline, type FakeTraining } from "./fake-trainer.ts";
+import { fakeItem, fakePipeline, fakeStart, type FakePipeline, type FakeTraining } from "./fake-trainer.ts";
 
 /** Takes the items in and runs a round on them; null: its job writes nothing. */
 export async function learn(
@@ -36,12 +36,13 @@ export const E = fakeItem("e.csv");
 export const W = fakeItem("waiting.csv");
 
 /**
- * Entry 1: round 1 (A, B, BAD rejected). 2: round 2 (LEFT, OUT), refused by the gate. 3: back to round 1 without OUT, which closes
+ * Entry 1: round 1 (A, B, BAD rejected), a warm start. 2: round 2 (LEFT, OUT), refused by the gate. 3: back to round 1 without OUT, which closes
  * round 3. 4: round 4 (D, A2). 5: promote of round 2. Open: round 5 (E), its first attempt failed. In the inbox: W.
  */
 export async function fakeHistory(store: Store): Promise<FakePipeline> {
-  const fake = fakePipeline(store, { jobs: { attempts: 1 } });
-  const { ledger } = fake;
+  const made = fakePipeline(store, { jobs: { attempts: 1 } });
+  const ledger = { ...made.ledger, start: fakeStart(new TextEncoder().encode("weights from elsewhere")) };
+  const fake = Object.assign(made, { ledger });
   await learn(fake, [A, B, BAD], { reject: ["bad.csv"], withLeftovers: true });
   await learn(fake, [LEFT, OUT], { metrics: { accuracy: 0.5 }, withLeftovers: true });
   await rollback(ledger, { to: 1, replay: false, without: [OUT], with: [], by: "ada", reason: "OUT is mislabelled" });

@@ -1,7 +1,10 @@
 /** A trainer without training, for tests of the ledger and of what reads its state: writes a whole checkpoint and the result. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { sha256 } from "../protocol/digest.ts";
 import { manifestKey, checkpointPrefix, resultKey } from "../protocol/keys.ts";
-import type { Clock, Job, JobRequest, Jobs, Notice, Store, Ticks } from "../protocol/ports.ts";
+import type { Clock, Job, JobRequest, Jobs, Notice, StartWeights, Store, Ticks } from "../protocol/ports.ts";
 import {
   documentBytes,
   parseDocument,
@@ -178,6 +181,24 @@ export function fakePipeline(
     jobDefinition: null,
   };
   return Object.assign(fake, { ledger });
+}
+
+/** Weights of a warm start: these bytes, in a file at each read. */
+export function fakeStart(body: Uint8Array): StartWeights & { reads: number } {
+  return {
+    reads: 0,
+    async read() {
+      this.reads++;
+      const folder = await mkdtemp(join(tmpdir(), "accrete-fake-"));
+      const path = join(folder, "start.safetensors");
+      await writeFile(path, body);
+      return {
+        path,
+        sha256: sha256(body),
+        [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+      };
+    },
+  };
 }
 
 /** An item as a directory would have it. */

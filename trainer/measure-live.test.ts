@@ -100,7 +100,7 @@ describe("live is not measured, and that is said, if", () => {
     expect(liveMetrics).toBeNull();
   });
 
-  it("it was trained on data of another schema", async () => {
+  it("another schema is that of its data", async () => {
     const { place, live } = await trained(LINEAR, { data: { holdout: 0.3, features: ["a", "b"] } });
     const { said, liveMetrics } = await roundAfter({ place, live }, { module: LINEAR, parent: null });
     expect(said).toContain("live (round 1) can't be measured: it was trained on data of another schema");

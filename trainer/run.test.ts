@@ -9,17 +9,7 @@ import { documentBytes, type Checkpoint, type Plan } from "../protocol/types.ts"
 import { parseHoldout } from "./holdout-state.ts";
 import { parseSafetensors } from "./safetensors.ts";
 import { idxArray } from "./testing/reading.ts";
-import {
-  dense,
-  INPUT,
-  jsonl,
-  LINEAR,
-  moduleOf,
-  newFolder,
-  Place,
-  tableRows,
-  type PlanInput,
-} from "./testing/rounds.ts";
+import { dense, INPUT, jsonl, moduleOf, newFolder, Place, tableRows, type PlanInput } from "./testing/rounds.ts";
 
 async function placeWith(rows: number, plan: PlanInput = {}): Promise<Place> {
   const place = new Place();
