@@ -57,10 +57,13 @@ describe("trainer.start", () => {
 
   it("that is missing or another file is said before anything is started", async () => {
     const missing = await warm("missing", '{ from: "./pretrained/model.json" }');
-    expect(await up(missing)).toMatchObject({
+    const refused = await up(missing);
+    expect(refused).toMatchObject({
       code: 78,
       err: expect.stringMatching(/^error START_NOT_READABLE: .*pretrained\/model\.json: ENOENT.*\nwhat to do: /),
     });
+    // before it would plan a round, not only then
+    expect(refused.out).not.toContain("arrived");
     const other = await warm("other", `{ from: "../pulled/weights.safetensors", sha256: "${"0".repeat(64)}" }`);
     for (const command of [["up", "--once"], ["train"]])
       expect(await runCli(other, command)).toMatchObject({

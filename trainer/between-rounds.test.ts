@@ -205,6 +205,23 @@ describe("onModelChange", () => {
   });
 });
 
+it("a checkpoint of the round itself has to fit, whatever onModelChange says: a build() that changes is a mistake", async () => {
+  const module = `export default { build: ({ tf, inputShape, classes }) =>
+    tf.sequential({ layers: [tf.layers.dense({ units: classes, name: globalThis.accreteOther ?? "out", ${INPUT} })] }) };`;
+  const trained = await round1({ module });
+  await planRound2(trained, { module, trainer: { onModelChange: "matching" } });
+  let asked = 0;
+  expect((await trained.place.run({ round: 2, stopAsked: () => ++asked > 3 })).exit).toBe(75);
+  Reflect.set(globalThis, "accreteOther", "other");
+  try {
+    const { exit, message } = await trained.place.run({ round: 2, attempt: 2 });
+    expect(exit).toBe(78);
+    expect(message).toContain("the model does not fit the checkpoint of round 2: it has other/kernel");
+  } finally {
+    Reflect.deleteProperty(globalThis, "accreteOther");
+  }
+});
+
 describe("trainable", () => {
   const changed = async (trained: Trained): Promise<string[]> => {
     const [old, now] = [await tensorsOf(trained.place, 1), await tensorsOf(trained.place, 2)];

@@ -5,6 +5,7 @@ import { AccreteError, EXIT } from "../protocol/errors.ts";
 import { startKey } from "../protocol/keys.ts";
 import type { Checkpoint, Metrics, Plan } from "../protocol/types.ts";
 import type { Beginning } from "./begin.ts";
+import type { Saved } from "./checkpoint.ts";
 import { evaluate } from "./evaluate.ts";
 import { emptyHoldout, extendHoldout, indexesOf, type Holdout } from "./holdout-state.ts";
 import { measureLive } from "./measure-live.ts";
@@ -162,7 +163,7 @@ export class Round {
 
   async #loop(trained: Trained, set: TrainingSet, shape: Shape, begun: State, backend: Backend): Promise<number> {
     const { plan } = this.#name;
-    const { store, say, scratch, nowMs } = this.#options;
+    const { store, say, nowMs } = this.#options;
     const before = {
       step: begun.step - begun.position.step,
       epoch: begun.epoch - begun.position.epochIndex,
@@ -177,24 +178,13 @@ export class Round {
       records: begun.records,
       normalisation: trained.normalisation,
     });
-    const saver = new Saver({
-      store,
-      name: this.#name,
-      folder: join(scratch, "save"),
-      backend,
-      before: savedOf(this.#beginning),
-    });
-    const progress = new Progress({
-      say,
-      nowMs,
-      round: plan.round,
-      epochs: plan.epochsToAdd,
-      steps: stepsOf(set, plan),
-      from: begun.position.step,
-    });
+    const saver = this.#saver(backend, savedOf(this.#beginning));
+    const steps = stepsOf(set, plan);
+    const from = begun.position.step;
+    const progress = new Progress({ say, nowMs, round: plan.round, epochs: plan.epochsToAdd, steps, from });
     say(
-      begun.position.step > 0
-        ? `round ${plan.round}: resumes at step ${begun.position.step} of ${stepsOf(set, plan)}`
+      from > 0
+        ? `round ${plan.round}: resumes at step ${from} of ${steps}`
         : `round ${plan.round}: ${set.rows.length} records to train on, ${trained.holdout.count} in the holdout, backend ${backend}`,
     );
 
@@ -212,7 +202,7 @@ export class Round {
       final = await saver.save(stateAt(position), trained, this.#metricsText);
       lastSave = { step: position.step, ms: nowMs() };
       if (stop) {
-        say(`saved at step ${position.step} of ${stepsOf(set, plan)}: asked to stop`);
+        say(`saved at step ${position.step} of ${steps}: asked to stop`);
         return EXIT.interrupted;
       }
       const superseded = await supersededBy(store, { round: plan.round, attempt: this.#options.attempt });
@@ -228,6 +218,11 @@ export class Round {
       trainLoss: position.epochLoss,
       records: set.rows.length,
     });
+  }
+
+  #saver(backend: Backend, before: Saved): Saver {
+    const { store, scratch } = this.#options;
+    return new Saver({ store, name: this.#name, folder: join(scratch, "save"), backend, before });
   }
 
   async #finish(
@@ -256,16 +251,9 @@ export class Round {
 
   /** Nothing to train on, now or ever before: all items were rejected, or all records belong to the holdout. */
   async #saveNothingTrained(): Promise<number> {
-    const { store, scratch } = this.#options;
     const { schema } = this.#data;
     const read = schema === null || hasOneClass(schema) ? null : { schema, holdout: this.#holdout(schema) };
-    const saver = new Saver({
-      store,
-      name: this.#name,
-      folder: join(scratch, "save"),
-      backend: "cpu",
-      before: new Map(),
-    });
+    const saver = this.#saver("cpu", new Map());
     const checkpoint = await saver.saveUntrained(this.#untrained(), read);
     return this.#writeResult({
       checkpoint,
