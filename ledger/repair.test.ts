@@ -96,6 +96,15 @@ describe("repair", () => {
     }
   });
 
+  it("sets the weights of a warm start aside that are cut short: a plan that begins with them stores them anew", async () => {
+    const store = memoryStore();
+    const fake = await fakeHistory(store);
+    const [start] = (await listAll(store, "start/")).objects;
+    await change(store, start!.key, short);
+    expect(await repairAll(fake)).toContainEqual(expect.objectContaining({ key: start!.key, did: "aside" }));
+    expect(await store.head(start!.key)).toBeUndefined();
+  });
+
   it("makes the copy of a rejected item anew", async () => {
     const store = memoryStore();
     const fake = await fakeHistory(store);

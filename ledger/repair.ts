@@ -92,8 +92,8 @@ function kindOf(key: string): DocumentKind | undefined {
 
 /** Of a file that is no document: the digest that its name or its checkpoint's manifest says. */
 async function namedDigest(store: Store, key: string): Promise<string | undefined> {
-  const [, code] = /^code\/([0-9a-f]{64})\.mjs$/.exec(key) ?? [];
-  if (code !== undefined) return code;
+  const [, named] = /^(?:code|start)\/([0-9a-f]{64})\.(?:mjs|safetensors)$/.exec(key) ?? [];
+  if (named !== undefined) return named;
   const file = parseCheckpointFile(key);
   if (file === undefined) return undefined;
   try {
@@ -144,6 +144,10 @@ async function rebuilt(ports: RepairPorts, key: string): Promise<Did> {
       did: "aside",
       message: "`accrete up` takes the files in again that are in the data folder and were not learned",
     };
+  }
+  if (key.startsWith("start/")) {
+    await takeAway(store, key);
+    return { did: "aside", message: "the next plan that begins with it stores it anew: `accrete rollback --to head`" };
   }
   const attempt = parseAttemptKey(key)?.what;
   if (attempt === "job") {

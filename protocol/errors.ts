@@ -46,7 +46,7 @@ export const ADVICE = {
   OUT_OF_DISK:
     "Free disk space: `accrete up` goes on then, and nothing is lost; a blocked round needs `accrete retry`.",
   START_NOT_WHOLE:
-    "Restore the named file from a backup; or delete it and run `accrete rollback --to head`: the next plan stores it anew.",
+    "Run `accrete verify --repair`, or restore the file from a backup; then `accrete retry`, or `accrete rollback --to head` to store it anew.",
   // operating
   NOT_FOUND: "Look at `accrete status` and `accrete log` for what there is.",
   NOT_KEPT: "Only checkpoints that are still kept can be named: `accrete log` marks them.",

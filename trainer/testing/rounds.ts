@@ -8,6 +8,7 @@ import { openMemoryStore } from "../../adapters/memory-store.ts";
 import { DataConfig, TrainerConfig } from "../../protocol/config-parts.ts";
 import { sha256 } from "../../protocol/digest.ts";
 import { messageOf } from "../../protocol/errors.ts";
+import { arrivedItem } from "../../protocol/intake.ts";
 import { checkpointsPrefix, codeKey, failureKey, MANIFEST, planKey, resultKey } from "../../protocol/keys.ts";
 import { seedOf } from "../../protocol/plan.ts";
 import type { Items, Store } from "../../protocol/ports.ts";
@@ -140,7 +141,7 @@ export class Place {
       pipeline: "p",
       round,
       kind: "extend",
-      items: input.items ?? [...(await this.items.list("")).items],
+      items: (input.items ?? (await this.items.list("")).items).map(arrivedItem),
       segments: [],
       parent: input.parent ?? null,
       live: input.live ?? null,
