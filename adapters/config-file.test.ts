@@ -99,3 +99,11 @@ it("names file, place and the nearest known name of what the schema refuses", as
   });
   await expect(failure).rejects.toThrow(/did you mean "trainer"/);
 });
+
+it("refuses a schedule that never comes, and says where", async () => {
+  await write("accrete.config.ts", CONFIG.replace("trainer:", `schedule: { cron: "0 3 31 2 *" }, trainer:`));
+  await expect(loadConfigFile(root)).rejects.toMatchObject({
+    code: "CONFIG_INVALID",
+    message: expect.stringContaining('schedule.cron: "0 3 31 2 *" never comes'),
+  });
+});

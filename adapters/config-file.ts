@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { parseConfig, type Config, type PipelineConfig } from "../protocol/config.ts";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 import { bundle, bundleModule, ourPackage, PIPELINE_ENTRY, type Bundled } from "./bundle.ts";
+import { checkSchedules } from "./schedule-times.ts";
 
 /** The first that is there counts. */
 const NAMES = ["accrete.config.ts", "accrete.config.mts", "accrete.config.js", "accrete.config.mjs"];
@@ -53,7 +54,9 @@ export async function loadConfigFile(
     );
   }
   try {
-    return { config: parseConfig(value), folder, file };
+    const config = parseConfig(value);
+    checkSchedules(config);
+    return { config, folder, file };
   } catch (cause) {
     if (!(cause instanceof AccreteError)) throw cause;
     throw new AccreteError(cause.code, `${file}: ${cause.message}`, { cause });

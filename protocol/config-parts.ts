@@ -176,11 +176,18 @@ const Retrain = z._default(z.enum(["pending", "rehearse", "full"]), "pending");
  * replay memory alone; full: back to nothing, and all again
  */
 export const RetrainingConfig = z.union([
-  z.strictObject({ every: Duration.check(z.gte(60_000)), retrain: Retrain }),
+  z.strictObject({
+    /** multiples of it since 1970, UTC */
+    every: Duration.check(z.gte(60_000, "at least 1 minute is expected")),
+    cron: z.optional(z.never("either every or cron, not both")),
+    timeZone: z.optional(z.never("a time zone goes with cron: every counts from 1970, UTC")),
+    retrain: Retrain,
+  }),
   z.strictObject({
     /** minute, hour, day of the month, month, day of the week: "0 3 * * 1-5" */
     cron: Name,
     timeZone: z._default(Name, "UTC"),
+    every: z.optional(z.never("either every or cron, not both")),
     retrain: Retrain,
   }),
 ]);

@@ -14,8 +14,8 @@ import {
   TrainerConfig,
   TriggerConfig,
 } from "./config-parts.ts";
+import { describeIssue } from "./config-issue.ts";
 import { AccreteError } from "./errors.ts";
-import { nearestName } from "./nearest-name.ts";
 
 export const PipelineConfig = z.strictObject({
   /** a prefix in both buckets: [a-z][a-z0-9-]{0,39} */
@@ -58,7 +58,7 @@ export function parseConfig(value: unknown): Config {
       "CONFIG_INVALID",
       parsed.error.issues
         .slice(0, 5)
-        .map((issue) => describeIssue(issue))
+        .map((issue) => describeIssue(issue, value, KNOWN_NAMES))
         .join("; "),
     );
   const names = parsed.data.pipelines.map((pipeline) => pipeline.name);
@@ -92,29 +92,6 @@ function gateOf(pipeline: z.infer<typeof PipelineConfig>): GateConfig | null {
       `${name}: gate.metric: "${gate.metric}" is not measured for ${data.task}: one of ${fits.join(", ")}`,
     );
   return gate;
-}
-
-interface Issue {
-  readonly code?: string | undefined;
-  readonly message: string;
-  readonly path: readonly PropertyKey[];
-  readonly keys?: readonly string[];
-}
-
-function describeIssue(issue: Issue): string {
-  const where =
-    issue.path.length === 0
-      ? "config"
-      : issue.path
-          .map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`))
-          .join("")
-          .replace(/^\./, "");
-  if (issue.code !== "unrecognized_keys" || issue.keys === undefined) return `${where}: ${issue.message}`;
-  const hints = issue.keys.map((key) => {
-    const near = nearestName(key, KNOWN_NAMES);
-    return near === undefined ? `"${key}" is not known` : `"${key}" is not known: did you mean "${near}"?`;
-  });
-  return `${where}: ${hints.join("; ")}`;
 }
 
 const KNOWN_NAMES: readonly string[] = [
