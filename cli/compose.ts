@@ -14,6 +14,9 @@ import { webhookChannel } from "../adapters/notice-webhook.ts";
 import { pruneJobs, watchJobs, type JobsWatch } from "../adapters/process-jobs-watch.ts";
 import { openProcessJobs } from "../adapters/process-jobs.ts";
 import { openStartWeights } from "../adapters/start-weights.ts";
+import { setLongTimeout } from "../adapters/long-timeout.ts";
+import { openScheduleTimer, type ScheduleTimer } from "../adapters/schedule-timer.ts";
+import { nextDue } from "../adapters/schedule-times.ts";
 import { openTimerTicks, type TimerTicks } from "../adapters/timer-ticks.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { readHead } from "../ledger/read.ts";
@@ -23,7 +26,7 @@ import { planKey } from "../protocol/keys.ts";
 import { nearestName } from "../protocol/nearest-name.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import { printable } from "../protocol/printable.ts";
-import type { Clock, Jobs, Notify, Store, Ticks } from "../protocol/ports.ts";
+import type { Clock, Jobs, Notify, Store, Tick, Ticks } from "../protocol/ports.ts";
 import { version } from "./version.ts";
 
 /** Options that every command has. */
@@ -234,6 +237,28 @@ export const NO_TICKS: Ticks = { ask: async () => undefined };
 /** Ticks by this process's timers. */
 export function openTicks(options: Parameters<typeof openTimerTicks>[0]): TimerTicks {
   return openTimerTicks(options);
+}
+
+/** The pipeline's schedule, by this process's timers; undefined if it has none. @param afterMs what was due up to then is not made up */
+export function openSchedule(
+  { config, clock }: Pipeline,
+  on: { afterMs: number; onDue: (tick: Extract<Tick, { kind: "schedule" }>) => void },
+): ScheduleTimer | undefined {
+  const { schedule } = config;
+  if (schedule === null) return undefined;
+  const { retrain } = schedule;
+  return openScheduleTimer({
+    schedule,
+    afterMs: on.afterMs,
+    nowMs: clock.nowMs,
+    setTimer: setLongTimeout,
+    onDue: (timeMs) => on.onDue({ kind: "schedule", timeMs, retrain }),
+  });
+}
+
+/** When the pipeline's schedule is due next; undefined if it has none. */
+export function nextScheduledMs({ schedule }: PipelineConfig, nowMs: number): number | undefined {
+  return schedule === null ? undefined : nextDue(schedule, nowMs);
 }
 
 /** News of the data folder: paths relative to it. */

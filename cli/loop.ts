@@ -4,18 +4,20 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { JobsWatch } from "../adapters/process-jobs-watch.ts";
+import type { ScheduleTimer } from "../adapters/schedule-timer.ts";
 import type { TimerTicks } from "../adapters/timer-ticks.ts";
 import { inspectAttempts } from "../ledger/inspect.ts";
 import { intake } from "../ledger/intake.ts";
 import { janitor } from "../ledger/janitor.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { listInbox, readHead } from "../ledger/read.ts";
+import { scheduledUntil } from "../ledger/schedule.ts";
 import { readStatus, type Obstacle, type Status } from "../ledger/status.ts";
 import { sweep } from "../ledger/sweep.ts";
 import { tick } from "../ledger/tick.ts";
 import type { Job, Store, Tick } from "../protocol/ports.ts";
 import { isAlive } from "../protocol/round.ts";
-import { openLedger, openTicks, tidyJobs, watchEnds, type Pipeline } from "./compose.ts";
+import { openLedger, openSchedule, openTicks, tidyJobs, watchEnds, type Pipeline } from "./compose.ts";
 import { followLog, type JobTail } from "./job-tail.ts";
 import { count } from "./print.ts";
 import type { Progress } from "./progress.ts";
@@ -68,6 +70,7 @@ export class Loop {
   readonly #timers: NodeJS.Timeout[] = [];
   #ledger: Ledger | undefined;
   #jobsWatch: JobsWatch | undefined;
+  #schedule: ScheduleTimer | undefined;
   #tail: { readonly job: string; readonly tail: JobTail } | undefined;
   #headSeq: number | undefined;
   #startedMs = 0;
@@ -92,6 +95,10 @@ export class Loop {
     this.#startedMs = performance.now();
     const newest = await newestSegment(store);
     await this.#ticks.ask(newest === undefined ? { kind: "plain" } : { kind: "segment", segment: newest }, 0);
+    this.#schedule = openSchedule(this.#pipeline, {
+      afterMs: await scheduledUntil(store),
+      onDue: (why) => void this.#ticks.ask(why, 0),
+    });
     this.#beside(() => this.#tidy());
     this.#timers.push(setInterval(() => void this.#ticks.ask({ kind: "plain" }, 0), once ? NET_ONCE_MS : NET_MS));
     if (once) return;
@@ -137,6 +144,7 @@ export class Loop {
   async #stop(): Promise<readonly Job[]> {
     for (const timer of this.#timers) clearInterval(timer);
     this.#jobsWatch?.close();
+    this.#schedule?.close();
     await this.#ticks.close();
     await Promise.all(this.#underWay);
     // not waited for: it keeps the process for its few seconds, and a place that does not answer keeps nothing else

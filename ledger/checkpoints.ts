@@ -120,3 +120,10 @@ export async function chooseCheckpoint(store: Store, which: WhichCheckpoint): Pr
 function list(numbers: readonly number[]): string {
   return numbers.length === 0 ? "none" : [...numbers].sort((a, b) => a - b).join(", ");
 }
+
+/** The checkpoint has a replay memory: its manifest lists a file named `memory.*`. */
+export async function hasMemory(store: Store, checkpoint: Checkpoint | null): Promise<boolean> {
+  if (checkpoint === null) return false;
+  const manifest = await readDocument(store, "manifest", checkpoint.manifest);
+  return manifest?.document.files.some(({ name }) => name.startsWith("memory.")) ?? false;
+}

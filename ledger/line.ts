@@ -48,6 +48,17 @@ export async function readLine(store: Store, seq: number): Promise<Line> {
   return { rounds: [...plans.keys()], trained, plans };
 }
 
+/** How many items trained the state after entry `seq`: of each entry what it says, so no plan is read. */
+export async function countTrained(store: Store, seq: number): Promise<number> {
+  let trained = 0;
+  for (let at = seq; at > 0;) {
+    const entry = (await readEntry(store, at)).document;
+    if (entry.kind === "round") trained += entry.items - entry.rejected;
+    at = beforeOnLine(entry);
+  }
+  return trained;
+}
+
 /** The items that a redo means, and those of the plans it names. */
 export async function readRedo(
   store: Store,

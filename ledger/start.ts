@@ -6,6 +6,7 @@ import { chooseSegments, makePlan, type SegmentRead } from "../protocol/plan.ts"
 import type { StartWeights, Store, Tick } from "../protocol/ports.ts";
 import { decideStart, isNewest } from "../protocol/start.ts";
 import { documentBytes, type Item, type Plan } from "../protocol/types.ts";
+import { hasMemory } from "./checkpoints.ts";
 import { isMeantFor } from "./inspect.ts";
 import { inParallel, LATE_MS, type Ledger } from "./ledger.ts";
 import { listInbox, readConsumed, readSegment, type InboxSegment } from "./read.ts";
@@ -28,9 +29,9 @@ export async function startRound(ledger: Ledger, head: Head, trigger: Trigger): 
   const inbox = await listInbox(store);
   if (inbox.segments.length === 0) {
     const rehearse = schedule?.retrain === "rehearse" || (why.kind === "rehearse" && isMeantFor(why, head));
-    return rehearse
-      ? createPlan(ledger, head, { kind: "rehearse", items: [], segments: [], scheduled })
-      : { stopped: "nothing waits" };
+    if (!rehearse) return { stopped: "nothing waits" };
+    if (!(await hasMemory(store, head.checkpoint))) return { stopped: "there is no memory to rehearse" };
+    return createPlan(ledger, head, { kind: "rehearse", items: [], segments: [], scheduled });
   }
 
   const asked = schedule !== undefined || (why.kind === "train" && isMeantFor(why, head));

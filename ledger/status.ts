@@ -7,10 +7,19 @@ import { intentKey, planKey, resultKey } from "../protocol/keys.ts";
 import type { Job } from "../protocol/ports.ts";
 import { decideRound, type AttemptFacts } from "../protocol/round.ts";
 import { decideStart } from "../protocol/start.ts";
-import type { Checkpoint, Intent, Item, LogEntry, Metrics, Plan, Result } from "../protocol/types.ts";
+import {
+  PLAN_ITEMS_MAX,
+  type Checkpoint,
+  type Intent,
+  type Item,
+  type LogEntry,
+  type Metrics,
+  type Plan,
+  type Result,
+} from "../protocol/types.ts";
 import { inspectAttempts, inspectLimit, listAll, notWhole, type InspectPorts } from "./inspect.ts";
 import { inParallel } from "./ledger.ts";
-import { readRedo } from "./line.ts";
+import { countTrained, readRedo } from "./line.ts";
 import {
   listInbox,
   readConsumed,
@@ -93,6 +102,8 @@ export interface Status {
   readonly redoItems: number;
   readonly open: OpenRound | null;
   readonly rejected: number;
+  /** of a schedule that retrains all: how many items that is now, and whether they fit one round; else null */
+  readonly full: { readonly items: number; readonly fits: boolean } | null;
   readonly next: NextStep;
 }
 
@@ -110,6 +121,7 @@ export async function readStatus(ports: InspectPorts): Promise<Status> {
       ? open.next
       : (stepAfterRefusal(head, config) ??
         (head.redo !== null ? { is: "due", to: "redo" } : stepOfInbox(inbox, config, head)));
+  const redoItems = head.redo === null ? 0 : (await readRedo(store, head.redo)).items.size;
   return {
     pipeline: config.name,
     nowMs,
@@ -122,11 +134,18 @@ export async function readStatus(ports: InspectPorts): Promise<Status> {
     live: head.live,
     finished,
     waiting: inbox.waiting,
-    redoItems: head.redo === null ? 0 : (await readRedo(store, head.redo)).items.size,
+    redoItems,
     open: open?.round ?? null,
     rejected: (await listAll(store, "quarantine/")).objects.length,
+    full: config.schedule?.retrain === "full" ? await fullOf(ports, head, redoItems) : null,
     next,
   };
+}
+
+/** What a full retraining would train again. The line is short there: each one begins a new one. */
+async function fullOf({ store }: InspectPorts, head: Head, redoItems: number): Promise<Status["full"]> {
+  const items = redoItems + (await countTrained(store, head.seq));
+  return { items, fits: items <= PLAN_ITEMS_MAX };
 }
 
 // ------------------------------------------------------------------------------------------------ the open round

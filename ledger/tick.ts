@@ -9,7 +9,14 @@ import { encodeRedo, union } from "../protocol/history.ts";
 import { intentKey, jobRecordKey, logKey, planKey, resultKey } from "../protocol/keys.ts";
 import type { Tick } from "../protocol/ports.ts";
 import { decideRound, nextAttempt } from "../protocol/round.ts";
-import { documentBytes, type Intent, type LogEntry, type Plan, type Result } from "../protocol/types.ts";
+import {
+  documentBytes,
+  PLAN_ITEMS_MAX,
+  type Intent,
+  type LogEntry,
+  type Plan,
+  type Result,
+} from "../protocol/types.ts";
 import { finishHead } from "./finish.ts";
 import { findUnrecorded, inspectAttempts, inspectLimit, isMeantFor, notWhole } from "./inspect.ts";
 import { LATE_MS, type Ledger } from "./ledger.ts";
@@ -192,11 +199,20 @@ async function takeBack(ledger: Ledger, head: Head): Promise<Pass> {
 async function retrainFull(ledger: Ledger, head: Head, timeMs: number): Promise<Pass> {
   const line = await readLine(ledger.store, head.seq);
   const redo = await readRedo(ledger.store, head.redo);
+  const items = union(line.trained, redo.items);
+  if (items.size === 0) return { stopped: "nothing has been trained that could be trained again" };
+  if (items.size > PLAN_ITEMS_MAX)
+    return blocked(
+      ledger,
+      head.round,
+      0,
+      `full retraining is left out: ${items.size} items don't fit one round, which has at most ${PLAN_ITEMS_MAX}; all else goes on`,
+    );
   const entry = rollbackEntry(
     head,
     {
       target: { seq: 0, checkpoint: null },
-      redo: encodeRedo(union(line.trained, redo.items), new Map([...line.plans, ...redo.plans])),
+      redo: encodeRedo(items, new Map([...line.plans, ...redo.plans])),
       replay: true,
       without: [],
       with: [],

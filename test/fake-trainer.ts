@@ -27,6 +27,8 @@ export interface FakeTraining {
   readonly reject?: readonly string[];
   /** an unfinished checkpoint and one saved within the round are written, too */
   readonly withLeftovers?: boolean;
+  /** its checkpoints have a replay memory */
+  readonly withMemory?: boolean;
 }
 
 /** What a trainer would write for a plan, in the same order: checkpoints, their manifests last, then the result. */
@@ -39,7 +41,7 @@ export async function fakeTrain(
   const stored = await store.get(planKey);
   if (stored === undefined) throw new Error(`${planKey}: no plan`);
   const plan = parseDocument("plan", planKey, stored.body);
-  const of = { plan, planSha256: sha256(stored.body), attempt };
+  const of = { plan, planSha256: sha256(stored.body), attempt, withMemory: training.withMemory === true };
   const parentStep = plan.parent?.step ?? 0;
   const steps = plan.epochsToAdd * Math.max(1, plan.items.length);
   if (training.withLeftovers === true) {
@@ -73,13 +75,14 @@ export async function fakeTrain(
 
 async function writeCheckpoint(
   store: Store,
-  of: { plan: Plan; planSha256: string; attempt: number },
+  of: { plan: Plan; planSha256: string; attempt: number; withMemory: boolean },
   at: { step: number; epoch: number; run: string },
 ): Promise<{ key: string; sha256: string }> {
   const { plan } = of;
   const where = { round: plan.round, step: at.step, run: at.run };
   const files: Manifest["files"] = [];
-  for (const name of ["optimizer.safetensors", "state.json", "weights.safetensors"]) {
+  const memory = of.withMemory ? ["memory.safetensors"] : [];
+  for (const name of [...memory, "optimizer.safetensors", "state.json", "weights.safetensors"]) {
     const key = checkpointPrefix(where) + name;
     const body = new TextEncoder().encode(
       `${name} of round ${plan.round}, step ${at.step}, from ${plan.items.map((item) => item.etag).join()}`,

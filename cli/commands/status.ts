@@ -2,8 +2,16 @@ import { Command } from "commander";
 import { readStatus, type NextStep, type OpenRound, type Status, type Waiting } from "../../ledger/status.ts";
 import { printable } from "../../protocol/printable.ts";
 import { isAlive } from "../../protocol/round.ts";
-import { choosePipeline, openPipeline, openWorkspace, type GlobalOptions, type Pipeline } from "../compose.ts";
-import { ago, bytes, checkpoint, count, duration, MAIN_METRICS, metrics, table } from "../print.ts";
+import type { PipelineConfig } from "../../protocol/config.ts";
+import {
+  choosePipeline,
+  nextScheduledMs,
+  openPipeline,
+  openWorkspace,
+  type GlobalOptions,
+  type Pipeline,
+} from "../compose.ts";
+import { ago, bytes, checkpoint, count, dateTime, duration, MAIN_METRICS, metrics, table } from "../print.ts";
 import { isTerminal, jsonText, line, printJson, style } from "../terminal.ts";
 
 const FOLLOW_MS = 500;
@@ -28,7 +36,7 @@ export function statusCommand(): Command {
         : [choosePipeline(workspace, options.pipeline)];
       if (options.follow === true) return follow(pipelines[0]!, options.json === true);
       for (const [i, pipeline] of pipelines.entries()) {
-        const status = await readStatus(pipeline);
+        const status = await readShown(pipeline);
         const notices = await pipeline.outbox.undelivered();
         if (options.json === true) printJson({ ...status, notices });
         else {
@@ -39,11 +47,24 @@ export function statusCommand(): Command {
     });
 }
 
+/** With what only the config and the clock say. */
+interface Shown extends Status {
+  readonly schedule: { readonly retrain: Retrain; readonly nextMs: number } | null;
+}
+type Retrain = NonNullable<PipelineConfig["schedule"]>["retrain"];
+
+async function readShown({ config, ...ports }: Pipeline): Promise<Shown> {
+  const status = await readStatus({ config, ...ports });
+  const nextMs = nextScheduledMs(config, status.nowMs);
+  const schedule = nextMs === undefined ? null : { retrain: config.schedule!.retrain, nextMs };
+  return { ...status, schedule };
+}
+
 /** On a terminal in place, elsewhere a line for each change, until it is interrupted. */
 async function follow(pipeline: Pipeline, json: boolean): Promise<never> {
   let shown = "";
   for (;;) {
-    const status = await readStatus(pipeline);
+    const status = await readShown(pipeline);
     const text = json ? jsonText(status, 0) : isTerminal() ? statusText(status) : oneLine(status);
     // times go on by themselves: only what else has changed is news to a log
     const news = json || !isTerminal() ? withoutTimes(status) : text;
@@ -57,7 +78,9 @@ async function follow(pipeline: Pipeline, json: boolean): Promise<never> {
 }
 
 function withoutTimes(status: Status): string {
-  return JSON.stringify(status, (name, value: unknown) => (name === "nowMs" || name === "untilMs" ? undefined : value));
+  return JSON.stringify(status, (name, value: unknown) =>
+    ["nowMs", "untilMs", "nextMs"].includes(name) ? undefined : value,
+  );
 }
 
 export function oneLine(status: Status): string {
@@ -65,7 +88,7 @@ export function oneLine(status: Status): string {
   return `${status.pipeline}: ${checkpoint(status.checkpoint)}${waits}; ${stepText(status.next, status)}`;
 }
 
-export function statusText(status: Status): string {
+export function statusText(status: Shown): string {
   const { nowMs, entry } = status;
   const measured = metrics(status.metrics, MAIN_METRICS);
   const rows: [string, string][] = [
@@ -81,6 +104,7 @@ export function statusText(status: Status): string {
   if (status.rejected > 0)
     rows.push(["rejected", `${count(status.rejected, "item")}: \`accrete why OBJECT\` says why`]);
   rows.push(["next", stepText(status.next, status)]);
+  if (status.schedule !== null) rows.push(["retrains", retrainsText(status, status.schedule)]);
   if ("advice" in status.next) rows.push(["", `what to do: ${printable(status.next.advice)}`]);
   return `${style("bold", status.pipeline)}\n${table(rows.map(([name, text]) => [`  ${style("dim", name)}`, text]))}`;
 }
@@ -97,6 +121,19 @@ function undeliveredText({ channel, waiting, givenUp, error }: Undelivered): str
     "yellow",
     `${what.filter((text) => text !== "").join("; ")}: ${why}; \`accrete doctor --notify\` tries it`,
   );
+}
+
+/** full at 2026-08-01 03:00:00 (in 3 h) */
+export function scheduleText({ retrain, nextMs }: NonNullable<Shown["schedule"]>, nowMs: number): string {
+  return `${retrain} at ${dateTime(nextMs)} (in ${duration(nextMs - nowMs)})`;
+}
+
+function retrainsText({ full, nowMs }: Shown, schedule: NonNullable<Shown["schedule"]>): string {
+  const when = scheduleText(schedule, nowMs);
+  if (full === null) return `${when}; needs \`accrete up\``;
+  if (full.items === 0) return `${when}, if anything is trained by then; needs \`accrete up\``;
+  if (full.fits) return `${when}: ${count(full.items, "item")}; needs \`accrete up\``;
+  return style("red", `not: ${count(full.items, "item")} don't fit one round, so full retraining is left out`);
 }
 
 function liveText({ live, checkpoint: head, entry }: Status): string {

@@ -6,6 +6,7 @@ import { printable } from "../../protocol/printable.ts";
 import { isAlive } from "../../protocol/round.ts";
 import {
   choosePipeline,
+  nextScheduledMs,
   openPipeline,
   openWorkspace,
   type GlobalOptions,
@@ -18,6 +19,7 @@ import { startLoop, type Done, type Loop } from "../loop.ts";
 import { count, duration } from "../print.ts";
 import { Progress } from "../progress.ts";
 import { line, style } from "../terminal.ts";
+import { scheduleText } from "./status.ts";
 
 export function upCommand(): Command {
   return new Command("up")
@@ -89,6 +91,11 @@ function sayStart(workspace: Workspace, pipelines: readonly Pipeline[], once: bo
     line(
       `${style("bold", config.name)}  learns ${where}, ${duration(config.trigger.quietPeriod)} after the last file has come`,
     );
+    const nextMs = nextScheduledMs(config, Date.now());
+    if (nextMs !== undefined && config.schedule !== null)
+      line(
+        `${" ".repeat(config.name.length)}  retrains ${scheduleText({ retrain: config.schedule.retrain, nextMs }, Date.now())}`,
+      );
   }
   line(once ? "until nothing is left to do" : "Ctrl-C stops it: a running training saves first");
 }

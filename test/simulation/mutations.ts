@@ -371,8 +371,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "full-forgets",
     breaks: "a full retraining trains all that the line has trained",
     file: "ledger/tick.ts",
-    find: "encodeRedo(union(line.trained, redo.items),",
-    replace: "encodeRedo(redo.items,",
+    find: "const items = union(line.trained, redo.items);",
+    replace: "const items = redo.items;",
     profile: SCHEDULES,
   },
   {
