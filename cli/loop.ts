@@ -126,6 +126,8 @@ export class Loop {
         const settledInMs = this.#startedMs + items.settleMs + SETTLED_MS - performance.now();
         if (settledInMs > 0) await sleep(settledInMs);
         if ((await this.#sweep()) === 0) return { is: "done", status };
+      } else if (next.is === "waiting" && next.for === "budget") {
+        return { is: "done", status }; // hours, or weeks: it goes on by itself
       } else if (next.is === "due") {
         await this.#ticks.ask({ kind: "plain" }, 0);
       } else if (next.is === "waiting") {

@@ -9,6 +9,7 @@ import { isTerminal, line, LiveLine, style, type Style } from "./terminal.ts";
 const STYLES: Readonly<Record<string, Style>> = {
   committed: "green",
   held: "yellow",
+  budget: "yellow",
   blocked: "red",
   damaged: "red",
   error: "red",
@@ -74,6 +75,7 @@ export class Progress {
       notify: async (notice: Notice) => {
         const { kind, pipeline, message } = notice;
         if (kind === "blocked") return this.sayOnce(pipeline, "blocked", String(notice.round), message);
+        if (kind === "budget") return this.sayOnce(pipeline, "budget", String(notice.round), message);
         if (kind === "damaged") return this.sayOnce(pipeline, "damaged", notice.key, message);
         const measured = kind === "committed" || kind === "held" ? await measuredBy(store, notice.seq, message) : "";
         // said at least once: by each start of a process that finds the entry unfinished

@@ -2,12 +2,12 @@
  * The operator's entries. Each is a call that finishes the head and then creates the entry after it; whoever loses is shown the new head and
  * asks again. Only checkpoints in the head's `keep` can be named, and "nothing trained".
  */
-import { promoteEntry, rollbackEntry, type Said } from "../protocol/entry.ts";
+import { costOf, promoteEntry, rollbackEntry, type Said } from "../protocol/entry.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import type { Head } from "../protocol/head.ts";
 import { logKey } from "../protocol/keys.ts";
 import type { Store } from "../protocol/ports.ts";
-import { isAlive } from "../protocol/round.ts";
+import { isAlive, jobsOf } from "../protocol/round.ts";
 import { documentBytes, type Item, type LogEntry } from "../protocol/types.ts";
 import { finishHead } from "./finish.ts";
 import { inspectAttempts } from "./inspect.ts";
@@ -39,7 +39,7 @@ const PASSES_MAX = 100;
  * @throws {AccreteError} NOT_KEPT, NOT_FOUND (a `with` that was never consumed), REDO_TOO_LARGE, COMMAND_LOST
  */
 export async function rollback(ledger: Ledger, request: RollbackRequest): Promise<LogEntry> {
-  const won = await command(ledger, request, (head, said) => buildRollback(ledger.store, head, request, said));
+  const won = await command(ledger, request, (head, said) => buildRollback(ledger, head, request, said));
   await endJobs(ledger, won.round);
   await ledger.ticks.ask({ kind: "plain" }, 0);
   return won;
@@ -101,8 +101,10 @@ async function settle(ledger: Ledger, seq: number, nonce: string): Promise<LogEn
   );
 }
 
-async function buildRollback(store: Store, head: Head, request: RollbackRequest, said: Said): Promise<LogEntry> {
-  const { target, redo, with: again, openPlan } = await workOutRollback(store, head, request);
+async function buildRollback(ledger: Ledger, head: Head, request: RollbackRequest, said: Said): Promise<LogEntry> {
+  const { target, redo, with: again, openPlan } = await workOutRollback(ledger.store, head, request);
+  // whatever can be read of its plan: its jobs have cost what they have cost
+  const facts = await inspectAttempts(ledger, head.round + 1);
   return rollbackEntry(
     head,
     {
@@ -113,6 +115,7 @@ async function buildRollback(store: Store, head: Head, request: RollbackRequest,
       with: again,
       cause: "operator",
       scheduled: openPlan?.scheduled ?? 0,
+      cost: costOf(head, jobsOf(facts), facts.nowMs),
     },
     said,
   );

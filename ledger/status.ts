@@ -1,11 +1,13 @@
 /** What a pipeline is doing, what it waits for and what comes next. It reads, and changes nothing: the next tick may decide by newer facts. */
+import { decideBudget, dollarsOf, spentAfter } from "../protocol/budget.ts";
+import type { BudgetConfig } from "../protocol/config-parts.ts";
 import type { PipelineConfig } from "../protocol/config.ts";
 import { itemId } from "../protocol/digest.ts";
 import { ADVICE, type ErrorCode } from "../protocol/errors.ts";
 import { isRefused, type Head } from "../protocol/head.ts";
 import { intentKey, planKey, resultKey } from "../protocol/keys.ts";
 import type { Job } from "../protocol/ports.ts";
-import { decideRound, type AttemptFacts } from "../protocol/round.ts";
+import { decideRound, jobsOf, type AttemptFacts } from "../protocol/round.ts";
 import { decideStart } from "../protocol/start.ts";
 import {
   PLAN_ITEMS_MAX,
@@ -76,6 +78,15 @@ export type NextStep =
   | { readonly is: "idle" }
   | { readonly is: "waiting"; readonly for: "quiet-period" | "min-interval"; readonly untilMs: number }
   | { readonly is: "waiting"; readonly for: "minimum"; readonly minItems: number }
+  /** limit, spent: dollars */
+  | {
+      readonly is: "waiting";
+      readonly for: "budget";
+      readonly untilMs: number;
+      readonly per: "day" | "month";
+      readonly limit: number;
+      readonly spent: number;
+    }
   | { readonly is: "training"; readonly attempt: number; readonly job: Job }
   /** whether a job runs can't be told before this */
   | { readonly is: "looking"; readonly untilMs: number }
@@ -104,6 +115,8 @@ export interface Status {
   readonly rejected: number;
   /** of a schedule that retrains all: how many items that is now, and whether they fit one round; else null */
   readonly full: { readonly items: number; readonly fits: boolean } | null;
+  /** today and this month, UTC, jobs of the open round included; dollars. null: there is no budget */
+  readonly spent: { readonly day: number; readonly month: number } | null;
   readonly next: NextStep;
 }
 
@@ -114,7 +127,7 @@ export async function readStatus(ports: InspectPorts): Promise<Status> {
   const plan = await readDocument(store, "plan", planKey(head.round + 1));
   const inbox = await readInbox(ports, plan?.document);
   const finished = live.seq >= head.seq;
-  const open = plan === undefined ? undefined : await readOpenRound(ports, plan);
+  const open = plan === undefined ? undefined : await readOpenRound(ports, head, plan);
   const next: NextStep = !finished
     ? { is: "due", to: "finish" }
     : open !== undefined
@@ -138,8 +151,19 @@ export async function readStatus(ports: InspectPorts): Promise<Status> {
     open: open?.round ?? null,
     rejected: (await listAll(store, "quarantine/")).objects.length,
     full: config.schedule?.retrain === "full" ? await fullOf(ports, head, redoItems) : null,
+    spent: config.budget === null ? null : spentOf(head, open?.round, { budget: config.budget, nowMs }),
     next,
   };
+}
+
+function spentOf(
+  head: Head,
+  open: OpenRound | undefined,
+  { budget, nowMs }: { budget: BudgetConfig; nowMs: number },
+): Status["spent"] {
+  const jobs = (open?.attempts ?? []).flatMap(({ job }) => job ?? []);
+  const { dayMs, monthMs } = spentAfter(head.spent, jobs, nowMs);
+  return { day: dollarsOf(dayMs, budget), month: dollarsOf(monthMs, budget) };
 }
 
 /** What a full retraining would train again. The line is short there: each one begins a new one. */
@@ -150,7 +174,11 @@ async function fullOf({ store }: InspectPorts, head: Head, redoItems: number): P
 
 // ------------------------------------------------------------------------------------------------ the open round
 
-async function readOpenRound(ports: InspectPorts, plan: Read<Plan>): Promise<{ round: OpenRound; next: NextStep }> {
+async function readOpenRound(
+  ports: InspectPorts,
+  head: Head,
+  plan: Read<Plan>,
+): Promise<{ round: OpenRound; next: NextStep }> {
   const { store } = ports;
   const { document, modifiedMs } = plan;
   // before the attempts: as a tick does
@@ -181,7 +209,12 @@ async function readOpenRound(ports: InspectPorts, plan: Read<Plan>): Promise<{ r
   }
   if (decision.do === "wait") return { round, next: { is: "looking", untilMs: decision.untilMs } };
   const limit = await inspectLimit(ports, document.round, facts, undefined);
-  if (limit.do === "attempt") return { round, next: { is: "due", to: "submit" } };
+  if (limit.do === "attempt") {
+    const budget = decideBudget(ports.config.budget, spentAfter(head.spent, jobsOf(facts), facts.nowMs));
+    if (budget.do === "spend") return { round, next: { is: "due", to: "submit" } };
+    const { untilMs, per, limit: dollars, spent } = budget;
+    return { round, next: { is: "waiting", for: "budget", untilMs, per, limit: dollars, spent } };
+  }
   const attempt = Math.max(0, ...facts.attempts.map((one) => one.attempt));
   if (limit.failure !== undefined) {
     const { code, message } = limit.failure;

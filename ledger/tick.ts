@@ -2,13 +2,14 @@
  * One pass over the state, from the top, by any trigger: finish the head, bring the open round on, or start one. Any number of
  * ticks may run at once and any may die or sleep at any point: the state alone says what is due (docs/protocol.md, "tick()").
  */
+import { budgetText, dayOf, decideBudget, spentAfter, type BudgetDecision } from "../protocol/budget.ts";
 import { decideGate } from "../protocol/gate.ts";
-import { roundEntry, rollbackEntry } from "../protocol/entry.ts";
+import { costOf, noCost, roundEntry, rollbackEntry } from "../protocol/entry.ts";
 import { isRefused, START, type Head } from "../protocol/head.ts";
 import { encodeRedo, union } from "../protocol/history.ts";
 import { intentKey, jobRecordKey, logKey, planKey, resultKey } from "../protocol/keys.ts";
 import type { Tick } from "../protocol/ports.ts";
-import { decideRound, nextAttempt } from "../protocol/round.ts";
+import { decideRound, jobsOf, nextAttempt } from "../protocol/round.ts";
 import {
   documentBytes,
   PLAN_ITEMS_MAX,
@@ -102,7 +103,24 @@ async function bringOn(ledger: Ledger, head: Head, plan: Read<Plan>, why: Tick):
         : `${limit.failure.code}: ${limit.failure.message}`;
     return blocked(ledger, round, nextAttempt(facts.attempts) - 1, `round ${round} is blocked: ${reason}`);
   }
-  return submit(ledger, round, nextAttempt(facts.attempts), limit.retry);
+  const budget = decideBudget(ledger.config.budget, spentAfter(head.spent, jobsOf(facts), facts.nowMs));
+  if (budget.do === "stop") return waitForBudget(ledger, round, budget, facts.nowMs);
+  const timeLimitMs = Math.min(ledger.config.jobs.timeLimit, budget.leftMs);
+  return submit(ledger, round, { attempt: nextAttempt(facts.attempts), retry: limit.retry, timeLimitMs });
+}
+
+/** Nothing is submitted until the day or the month is over. */
+async function waitForBudget(
+  ledger: Ledger,
+  round: number,
+  budget: Extract<BudgetDecision, { do: "stop" }>,
+  nowMs: number,
+): Promise<Pass> {
+  const { untilMs } = budget;
+  const message = `round ${round} waits: ${budgetText(budget)}; it goes on at ${dayOf(untilMs)} 00:00 UTC`;
+  await ledger.notify.notify({ kind: "budget", pipeline: ledger.config.name, round, untilMs, message });
+  await ledger.ticks.ask({ kind: "plain" }, untilMs - nowMs + LATE_MS);
+  return { stopped: message };
 }
 
 async function blocked(ledger: Ledger, round: number, attempt: number, message: string): Promise<Pass> {
@@ -116,6 +134,7 @@ async function commit(ledger: Ledger, head: Head, plan: Read<Plan>, result: Read
   const wrong = await notWhole(ledger.store, result.document, plan);
   if (wrong !== undefined)
     return blocked(ledger, round, 0, `round ${round} is blocked: its checkpoint is not whole: ${wrong}`);
+  const facts = await inspectAttempts(ledger, round);
   const entry = roundEntry(
     head,
     {
@@ -127,14 +146,23 @@ async function commit(ledger: Ledger, head: Head, plan: Read<Plan>, result: Read
       resultSha256: result.sha256,
       gate: decideGate(ledger.config.gate, plan.document, result.document, head),
     },
-    { keepRounds: ledger.config.keep.rounds, at: ledger.clock.nowMs() },
+    {
+      keepRounds: ledger.config.keep.rounds,
+      at: ledger.clock.nowMs(),
+      cost: costOf(head, jobsOf(facts), facts.nowMs),
+    },
   );
   return createEntry(ledger, head, entry);
 }
 
 /** Only who created the intent submits, once. */
-async function submit(ledger: Ledger, round: number, attempt: number, retry: boolean): Promise<Pass> {
+async function submit(
+  ledger: Ledger,
+  round: number,
+  work: { attempt: number; retry: boolean; timeLimitMs: number },
+): Promise<Pass> {
   const { store, jobs, clock, config } = ledger;
+  const { attempt, retry, timeLimitMs } = work;
   const nonce = clock.nonce();
   const key = intentKey(round, attempt);
   const intent: Intent = {
@@ -150,7 +178,7 @@ async function submit(ledger: Ledger, round: number, attempt: number, retry: boo
     name: intent.jobName,
     planKey: planKey(round),
     attempt,
-    timeLimitMs: config.jobs.timeLimit,
+    timeLimitMs,
   });
   if (submitted.outcome === "unknown") return "again";
   await ledger.notify.notify({
@@ -184,6 +212,7 @@ async function takeBack(ledger: Ledger, head: Head): Promise<Pass> {
       with: [],
       cause: "auto",
       scheduled: 0,
+      cost: noCost(head),
     },
     {
       by: "accrete",
@@ -218,6 +247,7 @@ async function retrainFull(ledger: Ledger, head: Head, timeMs: number): Promise<
       with: [],
       cause: "schedule",
       scheduled: timeMs,
+      cost: noCost(head),
     },
     { by: "schedule", reason: "full retraining", nonce: ledger.clock.nonce(), at: ledger.clock.nowMs() },
   );

@@ -1,9 +1,10 @@
 /** The log as a chain: no gap, no fork, each entry's parent the one before, each state following from the state before. */
+import { NOTHING_SPENT } from "../protocol/budget.ts";
 import { canonicalJson } from "../protocol/digest.ts";
 import { sameCheckpoint } from "../protocol/head.ts";
 import { beforeOnLine } from "../protocol/history.ts";
 import { LIVE, LOG, logKey, planKey, resultKey, seqOfLogKey } from "../protocol/keys.ts";
-import type { Checkpoint, Kept, LogEntry } from "../protocol/types.ts";
+import type { Checkpoint, Kept, LogEntry, Spent } from "../protocol/types.ts";
 import type { Verifiable, VerifyContext } from "./verify-context.ts";
 
 /** What is held of each entry: all of it would be too much for a long history. */
@@ -17,6 +18,8 @@ export interface Link {
   readonly live: Checkpoint | null;
   readonly before: number;
   readonly redo: string;
+  readonly spent: Spent;
+  readonly jobMs: number;
   /** of a round */
   readonly plan?: { readonly key: string; readonly sha256: string };
   readonly result?: { readonly key: string; readonly sha256: string };
@@ -97,6 +100,8 @@ function linkOf(entry: LogEntry, sha256: string): Link {
     live,
     before: beforeOnLine(entry),
     redo: canonicalJson(entry.redo),
+    spent: entry.spent,
+    jobMs: entry.kind === "promote" ? 0 : entry.jobMs,
   };
   if (entry.kind === "rollback") return { ...common, without: entry.without.length };
   if (entry.kind !== "round") return common;
@@ -112,7 +117,15 @@ function linkOf(entry: LogEntry, sha256: string): Link {
 }
 
 /** What the first entry follows. */
-const NOTHING = { seq: 0, sha256: null, round: 0, checkpoint: null, live: null, redo: "null" } as const;
+const NOTHING = {
+  seq: 0,
+  sha256: null,
+  round: 0,
+  checkpoint: null,
+  live: null,
+  redo: "null",
+  spent: NOTHING_SPENT,
+} as const;
 
 export function verifyEntries(context: VerifyContext, chain: Chain, live: Verifiable<"live">): void {
   for (let seq = 1; seq <= chain.headSeq; seq++) {
@@ -140,7 +153,9 @@ function verifyLive(context: VerifyContext, chain: Chain, live: { seq: number; l
     context.report("damage", LIVE, `it names another checkpoint than entry ${live.seq}`);
 }
 
-type Before = Pick<Link, "seq" | "round" | "checkpoint" | "live" | "redo"> & { readonly sha256: string | null };
+type Before = Pick<Link, "seq" | "round" | "checkpoint" | "live" | "redo" | "spent"> & {
+  readonly sha256: string | null;
+};
 
 /** Why an entry does not follow from the one before it; undefined if it does. */
 function wrongStep(before: Before, link: Link): string | undefined {
@@ -150,6 +165,7 @@ function wrongStep(before: Before, link: Link): string | undefined {
       : `its parent is not entry ${before.seq} as it is stored`;
   const moves = link.kind === "promote" ? 0 : 1;
   if (link.round !== before.round + moves) return `it says round ${link.round}, after round ${before.round}`;
+  if (!mayFollow(before.spent, link)) return `its sums of the time of jobs do not follow from entry ${before.seq}`;
   if (link.kind === "promote" && (!sameCheckpoint(link.checkpoint, before.checkpoint) || link.redo !== before.redo))
     return "a promote that changes the head's checkpoint";
   if (link.kind === "rollback" && !sameCheckpoint(link.live, before.live)) return "a rollback that moves live";
@@ -162,4 +178,15 @@ function wrongStep(before: Before, link: Link): string | undefined {
       return "its live is not what its gate has decided";
   }
   return undefined;
+}
+
+/** Of the jobs of the closed round some part ran on the entry's own day, and at least as much in its month. */
+function mayFollow(before: Spent, { spent, jobMs }: Link): boolean {
+  const added = (ms: number, from: number): boolean => ms >= from && ms <= from + jobMs;
+  const sameMonth = spent.day.slice(0, 7) === before.day.slice(0, 7);
+  return (
+    spent.day >= before.day &&
+    added(spent.dayMs, spent.day === before.day ? before.dayMs : 0) &&
+    added(spent.monthMs, sameMonth ? before.monthMs : 0)
+  );
 }

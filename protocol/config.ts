@@ -14,6 +14,7 @@ import {
   TrainerConfig,
   TriggerConfig,
 } from "./config-parts.ts";
+import { BUDGET_LEAST_MS, budgetMs } from "./budget.ts";
 import { describeIssue } from "./config-issue.ts";
 import { AccreteError } from "./errors.ts";
 
@@ -64,7 +65,15 @@ export function parseConfig(value: unknown): Config {
   const names = parsed.data.pipelines.map((pipeline) => pipeline.name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new AccreteError("CONFIG_INVALID", `pipelines: two are named ${twice}`);
-  for (const { name: pipeline, trigger } of parsed.data.pipelines) {
+  for (const { name: pipeline, trigger, budget } of parsed.data.pipelines) {
+    for (const per of ["perDay", "perMonth"] as const) {
+      const limit = budget?.[per] ?? null;
+      if (budget !== null && limit !== null && budgetMs(limit, budget) < BUDGET_LEAST_MS)
+        throw new AccreteError(
+          "CONFIG_INVALID",
+          `${pipeline}: budget.${per}: $${limit} pays for less than a minute at $${budget.pricePerHour} an hour: nothing would ever be trained`,
+        );
+    }
     if (trigger.minItems > trigger.maxItems)
       throw new AccreteError(
         "CONFIG_INVALID",

@@ -9,11 +9,21 @@ import {
   sampleResult,
 } from "../test/stored-documents.ts";
 import { sha256 } from "./digest.ts";
-import { keepAfterRound, LIVES_KEPT, promoteEntry, rollbackEntry, roundEntry, type Said } from "./entry.ts";
+import {
+  costOf,
+  keepAfterRound,
+  LIVES_KEPT,
+  noCost,
+  promoteEntry,
+  rollbackEntry,
+  roundEntry,
+  type Said,
+} from "./entry.ts";
 import { headOf, sameCheckpoint, START, type Head } from "./head.ts";
 import { documentBytes, type Checkpoint, type GateDecision, type Kept, type LogEntry } from "./types.ts";
 
 const rounds = (keep: readonly Kept[]): number[] => keep.map(({ checkpoint }) => checkpoint.round);
+const cost = { jobMs: 7, spent: { day: "2026-01-31", dayMs: 8, monthMs: 9 } };
 const said: Said = { by: "ada", reason: "why", nonce: "0".repeat(32), at: 1 };
 
 describe("what a round's entry keeps", () => {
@@ -101,7 +111,7 @@ function entryOfRound(gate: GateDecision, of: Head = head, scheduled = 0): Retur
   const plan = samplePlan({ round: of.round + 1, parent: of.checkpoint, live: of.live, scheduled });
   const result = sampleResult({ round: of.round + 1, checkpoint: sampleCheckpoint(of.round + 1) });
   const names = { planKey: "p", planSha256: sha256("p"), resultKey: "r", resultSha256: sha256("r") };
-  return roundEntry(of, { plan, result, gate, ...names }, { keepRounds: 10, at: 1 });
+  return roundEntry(of, { plan, result, gate, ...names }, { keepRounds: 10, at: 1, cost });
 }
 const rollbackTo = (
   target: { seq: number; checkpoint: Checkpoint | null },
@@ -109,7 +119,7 @@ const rollbackTo = (
 ): ReturnType<typeof rollbackEntry> =>
   rollbackEntry(
     head,
-    { target, redo: null, replay: false, without: [sampleItem("x")], with: [], cause: "operator", scheduled },
+    { target, redo: null, replay: false, without: [sampleItem("x")], with: [], cause: "operator", scheduled, cost },
     said,
   );
 
@@ -151,7 +161,7 @@ describe("a round's entry", () => {
         roundEntry(
           many,
           { ...work, result: sampleResult({ checkpoint: sampleCheckpoint(5) }) },
-          { keepRounds: 1, at: 1 },
+          { keepRounds: 1, at: 1, cost },
         ).keep,
       );
     };
@@ -205,6 +215,7 @@ it("lets the time of the newest schedule never go back", () => {
         with: [],
         cause: "schedule",
         scheduled: now,
+        cost,
       } as const;
       expect(entryOfRound(decision(), at, now).scheduled).toBe(Math.max(before, now));
       expect(rollbackEntry(at, work, said).scheduled).toBe(Math.max(before, now));
@@ -243,7 +254,7 @@ function nextEntry(what: string, at: Head, target: { seq: number; checkpoint: Ch
   if (what === "rollback") {
     return rollbackEntry(
       at,
-      { target, redo: null, replay: false, without: [], with: [], cause: "operator", scheduled: 0 },
+      { target, redo: null, replay: false, without: [], with: [], cause: "operator", scheduled: 0, cost: noCost(at) },
       said,
     );
   }
@@ -251,5 +262,17 @@ function nextEntry(what: string, at: Head, target: { seq: number; checkpoint: Ch
   const plan = samplePlan({ round: at.round + 1, parent: at.checkpoint });
   const result = sampleResult({ checkpoint: sampleCheckpoint(at.round + 1) });
   const names = { planKey: "p", planSha256: sha256("p"), resultKey: "r", resultSha256: sha256("r") };
-  return roundEntry(at, { plan, result, gate, ...names }, { keepRounds: 2, at: 1 });
+  return roundEntry(at, { plan, result, gate, ...names }, { keepRounds: 2, at: 1, cost: noCost(at) });
 }
+
+it("carries what the closed round's jobs took, and the sums after it; a promote closes none", () => {
+  expect(entryOfRound(decision(), head, 0)).toMatchObject(cost);
+  const at = { ...head, spent: cost.spent };
+  expect(promoteEntry(at, { seq: 0, checkpoint: null }, said).spent).toEqual(cost.spent);
+  expect(noCost(at)).toEqual({ jobMs: 0, spent: cost.spent });
+  const job = { id: "1", name: "j", state: "running", createdMs: 0, startedMs: Date.UTC(2026, 0, 31, 10) } as const;
+  expect(costOf(at, [job], job.startedMs + 60_000)).toEqual({
+    jobMs: 60_000,
+    spent: { day: "2026-01-31", dayMs: 60_008, monthMs: 60_009 },
+  });
+});

@@ -1,5 +1,7 @@
 /** From what is read to the next log entry: the state after it, and what happened. */
+import { runMs, spentAfter } from "./budget.ts";
 import { sameCheckpoint, type Head } from "./head.ts";
+import type { Job } from "./ports.ts";
 import type {
   Checkpoint,
   GateDecision,
@@ -11,6 +13,7 @@ import type {
   Result,
   RollbackEntry,
   RoundEntry,
+  Spent,
 } from "./types.ts";
 
 /** Lives before the present one that are kept. */
@@ -43,6 +46,22 @@ export function keepAfterRound(
   );
 }
 
+/** What the jobs of the round took that an entry closes, and the sums after it. */
+export interface Cost {
+  readonly jobMs: number;
+  readonly spent: Spent;
+}
+
+/** @param jobs of the round that is closed. @param nowMs by the store's clock */
+export function costOf(head: Head, jobs: readonly Job[], nowMs: number): Cost {
+  return { jobMs: runMs(jobs, nowMs), spent: spentAfter(head.spent, jobs, nowMs) };
+}
+
+/** Of an entry that closes a round of which nothing was planned. */
+export function noCost(head: Head): Cost {
+  return { jobMs: 0, spent: head.spent };
+}
+
 export function roundEntry(
   head: Head,
   work: {
@@ -54,7 +73,7 @@ export function roundEntry(
     resultSha256: string;
     gate: GateDecision;
   },
-  options: { keepRounds: number; at: number },
+  options: { keepRounds: number; at: number; cost: Cost },
 ): RoundEntry {
   const { plan, result, gate } = work;
   const seq = head.seq + 1;
@@ -75,6 +94,7 @@ export function roundEntry(
       { rounds: options.keepRounds, live, refusedParent: gate.passed ? null : plan.parent },
     ),
     scheduled: Math.max(head.scheduled, plan.scheduled),
+    ...options.cost,
     plan: { key: work.planKey, sha256: work.planSha256 },
     result: { key: work.resultKey, sha256: work.resultSha256 },
     items: plan.items.length,
@@ -107,6 +127,7 @@ export function rollbackEntry(
     cause: RollbackEntry["cause"];
     /** time of the schedule that asks for it, and that of the open plan which it ends; 0: none */
     scheduled: number;
+    cost: Cost;
   },
   said: Said,
 ): RollbackEntry {
@@ -123,6 +144,7 @@ export function rollbackEntry(
     live: head.live,
     keep: withLiveAt(head.keep, head.live, seq),
     scheduled: Math.max(head.scheduled, work.scheduled),
+    ...work.cost,
     to: work.target.seq,
     replay: work.replay,
     without: [...work.without],
@@ -152,6 +174,7 @@ export function promoteEntry(
     live: target.checkpoint,
     keep: withLiveAt(head.keep, target.checkpoint, seq),
     scheduled: head.scheduled,
+    spent: head.spent,
     target: target.seq,
     by: said.by,
     reason: said.reason,

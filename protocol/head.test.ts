@@ -10,8 +10,19 @@ const gated = (gate: Partial<GateDecision>): ReturnType<typeof headOf> =>
   headOf({ ...entry, gate: { ...entry.gate, ...gate } }, stored);
 
 it("is the state that the newest entry says, and how it is stored", () => {
-  const { seq, round, checkpoint, redo, live, keep, scheduled } = entry;
-  expect(headOf(entry, stored)).toEqual({ seq, round, checkpoint, redo, live, keep, scheduled, entry, ...stored });
+  const { seq, round, checkpoint, redo, live, keep, scheduled, spent } = entry;
+  expect(headOf(entry, stored)).toEqual({
+    seq,
+    round,
+    checkpoint,
+    redo,
+    live,
+    keep,
+    scheduled,
+    spent,
+    entry,
+    ...stored,
+  });
 });
 
 it("says before the first entry that nothing is trained, live, kept or refused", () => {

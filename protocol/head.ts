@@ -1,4 +1,5 @@
-import type { Checkpoint, Kept, LogEntry, Redo } from "./types.ts";
+import { NOTHING_SPENT } from "./budget.ts";
+import type { Checkpoint, Kept, LogEntry, Redo, Spent } from "./types.ts";
 
 /** The state that the newest log entry says; before the first one `START`. */
 export interface Head {
@@ -13,6 +14,7 @@ export interface Head {
   readonly live: Checkpoint | null;
   readonly keep: readonly Kept[];
   readonly scheduled: number;
+  readonly spent: Spent;
   /** when the store got the entry, by its clock */
   readonly modifiedMs: number;
 }
@@ -27,12 +29,13 @@ export const START: Head = {
   live: null,
   keep: [],
   scheduled: 0,
+  spent: NOTHING_SPENT,
   modifiedMs: 0,
 };
 
 export function headOf(entry: LogEntry, stored: { sha256: string; modifiedMs: number }): Head {
-  const { seq, round, checkpoint, redo, live, keep, scheduled } = entry;
-  return { seq, round, checkpoint, redo, live, keep, scheduled, entry, ...stored };
+  const { seq, round, checkpoint, redo, live, keep, scheduled, spent } = entry;
+  return { seq, round, checkpoint, redo, live, keep, scheduled, spent, entry, ...stored };
 }
 
 /** No weights yet: no round, or only such in which nothing could be trained. */

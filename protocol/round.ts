@@ -49,6 +49,11 @@ export function decideRound(facts: RoundFacts): RoundDecision {
   return { do: "attempt", attempt: nextAttempt(facts.attempts) };
 }
 
+/** The jobs that Jobs knows of. */
+export function jobsOf({ attempts }: Pick<RoundFacts, "attempts">): Job[] {
+  return attempts.flatMap(({ job }) => job ?? []);
+}
+
 export function isAlive(job: Job): boolean {
   return job.state === "waiting" || job.state === "running";
 }

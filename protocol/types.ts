@@ -203,6 +203,14 @@ export const GateDecision = z.strictObject({
 });
 export type GateDecision = z.infer<typeof GateDecision>;
 
+/** How long jobs ran on a day of UTC, and in its month up to then; of the rounds that were closed by then. */
+export const Spent = z.strictObject({
+  day: z.string().check(z.regex(/^\d{4}-\d{2}-\d{2}$/)),
+  dayMs: Count,
+  monthMs: Count,
+});
+export type Spent = z.infer<typeof Spent>;
+
 const State = {
   format: Format1,
   seq: z.int().check(z.gte(1)),
@@ -220,7 +228,10 @@ const State = {
   keep: z.array(Kept).check(z.maxLength(10_000)),
   /** time of the newest schedule acted on */
   scheduled: Ms,
+  spent: Spent,
 };
+/** how long the jobs of the round ran that the entry closes, all attempts */
+const jobMs = Count;
 const Command = {
   by: z.string().check(z.maxLength(256)),
   reason: Text,
@@ -231,6 +242,7 @@ const Command = {
 export const RoundEntry = z.strictObject({
   ...State,
   kind: z.literal("round"),
+  jobMs,
   plan: z.strictObject({ key: Key, sha256: Sha256 }),
   result: z.strictObject({ key: Key, sha256: Sha256 }),
   items: Count,
@@ -247,6 +259,7 @@ export const RollbackEntry = z.strictObject({
   ...State,
   ...Command,
   kind: z.literal("rollback"),
+  jobMs,
   /** the entry gone back to; 0: nothing trained */
   to: Seq,
   replay: z.boolean(),

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
 import { sha256 } from "../protocol/digest.ts";
 import { intentKey, jobRecordKey, logKey, MANIFEST, resultKey } from "../protocol/keys.ts";
+import { NOTHING_SPENT } from "../protocol/budget.ts";
 import { documentBytes, type Checkpoint, type Plan } from "../protocol/types.ts";
 import { parseHoldout } from "./holdout-state.ts";
 import { parseSafetensors } from "./safetensors.ts";
@@ -38,6 +39,7 @@ const promoted = (round: number): Uint8Array =>
     live: null,
     keep: [],
     scheduled: 0,
+    spent: NOTHING_SPENT,
     by: "me",
     reason: "",
     nonce: "0".repeat(32),

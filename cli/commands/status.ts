@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { readStatus, type NextStep, type OpenRound, type Status, type Waiting } from "../../ledger/status.ts";
+import { budgetText } from "../../protocol/budget.ts";
 import { printable } from "../../protocol/printable.ts";
 import { isAlive } from "../../protocol/round.ts";
 import type { PipelineConfig } from "../../protocol/config.ts";
@@ -104,6 +105,8 @@ export function statusText(status: Shown): string {
   if (status.rejected > 0)
     rows.push(["rejected", `${count(status.rejected, "item")}: \`accrete why OBJECT\` says why`]);
   rows.push(["next", stepText(status.next, status)]);
+  if (status.spent !== null)
+    rows.push(["spent", `$${status.spent.day.toFixed(2)} today, $${status.spent.month.toFixed(2)} this month (UTC)`]);
   if (status.schedule !== null) rows.push(["retrains", retrainsText(status, status.schedule)]);
   if ("advice" in status.next) rows.push(["", `what to do: ${printable(status.next.advice)}`]);
   return `${style("bold", status.pipeline)}\n${table(rows.map(([name, text]) => [`  ${style("dim", name)}`, text]))}`;
@@ -197,6 +200,8 @@ export function stepText(next: NextStep, { nowMs }: Pick<Status, "nowMs">): stri
     case "waiting":
       if (next.for === "minimum")
         return `waits until ${count(next.minItems, "item")} are there; \`accrete train\` starts now`;
+      if (next.for === "budget")
+        return `${budgetText(next)}: goes on in ${duration(next.untilMs - nowMs)}, or raise budget in accrete.config.ts and start \`accrete up\` again`;
       return `starts in ${duration(next.untilMs - nowMs)}${next.for === "min-interval" ? " (minInterval)" : " if nothing else comes"}; needs \`accrete up\``;
     case "training":
       return `attempt ${next.attempt} is ${next.job.state === "running" ? "training" : "waiting for a machine"}`;

@@ -19,7 +19,7 @@ import { startLoop, type Done, type Loop } from "../loop.ts";
 import { count, duration } from "../print.ts";
 import { Progress } from "../progress.ts";
 import { line, style } from "../terminal.ts";
-import { scheduleText } from "./status.ts";
+import { scheduleText, stepText } from "./status.ts";
 
 export function upCommand(): Command {
   return new Command("up")
@@ -105,6 +105,12 @@ function sayDone(outcomes: readonly Done[]): void {
     const { status } = done;
     if (done.is === "obstacle") continue;
     const { next } = status;
+    if (next.is === "waiting" && next.for === "budget") {
+      line(
+        `${style("bold", status.pipeline)}  ends before round ${status.open?.round ?? 0} is trained: ${stepText(next, status)}`,
+      );
+      continue;
+    }
     const trained =
       status.checkpoint === null
         ? "nothing has been trained yet"
