@@ -7,6 +7,7 @@ import { A, B, BAD, E, learn } from "../test/fake-history.ts";
 import { fakeItem, fakePipeline, type FakePipeline } from "../test/fake-trainer.ts";
 import { memoryStore, storeWith } from "../test/small-states.ts";
 import { drop, promote, rollback } from "./commands.ts";
+import { intake } from "./intake.ts";
 import { readRedo } from "./line.ts";
 import { readConsumed, readDocument, readHead } from "./read.ts";
 import type { RollbackRequest } from "./rollback.ts";
@@ -141,7 +142,8 @@ describe("rollback", () => {
     const store = memoryStore();
     const fake = await threeRounds(store);
     fake.training = null;
-    await tick(fake.ledger, { kind: "schedule", timeMs: 777, retrain: "rehearse" });
+    await intake(fake.ledger, [E]);
+    await tick(fake.ledger, { kind: "schedule", timeMs: 777, retrain: "pending" });
     expect((await rollback(fake.ledger, ask({ to: "head" }))).scheduled).toBe(777);
   });
 });

@@ -122,7 +122,7 @@ export interface FakePipeline {
 /** A ledger on a store, whose jobs train within submit(). */
 export function fakePipeline(
   store: Store,
-  pipeline: Partial<Pick<PipelineConfig, "gate" | "keep">> & {
+  pipeline: Partial<Pick<PipelineConfig, "gate" | "keep" | "schedule" | "budget">> & {
     trigger?: Partial<PipelineConfig["trigger"]>;
     jobs?: Partial<PipelineConfig["jobs"]>;
   } = {},
