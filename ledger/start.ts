@@ -12,7 +12,10 @@ import { inParallel, LATE_MS, type Ledger } from "./ledger.ts";
 import { listInbox, readConsumed, readSegment, type InboxSegment } from "./read.ts";
 
 /** What a pass comes to: look again, or the reason why there is nothing more to do for now. */
-export type Pass = "again" | { readonly stopped: string };
+export type Pass =
+  | "again"
+  /** laterMs: before that much time has passed nothing changes by itself */
+  | { readonly stopped: string; readonly laterMs?: number };
 
 export interface Trigger {
   readonly why: Tick;

@@ -51,7 +51,7 @@ async function onePass(ledger: Ledger, why: Tick, head: Head, finishedByMe: bool
   const schedule = why.kind === "schedule" && why.timeMs > head.scheduled ? why : undefined;
   if (plan !== undefined) {
     const pass = await bringOn(ledger, head, plan, why);
-    if (pass !== "again" && schedule !== undefined) await ledger.ticks.ask(why, ASK_AGAIN_MS);
+    if (pass !== "again" && schedule !== undefined) await ledger.ticks.ask(why, pass.laterMs ?? ASK_AGAIN_MS);
     return pass;
   }
   if (isRefused(head)) {
@@ -119,8 +119,9 @@ async function waitForBudget(
   const { untilMs } = budget;
   const message = `round ${round} waits: ${budgetText(budget)}; it goes on at ${dayOf(untilMs)} 00:00 UTC`;
   await ledger.notify.notify({ kind: "budget", pipeline: ledger.config.name, round, untilMs, message });
-  await ledger.ticks.ask({ kind: "plain" }, untilMs - nowMs + LATE_MS);
-  return { stopped: message };
+  const laterMs = untilMs - nowMs + LATE_MS;
+  await ledger.ticks.ask({ kind: "plain" }, laterMs);
+  return { stopped: message, laterMs };
 }
 
 async function blocked(ledger: Ledger, round: number, attempt: number, message: string): Promise<Pass> {

@@ -88,6 +88,7 @@ export class Books {
     if (entry.seq !== this.accounts.length) violate("I3 an entry has another seq than its key");
     if (entry.parent !== before.sha256) violate("I3 an entry's parent is not the entry before it");
     if (entry.scheduled < (last?.scheduled ?? 0)) violate("S1 scheduled goes back");
+    this.#checkSpent(entry, last);
     const account =
       entry.kind === "round"
         ? this.#round(entry, before)
@@ -108,6 +109,19 @@ export class Books {
         violate("I2 a consumed item is neither trained, nor to be replayed, nor left on purpose");
     this.#checkKeep(entry, last);
     return { ...account, left, entry, sha256: digest };
+  }
+
+  /** Sums begin anew with a day and a month, and grow by what ran of the jobs that the entry counts. */
+  #checkSpent({ spent, ...entry }: LogEntry, last: LogEntry | null): void {
+    const before = last?.spent ?? { day: "1970-01-01", dayMs: 0, monthMs: 0 };
+    const jobMs = entry.kind === "promote" ? 0 : entry.jobMs;
+    const day = spent.day === before.day ? before.dayMs : 0;
+    const month = spent.day.slice(0, 7) === before.day.slice(0, 7) ? before.monthMs : 0;
+    if (spent.day < before.day) violate("B4 the day of an entry goes back");
+    if (spent.dayMs < day || spent.dayMs > day + jobMs)
+      violate("B4 an entry's day does not follow from the one before");
+    if (spent.monthMs < month + (spent.dayMs - day) || spent.monthMs > month + jobMs)
+      violate("B4 an entry's month does not follow from the one before");
   }
 
   #round(entry: RoundEntry, before: Account): Omit<Account, "entry" | "sha256"> {

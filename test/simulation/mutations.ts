@@ -69,6 +69,13 @@ const PROMOTED: Partial<Profile> = {
   savesHalf: false,
   attempts: 3,
 };
+const BUDGET = {
+  ...CALM_GATE,
+  budget: { per: "day", ms: 500 },
+  failureRate: 0,
+  deliveries: 0.08,
+  schedules: 0,
+} as const;
 const SCHEDULES = { ...CALM_GATE, schedules: 0.04, commands: 0.02 } as const;
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -459,6 +466,46 @@ export const MUTATIONS: readonly Mutation[] = [
       sweeps: 0,
       silent: 0,
     },
+  },
+  {
+    name: "rehearse-blind",
+    breaks: "a rehearsal needs a memory",
+    file: "ledger/start.ts",
+    find: "if (!(await hasMemory(store, head.checkpoint)))",
+    replace: "if (false)",
+    profile: { ...SCHEDULES, memory: false },
+  },
+  {
+    name: "budget-ignored",
+    breaks: "nothing is submitted once the budget is used up",
+    file: "ledger/tick.ts",
+    find: 'if (budget.do === "stop") return waitForBudget',
+    replace: "if (false) return waitForBudget",
+    profile: BUDGET,
+  },
+  {
+    name: "budget-of-head",
+    breaks: "the jobs of the open round count, too",
+    file: "ledger/tick.ts",
+    find: "decideBudget(ledger.config.budget, spentAfter(head.spent, jobsOf(facts), facts.nowMs))",
+    replace: "decideBudget(ledger.config.budget, spentAfter(head.spent, [], facts.nowMs))",
+    profile: { ...BUDGET, jobFaults: 0.2, attempts: 3 },
+  },
+  {
+    name: "budget-unasked",
+    breaks: "a used-up budget asks for a tick when the day ends",
+    file: "ledger/tick.ts",
+    find: 'await ledger.ticks.ask({ kind: "plain" }, laterMs);',
+    replace: "",
+    profile: { ...BUDGET, plainTicks: false, faults: 0, sweeps: 0, silent: 0, commands: 0, minItems: 1 },
+  },
+  {
+    name: "cost-dropped",
+    breaks: "a round's entry says how long its jobs ran",
+    file: "ledger/tick.ts",
+    find: "cost: costOf(head, jobsOf(facts), facts.nowMs),",
+    replace: "cost: noCost(head),",
+    profile: BUDGET,
   },
   {
     name: "one-pass",

@@ -6,6 +6,8 @@ import type { Process, Scheduler } from "./scheduler.ts";
 export interface WriteWatcher {
   /** called as a write takes effect, before it does */
   before(process: Process, call: "create" | "replace" | "delete", key: string, body: Uint8Array | undefined): void;
+  /** called as a round's attempts are listed */
+  attemptsListed(process: Process, prefix: string): void;
 }
 
 export function storeOf(process: Process, scheduler: Scheduler, memory: MemoryStore, watcher: WriteWatcher): Store {
@@ -38,7 +40,10 @@ export function storeOf(process: Process, scheduler: Scheduler, memory: MemorySt
     head: (key) => read(`head ${key}`, () => memory.head(key)),
     list: (prefix, options) =>
       read(`list ${prefix}`, () => {
-        if (/^rounds\/\d+\/attempts\/$/.test(prefix)) process.seen.failures = failuresUnder(memory, prefix);
+        if (/^rounds\/\d+\/attempts\/$/.test(prefix)) {
+          process.seen.failures = failuresUnder(memory, prefix);
+          watcher.attemptsListed(process, prefix);
+        }
         if (prefix === "log/" && ![...memory.objects.keys()].some((key) => key.startsWith("log/")))
           process.seen.headSeq = 0;
         return memory.list(prefix, options);
@@ -60,6 +65,8 @@ export interface SimulatedJob {
   readonly planKey: string;
   readonly attempt: number;
   readonly createdMs: number;
+  startedMs?: number;
+  stoppedMs?: number;
   state: Job["state"];
   container: Process | undefined;
   started: boolean;
@@ -68,6 +75,11 @@ export interface SimulatedJob {
 
 export const LOOKUP_LAG_MS = 2_000;
 
+/** A young job may not be listed yet; it depends on nothing but its age, so a history is repeatable. */
+export function isOldEnough(job: Pick<SimulatedJob, "createdMs">, nowMs: number): boolean {
+  return nowMs - job.createdMs > LOOKUP_LAG_MS / 2;
+}
+
 export function jobsOf(
   process: Process,
   scheduler: Scheduler,
@@ -75,9 +87,15 @@ export function jobsOf(
   nowMs: () => number,
   end: (job: SimulatedJob) => void,
 ): Jobs {
-  const view = (job: SimulatedJob): Job => ({ id: job.id, name: job.name, state: job.state, createdMs: job.createdMs });
-  // a young job may not be listed yet; it depends on nothing but its age, so a history is repeatable
-  const isListed = (job: SimulatedJob): boolean => nowMs() - job.createdMs > LOOKUP_LAG_MS / 2;
+  const view = ({ id, name, state, createdMs, startedMs, stoppedMs }: SimulatedJob): Job => ({
+    id,
+    name,
+    state,
+    createdMs,
+    ...(startedMs === undefined ? {} : { startedMs }),
+    ...(stoppedMs === undefined ? {} : { stoppedMs }),
+  });
+  const isListed = (job: SimulatedJob): boolean => isOldEnough(job, nowMs());
   return {
     lookupLagMs: LOOKUP_LAG_MS,
     submit: ({ name, planKey, attempt }) =>

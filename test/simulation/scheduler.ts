@@ -13,6 +13,8 @@ export interface Process {
     failures: ReadonlySet<string>;
     /** key of a plan that was not there when it looked */
     noPlan?: string;
+    /** what the recorded jobs of a round had run when its attempts were listed, in all, on that day and in that month */
+    paid?: { round: number; nowMs: number; jobMs: number; dayMs: number; monthMs: number };
     /** time of the schedule whose tick this is */
     scheduleMs?: number;
   };

@@ -23,6 +23,8 @@ export interface TrainerBehaviour {
   readonly fails: () => boolean;
   readonly passes: () => boolean;
   readonly savesHalf: boolean;
+  /** its checkpoints have a replay memory */
+  readonly memory: boolean;
   readonly run: string;
 }
 
@@ -43,7 +45,7 @@ export async function train(
   const stored = await store.get(planKey);
   if (stored === undefined) return;
   const plan = parseDocument("plan", planKey, stored.body);
-  const of = { plan, planSha256: sha256(stored.body), attempt, run: behaviour.run };
+  const of = { plan, planSha256: sha256(stored.body), attempt, run: behaviour.run, memory: behaviour.memory };
   if (await isSuperseded(store, plan, Number(attempt.split(".")[0]))) return;
 
   const rejected = plan.items.filter((item) => behaviour.bad.has(itemId(item)));
@@ -122,7 +124,7 @@ async function wholeText(
 
 async function save(
   store: Store,
-  of: { plan: Plan; planSha256: string; attempt: string; run: string },
+  of: { plan: Plan; planSha256: string; attempt: string; run: string; memory: boolean },
   step: number,
   body: string,
 ): Promise<{ manifest: string; sha256: string } | undefined> {
@@ -131,6 +133,14 @@ async function save(
   if ((await store.create(`${folder}weights`, weights)) !== "won") return undefined;
   const etag = (await store.head(`${folder}weights`))?.etag;
   if (etag === undefined) return undefined;
+  const files: Manifest["files"] = [{ name: "weights", size: weights.byteLength, sha256: sha256(weights), etag }];
+  if (of.memory) {
+    const memory = bytes("remembered");
+    await store.create(`${folder}memory.bin`, memory);
+    const head = await store.head(`${folder}memory.bin`);
+    if (head === undefined) return undefined;
+    files.push({ name: "memory.bin", size: memory.byteLength, sha256: sha256(memory), etag: head.etag });
+  }
   const manifest: Manifest = {
     format: 1,
     round: of.plan.round,
@@ -141,7 +151,7 @@ async function save(
     run: of.run,
     step,
     epoch: 1,
-    files: [{ name: "weights", size: weights.byteLength, sha256: sha256(weights), etag }],
+    files,
     environment: {},
   };
   const key = folder + MANIFEST;

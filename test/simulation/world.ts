@@ -1,13 +1,14 @@
 /** One random history of a pipeline: deliveries, ticks, jobs, commands and every fault that the protocol is made for. */
 import { openMemoryStore, type MemoryStore } from "../../adapters/memory-store.ts";
 import type { Ledger } from "../../ledger/ledger.ts";
+import { BUDGET_LEAST_MS } from "../../protocol/budget.ts";
 import { parseConfig, type PipelineConfig } from "../../protocol/config.ts";
 import { itemId, sha256, shardOf } from "../../protocol/digest.ts";
 import { failureKey, INBOX, parseAttemptKey, planKey, resultKey } from "../../protocol/keys.ts";
 import type { Tick } from "../../protocol/ports.ts";
 import { parseDocument, type Item } from "../../protocol/types.ts";
 import { Books, violate } from "./books.ts";
-import { jobsOf, storeOf, ticksOf, type SimulatedJob } from "./ports.ts";
+import { isOldEnough, jobsOf, storeOf, ticksOf, type SimulatedJob } from "./ports.ts";
 import { Random } from "./random.ts";
 import { InjectedError, Scheduler, type Process } from "./scheduler.ts";
 import { train } from "./trainer.ts";
@@ -54,12 +55,24 @@ export interface Profile {
   readonly minItems: number;
   readonly minInterval: number;
   readonly savesHalf: boolean;
+  /** checkpoints have a replay memory */
+  readonly memory: boolean;
+  /** what jobs may run in each, beyond the minute below which nothing is left; 0: no budget */
+  readonly budget: { readonly per: "day" | "month"; readonly ms: number } | null;
   readonly commandKinds: readonly CommandKind[];
   /** ticks that nobody asked for come from time to time (the sweep's) */
   readonly plainTicks: boolean;
 }
 
-export function profileOf(random: Random): Profile {
+/** Of a seed of its own, so that the histories of before stay the same. */
+function laterProfileOf(random: Random): Pick<Profile, "memory" | "budget"> {
+  return {
+    memory: random.chance(0.7),
+    budget: random.chance(0.25) ? { per: random.pick(["day", "day", "month"]), ms: random.below(4_000) } : null,
+  };
+}
+
+function profileOf(random: Random): Omit<Profile, "memory" | "budget"> {
   const often = (p: number, value: number): number => (random.chance(p) ? value * random.next() : 0);
   const maxItems = random.chance(0.3) ? 2 : 100;
   return {
@@ -89,6 +102,8 @@ export function profileOf(random: Random): Profile {
     plainTicks: true,
   };
 }
+
+const isoOf = (ms: number): string => new Date(ms).toISOString();
 
 const CODE = new TextEncoder().encode("export {}");
 const FOREVER = 20_000;
@@ -124,7 +139,7 @@ export class World {
 
   constructor(seed: number, api: UnderTest, override: Partial<Profile> = {}) {
     this.random = new Random(seed);
-    this.profile = { ...profileOf(this.random), ...override };
+    this.profile = { ...profileOf(this.random), ...laterProfileOf(new Random(~seed)), ...override };
     this.#api = api;
     this.memory = openMemoryStore({ nowMs: () => this.#nowMs });
     this.books = new Books(this.memory);
@@ -132,7 +147,7 @@ export class World {
     const ids = this.#items.map(itemId);
     this.#bad = new Set(this.random.some(ids, this.profile.bad));
     this.#poison = new Set(this.random.some(ids, this.profile.poison));
-    const { onFail, attempts, keepRounds, maxItems, minItems, minInterval } = this.profile;
+    const { onFail, attempts, keepRounds, maxItems, minItems, minInterval, budget } = this.profile;
     this.config = parseConfig({
       pipelines: [
         {
@@ -143,6 +158,11 @@ export class World {
           gate: { onFail },
           keep: { rounds: keepRounds },
           jobs: { attempts, maxWait: 100_000_000 },
+          // a dollar a second
+          budget: budget && {
+            [budget.per === "day" ? "perDay" : "perMonth"]: (BUDGET_LEAST_MS + budget.ms) / 1_000,
+            pricePerHour: 3_600,
+          },
         },
       ],
     }).pipelines[0]!;
@@ -153,7 +173,10 @@ export class World {
   #ledgerOf(process: Process): Ledger {
     return {
       config: this.config,
-      store: storeOf(process, this.scheduler, this.memory, { before: (...write) => this.#beforeWrite(...write) }),
+      store: storeOf(process, this.scheduler, this.memory, {
+        before: (...write) => this.#beforeWrite(...write),
+        attemptsListed: (...look) => this.#attemptsListed(...look),
+      }),
       jobs: jobsOf(
         process,
         this.scheduler,
@@ -285,6 +308,7 @@ export class World {
 
   #startJob(job: SimulatedJob): void {
     job.started = true;
+    job.startedMs ??= this.#nowMs;
     job.state = "running";
     const { random, profile } = this;
     const run = `r${this.#runs++}`;
@@ -298,6 +322,7 @@ export class World {
         fails: () => fails,
         passes: () => passes,
         savesHalf: profile.savesHalf,
+        memory: profile.memory,
         run,
       });
     });
@@ -311,6 +336,7 @@ export class World {
   #jobEnded(job: SimulatedJob): void {
     if (job.state === "succeeded" || job.state === "failed") return;
     job.state = "failed";
+    job.stoppedMs = this.#nowMs;
     this.#ticks.push({ tick: { kind: "plain" }, dueMs: this.#nowMs });
   }
 
@@ -362,11 +388,17 @@ export class World {
     if (scheduleMs > (head?.scheduled ?? 0) && plan.scheduled !== scheduleMs)
       violate("S1 the plan of a schedule's tick does not carry its time");
     if (plan.scheduled > 0) this.#once(plan.scheduled, key);
+    const parent = plan.parent && this.books.read("manifest", plan.parent.manifest);
+    if (plan.kind === "rehearse" && parent?.files.some(({ name }) => name.startsWith("memory.")) !== true)
+      violate("R1 a rehearsal is planned without a memory");
   }
 
   #beforeEntry(process: Process, key: string, body: Uint8Array): void {
     if (this.memory.objects.has(key)) return;
     const entry = parseDocument("logEntry", key, body);
+    const { paid } = process.seen;
+    if (entry.kind !== "promote" && paid?.round === entry.round && entry.jobMs < paid.jobMs)
+      violate(`B4 jobs of round ${entry.round} ran ${paid.jobMs} ms, its entry says ${entry.jobMs}`);
     if (entry.kind === "rollback" && process.seen.noPlan === planKey(entry.round)) {
       // a schedule's round that was planned between the rollback's look and its entry is ended unseen: its time starts once more
       const unseen = this.books.read("plan", planKey(entry.round))?.scheduled ?? 0;
@@ -382,8 +414,46 @@ export class World {
     this.#scheduleStarts.set(scheduled, key);
   }
 
+  /** The books' own sums, of what can be known by then: of jobs that have a record and are old enough to be listed. */
+  #attemptsListed(process: Process, prefix: string): void {
+    const nowMs = this.#nowMs;
+    const ids = [...this.memory.objects.keys()].flatMap((key) =>
+      key.startsWith(prefix) && key.endsWith(".job.json") ? [this.books.read("jobRecord", key)!.jobId] : [],
+    );
+    const jobs = this.jobs.filter((job) => ids.includes(job.id) && isOldEnough(job, nowMs));
+    const since = (fromMs: number): number =>
+      jobs.reduce(
+        (sum, { startedMs, stoppedMs }) =>
+          startedMs === undefined ? sum : sum + Math.max(0, (stoppedMs ?? nowMs) - Math.max(startedMs, fromMs)),
+        0,
+      );
+    const month = Date.parse(`${isoOf(nowMs).slice(0, 7)}-01`);
+    const day = Date.parse(isoOf(nowMs).slice(0, 10));
+    process.seen.paid = {
+      round: Number(prefix.split("/")[1]),
+      nowMs,
+      jobMs: since(0),
+      dayMs: since(day),
+      monthMs: since(month),
+    };
+  }
+
+  #checkBudget(process: Process, round: number): void {
+    const { budget } = this.profile;
+    const { paid, headSeq } = process.seen;
+    if (budget === null || paid === undefined || paid.round !== round) return;
+    const length = budget.per === "day" ? 10 : 7;
+    const now = isoOf(this.#nowMs).slice(0, length);
+    if (isoOf(paid.nowMs).slice(0, length) !== now) return; // it was decided before midnight
+    const before = this.books.accounts[headSeq]?.entry?.spent;
+    const closed = before?.day.slice(0, length) === now ? before[budget.per === "day" ? "dayMs" : "monthMs"] : 0;
+    const spent = closed + (budget.per === "day" ? paid.dayMs : paid.monthMs);
+    if (spent > budget.ms) violate(`B3 an attempt although ${spent} ms of ${budget.ms} a ${budget.per} are spent`);
+  }
+
   #beforeIntent(process: Process, key: string, body: Uint8Array): void {
     const { round, attempt, retry } = parseDocument("intent", key, body);
+    this.#checkBudget(process, round);
     if (retry) {
       const meant = this.#retriesAsked.some(
         (asked) => asked.seq === process.seen.headSeq && asked.round === round && asked.attempt === attempt - 1,
@@ -502,7 +572,7 @@ export class World {
       if (options.length > 0) await this.random.pick(options)();
       // while a round is blocked a schedule's tick is asked for again and again
       else if (this.#ticks.some(({ tick }) => tick.kind !== "schedule") || (this.#ticks.length > 0 && !this.#isGood()))
-        this.#nowMs = Math.min(...this.#ticks.map(({ dueMs }) => dueMs));
+        this.#nowMs = this.#nextDueMs();
       else if (!this.profile.plainTicks) {
         if (!this.#isGood()) violate("L1 nobody will look again, and something is left to do");
         return;
@@ -513,6 +583,12 @@ export class World {
       }
       await this.#after();
     }
+  }
+
+  /** Of a round that is blocked only what may change something: its schedule's ticks come each minute, a budget's in a month. */
+  #nextDueMs(): number {
+    const wanted = this.#isGood() ? this.#ticks.filter(({ tick }) => tick.kind !== "schedule") : this.#ticks;
+    return Math.max(this.#nowMs, Math.min(...wanted.map(({ dueMs }) => dueMs)));
   }
 
   #calmOptions(): (() => unknown)[] {
