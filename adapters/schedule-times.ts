@@ -71,18 +71,19 @@ function wrongSchedule(schedule: RetrainingConfig): string | undefined {
 }
 
 function wrongTimeZone(timeZone: string): string | undefined {
-  const known = [...Intl.supportedValuesOf("timeZone"), "UTC"];
-  try {
-    // an offset is no zone: it has no summer time, and other schedulers refuse it
-    if (!/^[+-]/.test(timeZone)) {
-      new Intl.DateTimeFormat("en", { timeZone });
-      return undefined;
-    }
-  } catch {
-    // said below
-  }
-  const near = nearestName(timeZone, known);
+  if (isTimeZone(timeZone)) return undefined;
+  const near = nearestName(timeZone, [...Intl.supportedValuesOf("timeZone"), "UTC"]);
   return `"${timeZone}" is no time zone${near === undefined ? ': write one such as "Europe/Berlin"' : `: did you mean "${near}"?`}`;
+}
+
+function isTimeZone(name: string): boolean {
+  // an offset is no zone: it has no summer time, and other schedulers refuse it
+  if (/^[+-]/.test(name)) return false;
+  try {
+    return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
+  } catch {
+    return false;
+  }
 }
 
 function fieldsOf(cron: string): string[] {

@@ -5,6 +5,7 @@ import type { Job, JobRequest, Tick } from "../protocol/ports.ts";
 import type { PipelineConfig } from "../protocol/config.ts";
 import { DOCUMENTS } from "../test/stored-documents.ts";
 import { documentBytes } from "../protocol/types.ts";
+import { parseMoment } from "../protocol/units.ts";
 import { A, B } from "../test/fake-history.ts";
 import { fakePipeline, fakeTrain } from "../test/fake-trainer.ts";
 import { rollback } from "./commands.ts";
@@ -16,7 +17,7 @@ import { tick } from "./tick.ts";
 import { verify } from "./verify.ts";
 
 const HOUR = 3_600_000;
-const MORNING = Date.UTC(2026, 2, 10, 8);
+const MORNING = parseMoment("2026-03-10T08:00Z")!;
 const PLAIN: Tick = { kind: "plain" };
 
 /** Jobs that wait until the test lets them run, on the store's clock. */
@@ -130,7 +131,7 @@ describe("a budget", () => {
 
     for (let again = 0; again < 2; again++) await tick(at.ledger, PLAIN);
     expect(at.requests).toHaveLength(2);
-    const midnight = Date.UTC(2026, 2, 11);
+    const midnight = parseMoment("2026-03-11")!;
     const message =
       "round 1 waits: the budget of $4 a day is used up ($4.01 spent); it goes on at 2026-03-11 00:00 UTC";
     expect(at.notices.filter(({ kind }) => kind === "budget")).toEqual(

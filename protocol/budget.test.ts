@@ -4,9 +4,10 @@ import { pipelineConfig } from "../test/stored-documents.ts";
 import { budgetMs, budgetText, dayOf, decideBudget, dollarsOf, NOTHING_SPENT, runMs, spentAfter } from "./budget.ts";
 import type { Job } from "./ports.ts";
 import type { Spent } from "./types.ts";
+import { parseMoment } from "./units.ts";
 
 const HOUR = 3_600_000;
-const at = (text: string): number => Date.parse(`2026-${text}Z`);
+const at = (text: string): number => parseMoment(`2026-${text}Z`)!;
 const job = (startedMs?: number, stoppedMs?: number): Job => ({
   id: "1",
   name: "job",
@@ -90,7 +91,7 @@ describe("a budget", () => {
       per: "month",
       limit: 20,
       spent: 20,
-      untilMs: Date.UTC(2027, 0, 1),
+      untilMs: parseMoment("2027-01-01"),
     });
   });
   it("says what it was and what was spent", () => {

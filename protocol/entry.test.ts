@@ -270,7 +270,7 @@ it("carries what the closed round's jobs took, and the sums after it; a promote 
   const at = { ...head, spent: cost.spent };
   expect(promoteEntry(at, { seq: 0, checkpoint: null }, said).spent).toEqual(cost.spent);
   expect(noCost(at)).toEqual({ jobMs: 0, spent: cost.spent });
-  const job = { id: "1", name: "j", state: "running", createdMs: 0, startedMs: Date.UTC(2026, 0, 31, 10) } as const;
+  const job = { id: "1", name: "j", state: "running", createdMs: 0, startedMs: 1_769_853_600_000 } as const;
   expect(costOf(at, [job], job.startedMs + 60_000)).toEqual({
     jobMs: 60_000,
     spent: { day: "2026-01-31", dayMs: 60_008, monthMs: 60_009 },

@@ -2,6 +2,7 @@
  * Two years of a schedule on a clock of our own: the real timer, ticks and intake, a memory store, and jobs that take their time. Each
  * message of a due time comes twice, late and out of order; `up` ends at any moment, and what it held is lost with it.
  */
+import assert from "node:assert/strict";
 import { describe, expect, it } from "vitest";
 import { openMemoryStore, type MemoryStore } from "../adapters/memory-store.ts";
 import { openScheduleTimer, type ScheduleTimer } from "../adapters/schedule-timer.ts";
@@ -124,7 +125,7 @@ class Years {
   }
 
   #say(timeMs: number): void {
-    expect(this.dues, "said what is not due").toContain(timeMs);
+    assert(this.dues.includes(timeMs), `${timeMs} is said and is not due`);
     this.said.add(timeMs);
     this.lostAt.delete(timeMs);
     for (let copies = 0; copies < 2; copies++)
@@ -161,7 +162,7 @@ class Years {
     const { head } = await readHead(this.memory);
     for (let seq = before.seq + 1; seq <= head.seq; seq++) {
       const entry = (await readDocument(this.memory, "logEntry", logKey(seq)))!.document;
-      expect(entry.scheduled).toBeGreaterThanOrEqual(before.scheduled);
+      assert(entry.scheduled >= before.scheduled, `entry ${seq} goes back`);
       if (entry.kind === "rollback") this.acted.push(entry.scheduled);
     }
     for (let round = before.round + 1; round <= head.round + 1; round++) {
@@ -173,18 +174,19 @@ class Years {
     const open = (await readDocument(this.memory, "plan", planKey(head.round + 1)))?.document;
     if (head.scheduled >= timeMs || open?.scheduled === timeMs) return void this.concluded.add(timeMs);
     if (open !== undefined) {
-      expect(
+      assert(
         this.#events.some((event) => event.message?.timeMs === timeMs),
-        "asks again while a round is open",
-      ).toBe(true);
+        `${timeMs} does not ask again while a round is open`,
+      );
       return;
     }
     this.concluded.add(timeMs);
     // it was not acted on: there was nothing to do
     const inbox = (await this.memory.list(INBOX, { limit: 1 })).objects.length > 0;
-    if (message.retrain === "full") expect(head.checkpoint).toBeNull();
-    else expect(inbox).toBe(false);
-    if (message.retrain === "rehearse") expect(await hasMemory(this.memory, head.checkpoint)).toBe(false);
+    if (message.retrain === "full") assert(head.checkpoint === null, `${timeMs} did not train all again`);
+    else assert(!inbox, `${timeMs} did not train what waits`);
+    if (message.retrain === "rehearse")
+      assert(!(await hasMemory(this.memory, head.checkpoint)), `${timeMs} did not rehearse`);
   }
 
   // ------------------------------------------------------------------------------------------ the data
