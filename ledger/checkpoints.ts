@@ -4,7 +4,7 @@ import { checkpointsPrefix, MANIFEST, parseCheckpointFile, ROUNDS } from "../pro
 import type { Listed, Store } from "../protocol/ports.ts";
 import type { Checkpoint, Manifest } from "../protocol/types.ts";
 import { listAll } from "./inspect.ts";
-import { needDocument, readDocument, readHead } from "./read.ts";
+import { readDocument, readHead } from "./read.ts";
 
 export interface CheckpointFolder {
   /** with a slash at its end */
@@ -42,13 +42,6 @@ function folderOf(prefix: string, listed: readonly Listed[]): CheckpointFolder {
     files,
     modifiedMs: Math.max(...listed.map(({ modifiedMs }) => modifiedMs)),
   };
-}
-
-/** Whether a checkpoint has a replay memory: a file whose name starts with `memory.`; nothing trained has none. @throws {AccreteError} STATE_MISSING */
-export async function hasMemory(store: Store, checkpoint: Checkpoint | null): Promise<boolean> {
-  if (checkpoint === null) return false;
-  const { document } = await needDocument(store, "manifest", checkpoint.manifest, "the log");
-  return document.files.some(({ name }) => name.startsWith("memory."));
 }
 
 export type WhichCheckpoint = { readonly by: "live" } | { readonly by: "round" | "epoch"; readonly number: number };

@@ -6,7 +6,6 @@ import { costOf, promoteEntry, rollbackEntry, type Said } from "../protocol/entr
 import { AccreteError } from "../protocol/errors.ts";
 import type { Head } from "../protocol/head.ts";
 import { logKey } from "../protocol/keys.ts";
-import type { Store } from "../protocol/ports.ts";
 import { isAlive, jobsOf } from "../protocol/round.ts";
 import { documentBytes, type Item, type LogEntry } from "../protocol/types.ts";
 import { finishHead } from "./finish.ts";

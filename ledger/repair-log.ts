@@ -1,11 +1,11 @@
 /** An entry of the log whose bytes are damaged, made anew from what it was made of. */
-import { roundEntry } from "../protocol/entry.ts";
+import { costOf, roundEntry } from "../protocol/entry.ts";
 import type { PipelineConfig } from "../protocol/config.ts";
 import { itemId, sha256 } from "../protocol/digest.ts";
 import { decideGate } from "../protocol/gate.ts";
 import { headOf, sameCheckpoint, START, type Head } from "../protocol/head.ts";
 import { logKey, planKey, resultKey } from "../protocol/keys.ts";
-import type { Store } from "../protocol/ports.ts";
+import type { Job, Store } from "../protocol/ports.ts";
 import { documentBytes, type Plan, type Result } from "../protocol/types.ts";
 import { notWhole } from "./inspect.ts";
 import { readConsumed, readDocument, readEntry, readLive, type Read } from "./read.ts";
@@ -32,8 +32,8 @@ async function headBefore(store: Store, seq: number): Promise<Head> {
 }
 
 /**
- * The very bytes that a round's entry had. Its time and its digest are near the start of the file, so they often outlive the damage;
- * the rest follows from plan, result and the entry before, as long as gate and keep are as they were. That the digest is right proves it.
+ * The very bytes that a round's entry had. Its time, its digest and what its jobs took are near the start of the file, so they often
+ * outlive the damage; the rest follows from plan, result and the entry before, as long as gate and keep are as they were. That the digest is right proves it.
  * @returns undefined if they can't be told
  */
 export async function entryAnew(
@@ -45,6 +45,7 @@ export async function entryAnew(
   const text = Buffer.from(damaged).toString("latin1");
   const at = /"at":(\d{1,13}),/.exec(text)?.[1];
   const digest = /"digest":"([0-9a-f]{64})"/.exec(text)?.[1];
+  const jobMs = Number(/"jobMs":(\d{1,15}),/.exec(text)?.[1] ?? 0);
   if (at === undefined || digest === undefined) return undefined;
   const work = await workOf(store, seq);
   if (work === undefined) return undefined;
@@ -60,10 +61,19 @@ export async function entryAnew(
       resultSha256: result.sha256,
       gate: decideGate(config.gate, plan.document, result.document, before),
     },
-    { keepRounds: config.keep.rounds, at: Number(at) },
+    {
+      keepRounds: config.keep.rounds,
+      at: Number(at),
+      cost: costOf(before, [jobThatRan(jobMs, Number(at))], Number(at)),
+    },
   );
   const body = documentBytes("logEntry", logKey(seq), entry);
   return Buffer.from(body).includes(`"digest":"${digest}"`) ? body : undefined;
+}
+
+/** Which jobs a round had is not in its entry, but most have one, which ended just before. */
+function jobThatRan(runMs: number, endMs: number): Job {
+  return { id: "", name: "", state: "succeeded", createdMs: 0, startedMs: endMs - runMs, stoppedMs: endMs };
 }
 
 /**
