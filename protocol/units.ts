@@ -50,6 +50,18 @@ export function parseSize(text: string): number | undefined {
   return parseAmount(text, UNITS_BYTES);
 }
 
+/** A number of bytes for people: "2 GiB", "1.5 MiB", "300 bytes". */
+export function sizeText(bytes: number): string {
+  const [name, unit] = [...UNITS_SHOWN].find(([, each]) => bytes >= each) ?? ["bytes", 1];
+  return `${Number((bytes / unit).toFixed(1))} ${name}`;
+}
+
+const UNITS_SHOWN = [
+  ["GiB", 2 ** 30],
+  ["MiB", 2 ** 20],
+  ["KiB", 2 ** 10],
+] as const;
+
 const DAY = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2}))?$/;
 
 /** Milliseconds since 1970 of "2026-01-31" (midnight UTC) or "2026-01-31T08:00:00+02:00"; undefined if it is no such time. */

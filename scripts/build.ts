@@ -25,7 +25,7 @@ execFileSync(
 rmSync(join(DIST, "trainer"), { recursive: true, force: true });
 mkdirSync(join(DIST, "trainer"));
 await build({
-  entryPoints: [join(ROOT, "trainer/main.ts")],
+  entryPoints: [join(ROOT, "trainer/main.ts"), join(ROOT, "trainer/reader.ts")],
   outdir: join(DIST, "trainer"),
   bundle: true,
   splitting: true, // so that what a round does not need is not loaded

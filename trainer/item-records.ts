@@ -1,6 +1,6 @@
 /** What a reader gives for one item, before the classes of all items are known. */
 import { printable } from "../protocol/printable.ts";
-import { CLASSES_MAX } from "./schema.ts";
+import { CLASSES_MAX, type Column } from "./schema.ts";
 
 /** The item can't be read as it is: it is rejected with this message, and the others are read. */
 export class BadItem extends Error {
@@ -16,18 +16,32 @@ export interface Labels {
   readonly names: readonly { readonly name: string; readonly record: number }[];
 }
 
-export interface ItemRecords extends Labels {
+export interface RecordsOfItem extends Labels {
   readonly count: number;
   /** of one record */
   readonly shape: readonly number[];
   /** count * width */
   readonly features: Float32Array;
-  /** for messages: "line 7", "record 3" */
-  readonly where: (record: number) => Promise<string>;
 }
 
+/** What records look like, but for their classes. */
+export interface Layout {
+  readonly shape: readonly number[];
+  readonly columns: readonly Column[] | null;
+}
+
+/** A staged item as it is read. */
+export interface FileToRead {
+  /** images: the class is the name of its folder */
+  readonly key: string;
+  readonly path: string;
+}
+
+/** Characters of a class's name; also what data.labels may have. */
+const LABEL_LENGTH_MAX = 256;
+
 export interface LabelBuilder {
-  /** @throws {BadItem} for a value that is not finite, or too many classes */
+  /** @throws {BadItem} for a value that is not finite, a name that is too long, or too many classes */
   add(record: number, label: string | number, where: string): void;
   done(): Labels;
 }
@@ -56,6 +70,8 @@ export function labelBuilder(kind: LabelKind, count: number): LabelBuilder {
         return;
       }
       const name = String(label);
+      if (name.length > LABEL_LENGTH_MAX)
+        throw new BadItem(`${where}: the label ${shown(name)} has more than ${LABEL_LENGTH_MAX} characters`);
       const index = indices.get(name) ?? names.length;
       if (index === CLASSES_MAX)
         throw new BadItem(

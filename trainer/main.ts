@@ -10,11 +10,14 @@ let scratch: string | undefined;
 process.on("SIGTERM", () => {
   stopAsked = true;
   if (training) return;
-  // nothing to save yet: however long the data takes to be read, this is the end
+  process.exit(143); // nothing to save yet: however long the data takes to be read, this is the end
+});
+// after the reader, which ends on exit before this, for it writes there too
+process.on("exit", () => {
   try {
-    if (scratch !== undefined) rmSync(scratch, { recursive: true, force: true });
-  } finally {
-    process.exit(143);
+    if (scratch !== undefined) rmSync(scratch, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+  } catch {
+    // the exit code says more than a folder that is left
   }
 });
 process.on("SIGINT", () => {}); // Ctrl-C in the terminal of `accrete up` is its affair: it ends jobs by SIGTERM

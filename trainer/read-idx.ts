@@ -6,11 +6,10 @@
 import { createReadStream } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { createGunzip } from "node:zlib";
-import { BadItem, labelBuilder, type ItemRecords, type LabelKind } from "./item-records.ts";
 import { messageOf } from "../protocol/errors.ts";
+import { sizeText } from "../protocol/units.ts";
+import { BadItem, labelBuilder, type LabelKind, type RecordsOfItem } from "./item-records.ts";
 
-/** Decompressed: a file that is larger is no item for one machine's memory. */
-const BYTES_MAX = 4 * 1_073_741_824;
 /** Values of one file; they are held as 32-bit floats. */
 const VALUES_MAX = 2 ** 30;
 
@@ -36,12 +35,15 @@ interface Header {
   readonly end: number;
 }
 
-/** @throws {BadItem} with what was found, and the record's number where there is one (from 1) */
-export async function readIdx(path: string, kind: LabelKind): Promise<ItemRecords> {
-  const bytes = await readWhole(path);
+/**
+ * @param bytesMax of the whole, after it was decompressed
+ * @throws {BadItem} with what was found, and the record's number where there is one (from 1)
+ */
+export async function readIdx(path: string, kind: LabelKind, bytesMax: number): Promise<RecordsOfItem> {
+  const bytes = await readWhole(path, bytesMax);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const records = readHeader(view, 0, "records");
-  const count = checkRecords(records);
+  const count = checkRecords(records, bytesMax);
   if (records.end > view.byteLength)
     throw new BadItem(`it ends after ${view.byteLength} bytes, its records need ${records.end}`);
   const labels = readHeader(view, records.end, "labels");
@@ -52,18 +54,12 @@ export async function readIdx(path: string, kind: LabelKind): Promise<ItemRecord
   const shape = records.shape.length === 3 ? [...records.shape.slice(1), 1] : records.shape.slice(1);
   const builder = labelBuilder(kind, count);
   for (let record = 0; record < count; record++) {
-    builder.add(record, labels.type.get(view, labels.start + record * labels.type.bytes), where(record));
+    builder.add(record, labels.type.get(view, labels.start + record * labels.type.bytes), idxRecord(record));
   }
-  return {
-    count,
-    shape,
-    features: readValues(view, records, count),
-    ...builder.done(),
-    where: async (record) => where(record),
-  };
+  return { count, shape, features: readValues(view, records, count), ...builder.done() };
 }
 
-const where = (record: number): string => `record ${record + 1}`;
+export const idxRecord = (record: number): string => `record ${record + 1}`;
 
 function readHeader(view: DataView, at: number, what: string): Header {
   if (at + 4 > view.byteLength)
@@ -82,7 +78,7 @@ function readHeader(view: DataView, at: number, what: string): Header {
   return { type, shape, start, end: start + shape.reduce((product, size) => product * size, type.bytes) };
 }
 
-function checkRecords({ shape, end }: Header): number {
+function checkRecords({ shape, end }: Header, bytesMax: number): number {
   const count = shape[0] ?? 0;
   const found = `[${shape.join(", ")}]`;
   if (shape.length < 2 || shape.length > 4) {
@@ -92,8 +88,9 @@ function checkRecords({ shape, end }: Header): number {
   }
   if (shape.includes(0)) throw new BadItem(`it has no records: their shape is ${found}`);
   const values = shape.reduce((product, size) => product * size, 1);
-  if (end > BYTES_MAX || values > VALUES_MAX)
-    throw new BadItem(`its records have the shape ${found}: more than ${VALUES_MAX} values or ${BYTES_MAX} bytes`);
+  if (values > VALUES_MAX) throw new BadItem(`its records have the shape ${found}: more than ${VALUES_MAX} values`);
+  if (end > bytesMax)
+    throw new BadItem(`its records have the shape ${found}: more than ${sizeText(bytesMax)} (data.limits.bytes)`);
   return count;
 }
 
@@ -117,14 +114,14 @@ function readValues(view: DataView, { type, start, end }: Header, count: number)
     values[i] = value;
     if (!Number.isFinite(values[i]))
       throw new BadItem(
-        `${where(Math.floor(i / width))}: value ${(i % width) + 1} is ${value}: not finite as a 32-bit float`,
+        `${idxRecord(Math.floor(i / width))}: value ${(i % width) + 1} is ${value}: not finite as a 32-bit float`,
       );
   }
   return values;
 }
 
 /** The file's bytes, decompressed; no more is read than the header of the records allows. */
-async function readWhole(path: string): Promise<Uint8Array> {
+async function readWhole(path: string, bytesMax: number): Promise<Uint8Array> {
   const gzip = await isGzip(path);
   const file = createReadStream(path, { highWaterMark: 1_048_576 });
   const source = gzip ? file.pipe(createGunzip({ chunkSize: 1_048_576 })) : file;
@@ -139,7 +136,7 @@ async function readWhole(path: string): Promise<Uint8Array> {
         bytes = Buffer.concat([bytes.subarray(0, length)], Math.max(2 * bytes.length, length + chunk.length));
       bytes.set(chunk, length);
       length += chunk.length;
-      limit ??= limitOf(bytes.subarray(0, length));
+      limit ??= limitOf(bytes.subarray(0, length), bytesMax);
       if (limit !== undefined && length > limit)
         throw new BadItem(`it has more bytes than its header says: ${limit} at most`);
     }
@@ -154,10 +151,10 @@ async function readWhole(path: string): Promise<Uint8Array> {
 }
 
 /** Where a file that starts so has to end at the latest: labels have 8 bytes at most. */
-function limitOf(start: Uint8Array): number | undefined {
+function limitOf(start: Uint8Array, bytesMax: number): number | undefined {
   if (start.length < 4 || start.length < 4 + 4 * start[3]!) return undefined;
   const header = readHeader(new DataView(start.buffer, start.byteOffset, start.byteLength), 0, "records");
-  const count = checkRecords(header);
+  const count = checkRecords(header, bytesMax);
   return header.end + 8 + 8 * count;
 }
 

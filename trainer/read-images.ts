@@ -1,7 +1,8 @@
 /** Images: a picture a file, its class is the name of the folder it is in. */
 import type { Sharp, SharpConstructor } from "sharp";
 import { messageOf } from "../protocol/errors.ts";
-import { BadItem, labelBuilder, shown, type ItemRecords, type LabelKind } from "./item-records.ts";
+import { sizeText } from "../protocol/units.ts";
+import { BadItem, labelBuilder, shown, type FileToRead, type LabelKind, type RecordsOfItem } from "./item-records.ts";
 import { numberOf } from "./schema.ts";
 
 /** A larger one is scaled down by whoever made it: a few bytes may claim to be any number of pixels. */
@@ -19,23 +20,35 @@ export async function openImages(): Promise<SharpConstructor> {
   return sharp;
 }
 
-/**
- * @param shape height, width, channels (1 or 3) to scale to; null: as it is
- * @throws {BadItem}
- */
+/** Where an image's only record is, for messages. */
+export const IMAGE_RECORD = "its folder";
+
+/** Of what sharp calls a picture's depth; what is not here has 8. */
+const BYTES_OF_DEPTH: Readonly<Record<string, number>> = { uchar: 1, char: 1, ushort: 2, short: 2, float: 4 };
+
+interface ImageOptions {
+  /** height, width, channels (1 or 3) to scale to; null: as it is */
+  readonly shape: readonly number[] | null;
+  readonly prefix: string;
+  readonly kind: LabelKind;
+  /** of the picture once it is decoded, before it is scaled */
+  readonly bytesMax: number;
+}
+
+/** @throws {BadItem} */
 export async function readImage(
   sharp: SharpConstructor,
-  file: { readonly key: string; readonly path: string },
-  options: { readonly shape: readonly number[] | null; readonly prefix: string; readonly kind: LabelKind },
-): Promise<ItemRecords> {
+  file: FileToRead,
+  options: ImageOptions,
+): Promise<RecordsOfItem> {
   const labels = labelBuilder(options.kind, 1);
   const folder = folderOf(file.key, options.prefix);
-  labels.add(0, options.kind === "class" ? folder : (numberOf(folder) ?? folder), "its folder");
+  labels.add(0, options.kind === "class" ? folder : (numberOf(folder) ?? folder), IMAGE_RECORD);
   let image: { data: Uint8Array; shape: number[] };
   try {
-    image = await decode(sharp, file.path, options.shape);
+    image = await decode(sharp, file.path, options);
   } catch (error) {
-    if (error instanceof BadItem) throw error;
+    if (error instanceof BadItem || /no space left/i.test(messageOf(error))) throw error;
     throw new BadItem(
       `it can't be read as a JPEG, PNG or WebP image: ${messageOf(error).replaceAll(file.path, "file")}`,
       { cause: error },
@@ -46,14 +59,13 @@ export async function readImage(
     shape: image.shape,
     features: Float32Array.from(image.data, (byte) => byte / 255),
     ...labels.done(),
-    where: async () => "its folder",
   };
 }
 
 async function decode(
   sharp: SharpConstructor,
   path: string,
-  shape: readonly number[] | null,
+  { shape, bytesMax }: ImageOptions,
 ): Promise<{ data: Uint8Array; shape: number[] }> {
   const open = (): Sharp => sharp(path, { limitInputPixels: PIXELS_MAX, failOn: "error" });
   const meta = await open().metadata();
@@ -62,6 +74,12 @@ async function decode(
   if (height * width * channels > VALUES_MAX && shape === null) {
     throw new BadItem(
       `it is the first image and has ${height} x ${width} pixels: set data.imageShape to what images are to be scaled to`,
+    );
+  }
+  const decoded = meta.width * meta.height * meta.channels * (BYTES_OF_DEPTH[meta.depth] ?? 8);
+  if (decoded > bytesMax) {
+    throw new BadItem(
+      `its ${meta.height} x ${meta.width} pixels have ${sizeText(decoded)}: more than ${sizeText(bytesMax)} (data.limits.bytes)`,
     );
   }
   const upright = open().autoOrient().flatten({ background: "#fff" }); // what is see-through is white, as on a page

@@ -1,8 +1,11 @@
 /** CSV and JSONL: a record a row. Numbers are one input each, text columns one input for each category of round 1. */
 import type { DataConfig } from "../protocol/config-parts.ts";
-import { BadItem, labelBuilder, shown, type ItemRecords, type LabelKind } from "./item-records.ts";
+import { BadItem, labelBuilder, shown, type LabelKind, type RecordsOfItem } from "./item-records.ts";
 import { CATEGORIES_MAX, compareNames, inputsOf, type Column } from "./schema.ts";
 import type { Cell, TableSource } from "./table-source.ts";
+
+/** What of the config says how a table is read. */
+export type TableConfig = Pick<DataConfig, "label" | "features">;
 
 /**
  * @param columns those of the schema; null: this file defines them
@@ -10,8 +13,8 @@ import type { Cell, TableSource } from "./table-source.ts";
  */
 export async function readTable(
   source: TableSource,
-  options: { readonly data: DataConfig; readonly columns: readonly Column[] | null; readonly kind: LabelKind },
-): Promise<ItemRecords & { readonly columns: readonly Column[] }> {
+  options: { readonly data: TableConfig; readonly columns: readonly Column[] | null; readonly kind: LabelKind },
+): Promise<RecordsOfItem & { readonly columns: readonly Column[] }> {
   const { data, kind } = options;
   const features =
     options.columns?.map(({ name }) => name) ?? data.features ?? source.names.filter((name) => name !== data.label);
@@ -22,7 +25,6 @@ export async function readTable(
     ...values,
     columns,
     shape: [columns.reduce((sum, column) => sum + inputsOf(column), 0)],
-    where: async (record) => `line ${await source.lineOf(record)}`,
   };
 }
 
@@ -40,10 +42,11 @@ export async function addCategories(source: TableSource, columns: readonly Colum
   return columns.map((column, i) => ({ ...column, categories: [...categories[i]!].sort(compareNames) }));
 }
 
-function checkNames(names: readonly string[], features: readonly string[], data: DataConfig): void {
+function checkNames(names: readonly string[], features: readonly string[], data: TableConfig): void {
   const list = (some: readonly string[]): string =>
     some.slice(0, 10).map(shown).join(", ") + (some.length > 10 ? ` and ${some.length - 10} more` : "");
-  const twice = names.filter((name, i) => names.indexOf(name) !== i);
+  const seen = new Set<string>();
+  const twice = names.filter((name) => seen.has(name) || !seen.add(name));
   if (twice.length > 0) throw new BadItem(`two columns have the name ${list(twice)}`);
   const known = new Set(names);
   if (!known.has(data.label))
@@ -120,7 +123,7 @@ async function convert(
   columns: readonly Column[],
   label: string,
   kind: LabelKind,
-): Promise<Pick<ItemRecords, "count" | "features" | "labels" | "names">> {
+): Promise<Pick<RecordsOfItem, "count" | "features" | "labels" | "names">> {
   let width = 0;
   const places: Place[] = columns.map((column) => {
     const place = {

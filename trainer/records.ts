@@ -2,13 +2,11 @@
 import type { DataConfig } from "../protocol/config-parts.ts";
 import type { Item, RejectedItem } from "../protocol/types.ts";
 import { isHoldout } from "./holdout.ts";
-import { BadItem, shown, type ItemRecords, type LabelKind } from "./item-records.ts";
-import { readIdx } from "./read-idx.ts";
-import { openImages, readImage } from "./read-images.ts";
-import { addCategories, readTable } from "./read-table.ts";
+import { BadItem, shown, type FileToRead, type Layout, type RecordsOfItem } from "./item-records.ts";
+import type { Reader } from "./reader-process.ts";
+import { REQUEST_FILES_MAX } from "./reader-protocol.ts";
 import { checkConfigFits, CLASSES_MAX, compareNames, inputsOf, widthOf, type Column, type Schema } from "./schema.ts";
 import { rejection } from "./stage.ts";
-import { openCsv, openDuckDb, openJsonl } from "./table-source.ts";
 
 export interface Records {
   readonly count: number;
@@ -27,90 +25,44 @@ export interface ReadItem {
   readonly path: string;
 }
 
-/** What records look like, but for their classes. */
-interface Layout {
-  readonly shape: readonly number[];
-  readonly columns: readonly Column[] | null;
-}
-type ReadOne = (
-  file: ReadItem,
-  layout: Layout | null,
-) => Promise<ItemRecords & { readonly columns: readonly Column[] | null }>;
-
-interface Reader {
-  readonly read: ReadOne;
-  /** tables of round 1: the columns, with this file's categories as well */
-  readonly survey?: (file: ReadItem, columns: readonly Column[]) => Promise<readonly Column[]>;
-  /** files read at once */
-  readonly together: number;
-  readonly close: () => void;
-}
+/** Bytes of files that are asked for at once: a word to the reader takes longer than it needs for a file that is small. */
+const REQUEST_BYTES = 1_048_576;
 
 /**
- * Reads a round's files. One bad record rejects its file, and the others are read.
+ * Reads a round's files. One bad record rejects its file, and so does a file that ends its reader; the others are read.
  * @param options.schema of the parent checkpoint; null in round 1: the first file that can be read defines it
- * @param options.scratch a folder for temporary files
- * @throws {AccreteError} CONFIG_INVALID if the config asks for something else than the schema
+ * @throws {AccreteError} CONFIG_INVALID if the config asks for something else than the schema; OUT_OF_DISK
+ * @throws {Error} if the reader can't be started, or the machine fails it
  */
 export async function readRecords(
   files: readonly ReadItem[],
-  options: { data: DataConfig; schema: Schema | null; scratch: string },
+  options: { data: DataConfig; schema: Schema | null; reader: Reader },
 ): Promise<{ schema: Schema | null; records: Records; rejected: RejectedItem[] }> {
-  const { data, schema } = options;
+  const { data, schema, reader } = options;
   if (schema !== null) checkConfigFits(data, schema);
-  const reader = await openReader(files, options);
-  try {
-    const { read, layout, rejected } = await readWithCategories(files, reader, data, schema);
-    if (layout === null) return { schema, records: noRecords(schema, data), rejected };
-    const whole = schema ?? schemaOf(data, layout, read);
-    return { schema: whole, records: join(read, whole, data.holdout), rejected };
-  } finally {
-    reader.close();
-  }
+  const { read, layout, rejected } = await readWithCategories(files, reader, data, schema);
+  if (layout === null) return { schema, records: noRecords(schema, data), rejected };
+  const whole = schema ?? schemaOf(data, layout, read);
+  return { schema: whole, records: join(read, whole, data.holdout), rejected };
 }
 
-async function openReader(files: readonly ReadItem[], options: { data: DataConfig; scratch: string }): Promise<Reader> {
-  const { data } = options;
-  const kind: LabelKind = data.task === "classification" ? "class" : "value";
-  const nothing = (): void => undefined;
-  if (data.format === "idx")
-    return {
-      together: 1,
-      close: nothing,
-      read: async ({ path }) => ({ ...(await readIdx(path, kind)), columns: null }),
-    };
-  if (data.format === "jsonl") {
-    return {
-      together: 1,
-      close: nothing,
-      read: async ({ path }, layout) =>
-        readTable(await openJsonl(path), { data, kind, columns: layout?.columns ?? null }),
-      survey: async ({ path }, columns) => addCategories(await openJsonl(path), columns),
-    };
+/** As many of the next files as are asked for at once, at least one. */
+function nextRequest(files: readonly ReadItem[], at: number): readonly ReadItem[] {
+  let [end, bytes] = [at + 1, files[at]!.item.size];
+  while (end < files.length && end - at < REQUEST_FILES_MAX) {
+    bytes += files[end]!.item.size;
+    if (bytes > REQUEST_BYTES) break;
+    end++;
   }
-  if (data.format === "csv") {
-    const { connection, close } = await openDuckDb(
-      options.scratch,
-      files.map(({ path }) => path),
-    );
-    return {
-      together: 1,
-      close,
-      read: async ({ path }, layout) =>
-        readTable(await openCsv(connection, path), { data, kind, columns: layout?.columns ?? null }),
-      survey: async ({ path }, columns) => addCategories(await openCsv(connection, path), columns),
-    };
-  }
-  const sharp = await openImages();
-  const read: ReadOne = async ({ item, path }, layout) => {
-    const shape = layout?.shape ?? data.imageShape;
-    return {
-      ...(await readImage(sharp, { key: item.key, path }, { shape, prefix: data.prefix, kind })),
-      columns: null,
-    };
-  };
-  return { together: 4, close: nothing, read };
+  return files.slice(at, end);
 }
+
+const fileOf = ({ item, path }: ReadItem): FileToRead => ({ key: item.key, path });
+const rejectedFor = ({ item }: ReadItem, { message }: BadItem): RejectedItem => ({
+  item,
+  code: "bad",
+  message: rejection(item, message),
+});
 
 async function readAll(
   files: readonly ReadItem[],
@@ -118,25 +70,26 @@ async function readAll(
   data: DataConfig,
   schema: Schema | null,
   given: Layout | null,
-): Promise<{ read: ItemRecords[]; layout: Layout | null; rejected: RejectedItem[] }> {
-  const read: ItemRecords[] = [];
+): Promise<{ read: RecordsOfItem[]; layout: Layout | null; rejected: RejectedItem[] }> {
+  const read: RecordsOfItem[] = [];
   const rejected: RejectedItem[] = [];
   const givenNames = data.task === "regression" ? [] : (schema?.classes ?? data.labels);
   const known = givenNames === null ? null : new Set(givenNames);
   const classes = new Set<string>();
   let layout: Layout | null = schema === null ? given : { shape: schema.inputShape, columns: schema.columns };
   for (let at = 0; at < files.length;) {
-    const group = files.slice(at, at + (layout === null ? 1 : reader.together)); // the first that can be read says how
+    const group = layout === null ? [files[at]!] : nextRequest(files, at); // the first that can be read says how
     at += group.length;
-    const outcomes = await Promise.all(group.map((file) => orBad(() => reader.read(file, layout))));
+    const outcomes = await reader.read(group.map(fileOf), data, layout);
     for (const [i, outcome] of outcomes.entries()) {
-      const records =
-        outcome instanceof BadItem ? outcome : await orBad(() => checkRecords(outcome, layout, known, classes));
-      if (records instanceof BadItem)
-        rejected.push({ item: group[i]!.item, code: "bad", message: rejection(group[i]!.item, records.message) });
-      else {
-        read.push(records);
-        layout ??= { shape: records.shape, columns: records.columns };
+      const file = group[i]!;
+      const where = (record: number): Promise<string | BadItem> => reader.where(fileOf(file), data, record);
+      const bad =
+        outcome instanceof BadItem ? outcome : await faultOf({ records: outcome, where }, layout, known, classes);
+      if (bad !== undefined) rejected.push(rejectedFor(file, bad));
+      else if (!(outcome instanceof BadItem)) {
+        read.push(outcome);
+        layout ??= { shape: outcome.shape, columns: outcome.columns };
       }
     }
   }
@@ -155,58 +108,58 @@ async function readWithCategories(
 ): Promise<Awaited<ReturnType<typeof readAll>>> {
   const first = await readAll(files, reader, data, schema, null);
   const columns = first.layout?.columns ?? null;
-  if (schema !== null || reader.survey === undefined || !columns?.some(({ kind }) => kind === "category")) return first;
+  if (schema !== null || !columns?.some(({ kind }) => kind === "category")) return first;
   const out = new Set(first.rejected.map(({ item }) => item));
-  const good = files.filter(({ item }) => !out.has(item));
-  let all = columns;
-  for (const file of good) all = await reader.survey(file, all);
+  const readable = files.filter(({ item }) => !out.has(item));
+  let all: readonly Column[] = columns;
+  const crashed = new Map<ReadItem, BadItem>();
+  for (let at = 0; at < readable.length;) {
+    const group = nextRequest(readable, at);
+    at += group.length;
+    const found = await reader.survey(group.map(fileOf), data, all);
+    all = found.columns;
+    for (const [i, bad] of found.bad.entries()) if (bad !== undefined) crashed.set(group[i]!, bad);
+  }
+  const good = readable.filter((file) => !crashed.has(file));
+  const rejected = [...first.rejected, ...[...crashed].map(([file, bad]) => rejectedFor(file, bad))];
   const shape = [all.reduce((sum, column) => sum + inputsOf(column), 0)];
-  if (String(shape) === String(first.layout?.shape)) return first;
+  if (crashed.size === 0 && String(shape) === String(first.layout?.shape)) return first;
   first.read.length = 0; // before they are read again: twice the memory would be needed
   const again = await readAll(good, reader, data, schema, { shape, columns: all });
-  return { ...again, rejected: [...first.rejected, ...again.rejected] };
-}
-
-async function orBad<T>(work: () => Promise<T>): Promise<T | BadItem> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof BadItem) return error;
-    throw error;
-  }
+  return { ...again, rejected: [...rejected, ...again.rejected] };
 }
 
 /**
+ * What is wrong with a file's records, if anything.
  * @param given the classes there are; null: they are found out, in `classes`
- * @throws {BadItem}
  */
-async function checkRecords<R extends ItemRecords>(
-  records: R,
+async function faultOf(
+  { records, where }: { records: RecordsOfItem; where: (record: number) => Promise<string | BadItem> },
   layout: Layout | null,
   given: ReadonlySet<string> | null,
   classes: Set<string>,
-): Promise<R> {
-  if (layout !== null && String(records.shape) !== String(layout.shape)) {
-    throw new BadItem(
-      `its records have the shape [${records.shape.join(", ")}], the model's have [${layout.shape.join(", ")}]`,
+): Promise<BadItem | undefined> {
+  const { names, shape } = records;
+  if (layout !== null && String(shape) !== String(layout.shape))
+    return new BadItem(
+      `its records have the shape [${shape.join(", ")}], the model's have [${layout.shape.join(", ")}]`,
     );
-  }
   if (given !== null) {
-    const unknown = records.names.find(({ name }) => !given.has(name));
-    if (unknown === undefined) return records;
+    const unknown = names.find(({ name }) => !given.has(name));
+    if (unknown === undefined) return undefined;
     const known = [...given].slice(0, 10).map(shown).join(", ") + (given.size > 10 ? " ..." : "");
-    throw new BadItem(
-      `${await records.where(unknown.record)}: the label ${shown(unknown.name)} is none of the ${given.size} classes ${known}`,
-    );
+    const place = await where(unknown.record);
+    if (place instanceof BadItem) return place;
+    return new BadItem(`${place}: the label ${shown(unknown.name)} is none of the ${given.size} classes ${known}`);
   }
-  const added = records.names.filter(({ name }) => !classes.has(name));
+  const added = names.filter(({ name }) => !classes.has(name));
   if (classes.size + added.length > CLASSES_MAX)
-    throw new BadItem(`with its labels there are more than ${CLASSES_MAX} classes`);
+    return new BadItem(`with its labels there are more than ${CLASSES_MAX} classes`);
   for (const { name } of added) classes.add(name);
-  return records;
+  return undefined;
 }
 
-function schemaOf(data: DataConfig, layout: Layout, read: readonly ItemRecords[]): Schema {
+function schemaOf(data: DataConfig, layout: Layout, read: readonly RecordsOfItem[]): Schema {
   const found = (): string[] =>
     [...new Set(read.flatMap(({ names }) => names.map(({ name }) => name)))].sort(compareNames);
   return {
@@ -231,7 +184,7 @@ function noRecords(schema: Schema | null, data: DataConfig): Records {
 }
 
 /** @param read is emptied: each file's memory is freed once it is copied */
-function join(read: ItemRecords[], schema: Schema, fraction: number): Records {
+function join(read: RecordsOfItem[], schema: Schema, fraction: number): Records {
   const width = widthOf(schema.inputShape);
   const count = read.reduce((sum, records) => sum + records.count, 0);
   const features = new Float32Array(count * width);

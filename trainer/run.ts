@@ -7,6 +7,7 @@ import { parseDocument, type Plan, type RejectedItem } from "../protocol/types.t
 import { ownBeginning, parentBeginning, type Beginning } from "./begin.ts";
 import { fetchCode } from "./code.ts";
 import { DataUnusable } from "./failure.ts";
+import { Reader } from "./reader-process.ts";
 import { readRecords, type Records } from "./records.ts";
 import { Round } from "./round.ts";
 import type { Schema } from "./schema.ts";
@@ -30,6 +31,8 @@ export interface RunOptions {
   /** told when there may be something to save: from here on `stopAsked` is looked at between steps */
   readonly begin: () => void;
   readonly nowMs: () => number;
+  /** path of the reader's program; @default accrete's own */
+  readonly readerProgram?: string;
 }
 
 /** What a round is trained on. */
@@ -84,8 +87,14 @@ async function beginAndRead(
   const staged = await stageItems(options.items, plan, join(scratch, "items"), (done, bytes) => {
     if (done === plan.items.length) say(`round ${plan.round}: ${done} items staged, ${bytes} bytes`);
   });
+  await using reader = new Reader({
+    folder: join(scratch, "items"),
+    scratch: join(scratch, "reader"),
+    memory: plan.data.limits.memory,
+    program: options.readerProgram,
+  });
   const read = async (schema: Schema | null): Promise<Data> => {
-    const { schema: found, records, rejected } = await readRecords(staged.files, { data: plan.data, schema, scratch });
+    const { schema: found, records, rejected } = await readRecords(staged.files, { data: plan.data, schema, reader });
     const all = [...staged.rejected, ...rejected];
     const out = new Set(all.map(({ item }) => itemId(item)));
     const used = plan.items.map(itemId).filter((id) => !out.has(id));

@@ -9,6 +9,11 @@ export const CLASSES_MAX = 10_000;
 export const CATEGORIES_MAX = 1_000;
 
 const Name = z.string();
+export const ColumnDocument = z.strictObject({
+  name: Name,
+  kind: z.enum(["number", "category"]),
+  categories: z.array(Name).check(z.maxLength(CATEGORIES_MAX)),
+});
 const SchemaDocument = z.strictObject({
   format: z.literal(1),
   task: z.enum(["classification", "regression"]),
@@ -17,17 +22,7 @@ const SchemaDocument = z.strictObject({
   /** names in order: the label's index is the class; none for regression */
   classes: z.array(Name).check(z.maxLength(CLASSES_MAX)),
   /** tables only: the columns to learn from, in order; a category is as many inputs as it has categories */
-  columns: z.nullable(
-    z
-      .array(
-        z.strictObject({
-          name: Name,
-          kind: z.enum(["number", "category"]),
-          categories: z.array(Name).check(z.maxLength(CATEGORIES_MAX)),
-        }),
-      )
-      .check(z.minLength(1), z.maxLength(10_000)),
-  ),
+  columns: z.nullable(z.array(ColumnDocument).check(z.minLength(1), z.maxLength(10_000))),
   /** tables only: the column with the label */
   label: z.nullable(Name),
 });

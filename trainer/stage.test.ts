@@ -80,6 +80,25 @@ describe("staging", () => {
     expect(rejected[1]!.message).toBe("sub/0.csv: it was deleted or overwritten since it arrived");
   });
 
+  it("rejects what is larger than data.limits.bytes, and does not fetch it", async () => {
+    const { items, list } = await put(3);
+    const fetched: Item[] = [];
+    const store: Items = {
+      list: items.list.bind(items),
+      fetch: async (item, path) => {
+        fetched.push(item);
+        return items.fetch(item, path);
+      },
+    };
+    const large = { ...list[1]!, size: 2_049 };
+    const plan = planOf([list[0]!, large, list[2]!]);
+    plan.data.limits.bytes = 2_048;
+    const { rejected } = await stageItems(store, plan, join(root, "staged"), () => undefined);
+    expect(rejected).toMatchObject([{ item: large, code: "bad" }]);
+    expect(rejected[0]!.message).toBe("sub/1.csv: it has 2049 bytes: more than 2 KiB (data.limits.bytes)");
+    expect(fetched).toEqual([list[0], list[2]]);
+  });
+
   it.each(["archived", "forbidden"] as const)("rejects what is %s as that", async (outcome) => {
     const { items, list } = await put(2);
     const store: Items = {

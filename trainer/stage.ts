@@ -6,6 +6,7 @@ import { AccreteError } from "../protocol/errors.ts";
 import type { FetchOutcome, Items } from "../protocol/ports.ts";
 import { printable } from "../protocol/printable.ts";
 import type { Item, Plan, RejectedItem } from "../protocol/types.ts";
+import { sizeText } from "../protocol/units.ts";
 import type { ReadItem } from "./records.ts";
 
 /** Fetches at once: enough to hide a store's latency, few enough for its limits. */
@@ -41,7 +42,7 @@ export async function stageItems(
       const item = plan.items[index]!;
       const path = join(folder, itemId(item));
       try {
-        const result = await stageOne(items, item, path);
+        const result = tooLarge(item, plan) ?? (await stageOne(items, item, path));
         staged[index] = result;
         if ("path" in result) bytes += item.size;
       } catch (error) {
@@ -54,6 +55,14 @@ export async function stageItems(
   const ended = await Promise.allSettled(Array.from({ length: TOGETHER }, work)); // no fetch goes on after this returns
   for (const end of ended) if (end.status === "rejected") throw end.reason;
   return { files: staged.filter((each) => "path" in each), rejected: staged.filter((each) => "code" in each) };
+}
+
+/** What no reader may read is not fetched either. */
+function tooLarge(item: Item, { data }: Plan): RejectedItem | undefined {
+  const { bytes } = data.limits;
+  if (item.size <= bytes) return undefined;
+  const message = `it has ${item.size} bytes: more than ${sizeText(bytes)} (data.limits.bytes)`;
+  return { item, code: "bad", message: rejection(item, message) };
 }
 
 async function stageOne(items: Items, item: Item, path: string): Promise<ReadItem | RejectedItem> {

@@ -13,7 +13,11 @@ beforeAll(() => {
 
 describe("the DuckDB that reads what anybody may have written", () => {
   it("reaches the folders of the files and nothing else, and stays so", async () => {
-    const { connection, close } = await openDuckDb(join(root, "it's scratch"), [join(root, "items/a")]);
+    const { connection, close } = await openDuckDb({
+      folder: join(root, "items"),
+      scratch: join(root, "it's scratch"),
+      memory: 2 ** 28,
+    });
     try {
       expect((await openCsv(connection, join(root, "items/a"))).names).toEqual(["x", "label"]);
       const refused = [

@@ -1,10 +1,10 @@
 /** Rows of a CSV or JSONL file, a batch at a time, so a file is never whole in memory as text. */
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
-import { dirname, join, sep } from "node:path";
+import { join, sep } from "node:path";
 import type { DuckDBConnection, DuckDBResult } from "@duckdb/node-api";
 import { messageOf } from "../protocol/errors.ts";
-import { findFault, lineOfRecord, scanCsv } from "./csv-scan.ts";
+import { checkCsv, faultOf, headerOf, LINE_BYTES_MAX, lineOfRecord } from "./csv-scan.ts";
 import { BadItem, shown } from "./item-records.ts";
 import { numberOf } from "./schema.ts";
 
@@ -23,8 +23,6 @@ export interface TableSource {
   readonly typed: boolean;
 }
 
-/** A line longer than this is hardly a record. */
-const LINE_BYTES_MAX = 16_777_216;
 /** A file up to this is parsed once and held: a round may have 20,000 of them, and DuckDB's start is most of their time. */
 const SMALL_BYTES = 131_072;
 /** More than any table of the config may have */
@@ -32,23 +30,26 @@ const COLUMNS_MAX = 10_001;
 
 /**
  * An in-memory DuckDB for CSV files: it reaches the given folders and nothing else, and no file's content changes that.
- * @param folders that the files are in, and where it may write what does not fit into memory
+ * @param options.folder that the files are in
+ * @param options.scratch where it may write what does not fit into memory
+ * @param options.memory bytes that it may use
  */
-export async function openDuckDb(
-  scratch: string,
-  paths: readonly string[],
-): Promise<{ connection: DuckDBConnection; close: () => void }> {
+export async function openDuckDb(options: {
+  readonly folder: string;
+  readonly scratch: string;
+  readonly memory: number;
+}): Promise<{ connection: DuckDBConnection; close: () => void }> {
   const { DuckDBInstance } = await import("@duckdb/node-api");
   const instance = await DuckDBInstance.create(":memory:", {
     threads: "1",
     preserve_insertion_order: "true",
-    memory_limit: "512MB",
-    temp_directory: join(scratch, "duckdb"),
+    memory_limit: `${options.memory}B`,
+    temp_directory: join(options.scratch, "duckdb"),
     autoinstall_known_extensions: "false",
     autoload_known_extensions: "false",
   });
   const connection = await instance.connect();
-  const folders = [...new Set([scratch, ...paths.map((path) => dirname(path))])].map((folder) => literal(folder + sep));
+  const folders = [options.scratch, options.folder].map((folder) => literal(folder + sep));
   await connection.run(`SET allowed_directories = [${folders.join(", ")}]`);
   await connection.run("SET enable_external_access = false");
   await connection.run("SET lock_configuration = true");
@@ -72,17 +73,23 @@ const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
  * @throws {BadItem} if there is no header row, or where the file is no CSV
  */
 export async function openCsv(connection: DuckDBConnection, path: string): Promise<TableSource> {
-  const header = await firstOf(scanCsv(path));
+  const header = await headerOf(path);
   if (header === undefined) throw new BadItem("it is empty: expected a header row with the columns' names");
-  const columns: number = header.fields;
-  if (columns > COLUMNS_MAX) throw new BadItem(`line 1: ${columns} columns are more than ${COLUMNS_MAX}`);
+  const wrong = faultOf(header);
+  if (wrong !== undefined) throw new BadItem(wrong);
+  const columns = header.fields;
+  if (columns > COLUMNS_MAX) throw new BadItem(`line ${header.line}: ${columns} columns are more than ${COLUMNS_MAX}`);
   // the columns get names of ours: none from the file ever is a part of a query
   const struct = Array.from({ length: columns }, (_, i) => `'c${i}': 'VARCHAR'`).join(", ");
   const { size } = await stat(path);
   const small = size <= SMALL_BYTES;
+  // DuckDB has been seen to leave out a line that is longer than its buffer, without a word: so what it has to find is counted
+  const expected = small ? undefined : await checkCsv(path, columns);
+  if (expected?.fault !== undefined) throw new BadItem(expected.fault);
   const query = `SELECT * FROM read_csv(${literal(path)}, auto_detect = false, header = false, columns = {${struct}}, delim = ',', quote = '"',
     escape = '"', comment = '', compression = 'none', encoding = 'utf-8', strict_mode = true, null_padding = false, nullstr = '',
-    allow_quoted_nulls = true, max_line_size = ${small ? SMALL_BYTES : LINE_BYTES_MAX})`;
+    allow_quoted_nulls = true, max_line_size = ${small ? SMALL_BYTES : LINE_BYTES_MAX},
+    buffer_size = ${2 * (small ? SMALL_BYTES : LINE_BYTES_MAX)})`;
   // A result that is streamed from the file itself would end early, without a word, at a line that is wrong: so the file is
   // read whole first, by a query that fails as a whole; what does not fit into memory goes to the scratch folder.
   try {
@@ -90,7 +97,7 @@ export async function openCsv(connection: DuckDBConnection, path: string): Promi
   } catch (error) {
     throw await csvError(error, path, columns);
   }
-  const read = small ? () => readSmall() : () => readCells(connection);
+  const read = small ? () => readSmall() : () => readCells(connection, expected?.records ?? 0);
   async function* readSmall(): AsyncGenerator<Cell[][]> {
     try {
       yield* batchesOf(await connection.run(query));
@@ -117,15 +124,14 @@ export async function openCsv(connection: DuckDBConnection, path: string): Promi
   };
 }
 
-/** @throws {Error} if not all rows came: that is no fault of the file */
-async function* readCells(connection: DuckDBConnection): AsyncGenerator<Cell[][]> {
-  const counted = await connection.runAndReadAll("SELECT count(*)::INTEGER FROM cells");
+/** @throws {BadItem} if not all records of the file came */
+async function* readCells(connection: DuckDBConnection, records: number): AsyncGenerator<Cell[][]> {
   let rows = 0;
   for await (const batch of batchesOf(await connection.stream("SELECT * FROM cells"))) {
     rows += batch[0]!.length;
     yield batch;
   }
-  if (rows !== counted.value(0, 0)) throw new Error(`DuckDB gave ${rows} of ${String(counted.value(0, 0))} rows`);
+  if (rows !== records) throw new BadItem(`it has ${records} records with its header, but ${rows} could be read`);
 }
 
 async function* batchesOf(result: DuckDBResult): AsyncGenerator<Cell[][]> {
@@ -141,7 +147,7 @@ async function csvError(error: unknown, path: string, columns: number): Promise<
   if (!text.startsWith("Invalid Input Error") && !text.startsWith("Conversion Error")) return error;
   const line = /CSV Error on Line: (\d+)/.exec(text)?.[1];
   if (text.includes("Invalid unicode")) return new BadItem(`it is not UTF-8 (at about line ${line ?? 1})`);
-  const fault = await findFault(path, columns);
+  const { fault } = await checkCsv(path, columns);
   if (fault !== undefined) return new BadItem(fault);
   if (line === undefined) return new BadItem("it is no valid CSV: is it one kind of line end throughout?");
   const reason = text
@@ -157,6 +163,8 @@ export async function openJsonl(path: string): Promise<TableSource> {
   const first = await firstOf(jsonLines(path));
   if (first === undefined) throw new BadItem("it is empty: expected a JSON object in each line");
   const names = Object.keys(first.row);
+  if (names.length > COLUMNS_MAX)
+    throw new BadItem(`line ${first.line}: ${names.length} columns are more than ${COLUMNS_MAX}`);
   const known = new Set(names);
   return {
     names,
@@ -172,14 +180,17 @@ export async function openJsonl(path: string): Promise<TableSource> {
       }
       if ((batch[0]?.length ?? 0) > 0) yield batch;
     },
-    async lineOf(record) {
-      let at = 0;
-      for await (const { line } of jsonLines(path)) if (at++ === record) return line;
-      return 0;
-    },
+    lineOf: (record) => lineOfJsonRecord(path, record),
     number: (cell) => (typeof cell === "number" ? cell : undefined),
     typed: true,
   };
+}
+
+/** Line of a record of a JSONL file, from 0; 0 if there are fewer. */
+export async function lineOfJsonRecord(path: string, record: number): Promise<number> {
+  let at = 0;
+  for await (const { line } of jsonLines(path)) if (at++ === record) return line;
+  return 0;
 }
 
 interface JsonLine {

@@ -1,19 +1,42 @@
 /** Files for the tests of the readers, in a folder that is removed at the end. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
 import { DataConfig } from "../../protocol/config-parts.ts";
 import { itemId, sha256 } from "../../protocol/digest.ts";
+import { Reader } from "../reader-process.ts";
 import { readRecords, type ReadItem } from "../records.ts";
 import type { Schema } from "../schema.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "accrete-read-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const files = join(folder, "items");
+mkdirSync(files);
+let readers = 0;
+
+export const CRASHING_READER = join(import.meta.dirname, "crashing-reader.ts");
+
+/** For the files of this module; with the program of the tests, or limits of its own. */
+export function newReader(options: { memory?: number; program?: string } = {}): Reader {
+  const reader = new Reader({
+    folder: files,
+    scratch: join(folder, `reader-${readers++}`),
+    memory: 2 ** 31,
+    ...options,
+  });
+  opened.push(reader);
+  return reader;
+}
+const opened: Reader[] = [];
+const shared = newReader();
+afterAll(async () => {
+  for (const reader of opened) await reader.close();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 export function file(key: string, body: string | Uint8Array): ReadItem {
   const item = { bucket: "data", key, etag: sha256(body), size: body.length };
-  const path = join(folder, itemId(item));
+  const path = join(files, itemId(item));
   writeFileSync(path, body);
   return { item, path };
 }
@@ -24,8 +47,9 @@ export async function read(
   files: readonly ReadItem[],
   input: DataInput,
   schema: Schema | null = null,
+  reader: Reader = shared,
 ): Promise<Awaited<ReturnType<typeof readRecords>>> {
-  return readRecords(files, { data: DataConfig.parse({ holdout: 0, ...input }), schema, scratch: folder });
+  return readRecords(files, { data: DataConfig.parse({ holdout: 0, ...input }), schema, reader });
 }
 
 /** Features as rows, rounded: 32-bit floats are compared as what they were written as. */

@@ -1,0 +1,204 @@
+/**
+ * The trainer's side of the reader: items are read by a process of its own, which lives on from item to item. An item that ends
+ * it is told from the others, tried once more in a new process, and rejected.
+ */
+import { mkdir, rm } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import type { DataConfig } from "../protocol/config-parts.ts";
+import { AccreteError } from "../protocol/errors.ts";
+import { BadItem, type FileToRead, type Layout, type RecordsOfItem } from "./item-records.ts";
+import { ReaderChild, ReaderEnded, type Answered } from "./reader-child.ts";
+import type { ColumnMessage, ReadOutcome, Request } from "./reader-protocol.ts";
+import { widthOf, type Column } from "./schema.ts";
+
+/** For the libraries to be loaded, on a busy machine. */
+const START_MS = 120_000;
+
+export interface ReaderOptions {
+  /** that the files are in */
+  readonly folder: string;
+  /** for the reader's temporary files, and nobody else's; it is made */
+  readonly scratch: string;
+  /** bytes */
+  readonly memory: number;
+  /** path of the program; @default the one beside this file */
+  readonly program?: string | undefined;
+}
+
+export interface ReadFile extends RecordsOfItem {
+  /** of a table that was read without a layout */
+  readonly columns: readonly Column[] | null;
+}
+
+/**
+ * Reads items, one call at a time. All methods throw an Error if the reader can't be started or the machine fails it, and
+ * AccreteError OUT_OF_DISK: neither is the fault of an item.
+ */
+export class Reader implements AsyncDisposable {
+  readonly #options: ReaderOptions;
+  #child: ReaderChild | undefined;
+  /** the formats whose libraries this child has loaded */
+  readonly #opened = new Set<string>();
+
+  constructor(options: ReaderOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @param files at most REQUEST_FILES_MAX: all of them have the time of one, and where that ends badly they are read one by one
+   * @param layout null: a file defines it
+   */
+  async read(
+    files: readonly FileToRead[],
+    data: DataConfig,
+    layout: Layout | null,
+  ): Promise<readonly (ReadFile | BadItem)[]> {
+    const ask = async (some: readonly FileToRead[]): Promise<(ReadFile | BadItem)[]> => {
+      const { answer, arrays } = await this.#ask({ op: "read", data, files: some.map(file), layout: message(layout) });
+      if (answer.op !== "read" || answer.outcomes.length !== some.length) return this.#nonsense();
+      return answer.outcomes.map((outcome, i) => recordsOf(outcome, arrays[i]!));
+    };
+    const together = files.length > 1 ? await orEnded(() => ask(files)) : undefined;
+    if (together !== undefined && !(together instanceof ReaderEnded)) return together;
+    const outcomes: (ReadFile | BadItem)[] = [];
+    for (const one of files) {
+      const outcome = await orBlamed(() => ask([one]));
+      outcomes.push(outcome instanceof BadItem ? outcome : outcome[0]!);
+    }
+    return outcomes;
+  }
+
+  /**
+   * The columns of round 1 with the categories of more files.
+   * @returns bad: for each file, in their order
+   */
+  async survey(
+    files: readonly FileToRead[],
+    data: DataConfig,
+    columns: readonly Column[],
+  ): Promise<{ columns: readonly Column[]; bad: readonly (BadItem | undefined)[] }> {
+    const ask = async (some: readonly FileToRead[], known: readonly Column[]): Promise<readonly Column[]> => {
+      const { answer } = await this.#ask({
+        op: "survey",
+        data,
+        files: some.map(file),
+        columns: known.map(plainColumn),
+      });
+      return answer.op === "surveyed" ? answer.columns : this.#nonsense();
+    };
+    const together = files.length > 1 ? await orEnded(() => ask(files, columns)) : undefined;
+    if (together !== undefined && !(together instanceof ReaderEnded))
+      return { columns: together, bad: files.map(() => undefined) };
+    let all = columns;
+    const bad: (BadItem | undefined)[] = [];
+    for (const one of files) {
+      const found = await orBlamed(() => ask([one], all));
+      bad.push(found instanceof BadItem ? found : undefined);
+      if (!(found instanceof BadItem)) all = found;
+    }
+    return { columns: all, bad };
+  }
+
+  /** Where a record of a file is, for messages: "line 7", "record 3". */
+  async where(one: FileToRead, data: DataConfig, record: number): Promise<string | BadItem> {
+    return orBlamed(async () => {
+      const { answer } = await this.#ask({ op: "where", data, file: file(one), record });
+      return answer.op === "where" ? answer.where : this.#nonsense();
+    });
+  }
+
+  /** Of its process, while there is one. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  get scratch(): string {
+    return this.#options.scratch;
+  }
+
+  /** Its process is gone once this returns. */
+  async close(): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    child?.end();
+    await child?.exited;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** @throws {ReaderEnded} */
+  async #ask(request: Request): Promise<Answered> {
+    const { data } = request;
+    const child = await this.#started(data);
+    // names of classes are looked at on this side alone, and there may be many
+    const answered = await child.request({ ...request, data: { ...data, labels: null } }, data.limits.time);
+    const { answer } = answered;
+    if (answer.op !== "failed") return answered;
+    if (answer.why === "disk") throw new AccreteError("OUT_OF_DISK", `reading the round's items: ${answer.message}`);
+    if (answer.why === "system") throw new Error(`reading the round's items: ${answer.message}`);
+    // whatever state it is in: the next file gets a new one
+    await this.close();
+    throw answer.why === "memory" ? child.tooMuchMemory() : new ReaderEnded(`failed: ${answer.message}`);
+  }
+
+  async #started(data: DataConfig): Promise<ReaderChild> {
+    if (this.#child === undefined || this.#child.isOver) {
+      await this.close();
+      const { folder, scratch, memory, program = PROGRAM } = this.#options;
+      await rm(scratch, { recursive: true, force: true });
+      await mkdir(scratch, { recursive: true });
+      this.#opened.clear();
+      this.#child = new ReaderChild({ folder, scratch, memory, program });
+    }
+    if (this.#opened.has(data.format)) return this.#child;
+    const opened = await orEnded(() => this.#child!.request({ op: "open", data: { ...data, labels: null } }, START_MS));
+    if (opened instanceof ReaderEnded) throw new Error(`the reader can't be started: it ${opened.message}`);
+    if (opened.answer.op !== "opened") throw new Error(`the reader can't be started: ${JSON.stringify(opened.answer)}`);
+    this.#opened.add(data.format);
+    return this.#child;
+  }
+
+  async #nonsense(): Promise<never> {
+    await this.close();
+    throw new ReaderEnded("made the reader answer something else than it was asked");
+  }
+}
+
+async function orEnded<T>(work: () => Promise<T>): Promise<T | ReaderEnded> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof ReaderEnded) return error;
+    throw error;
+  }
+}
+
+/** For one file: twice, as its end may be the machine's fault; whoever takes too long once would do so again. */
+async function orBlamed<T>(work: () => Promise<T>): Promise<T | BadItem> {
+  const first = await orEnded(work);
+  if (!(first instanceof ReaderEnded)) return first;
+  const last = first.tookTooLong ? first : await orEnded(work);
+  if (!(last instanceof ReaderEnded)) return last;
+  return new BadItem(`reading it ${last.message}${last.tookTooLong ? " (data.limits.time)" : ""}`);
+}
+
+function recordsOf(outcome: ReadOutcome, array: ArrayBuffer): ReadFile | BadItem {
+  if (outcome.outcome === "bad") return new BadItem(outcome.message);
+  const { count, shape, names, columns } = outcome;
+  const values = count * widthOf(shape);
+  const labels = outcome.labels === "class" ? new Int32Array(array, 4 * values) : new Float32Array(array, 4 * values);
+  return { count, shape, names, columns, labels, features: new Float32Array(array, 0, values) };
+}
+
+const PROGRAM = fileURLToPath(new URL(`./reader.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url));
+
+const file = ({ key, path }: FileToRead): FileToRead => ({ key, path });
+const plainColumn = ({ name, kind, categories }: Column): ColumnMessage => ({
+  name,
+  kind,
+  categories: [...categories],
+});
+const message = (layout: Layout | null): (Request & { op: "read" })["layout"] =>
+  layout && { shape: [...layout.shape], columns: layout.columns?.map(plainColumn) ?? null };

@@ -1,0 +1,135 @@
+/**
+ * What the trainer and its reader say to each other, over one socket: a line of JSON each, and after an answer with records
+ * their numbers as bytes. The reader holds what anybody may have written, so its answers are checked as anything from outside
+ * is; Node's own channel between processes would trust them.
+ */
+import * as z from "zod/mini";
+import { DataConfig } from "../protocol/config-parts.ts";
+import { CLASSES_MAX, ColumnDocument, widthOf } from "./schema.ts";
+
+/** Of a line of JSON: 10,000 columns with long names fit many times. */
+const LINE_BYTES_MAX = 67_108_864;
+/** Files of one request. */
+export const REQUEST_FILES_MAX = 32;
+
+const Count = z.int().check(z.gte(0));
+const Text = z.string();
+export type ColumnMessage = z.infer<typeof ColumnDocument>;
+const Columns = z.array(ColumnDocument).check(z.maxLength(10_000));
+const Shape = z.array(z.int().check(z.gte(1))).check(z.minLength(1), z.maxLength(3));
+const File = z.strictObject({ key: Text, path: Text });
+const Files = z.array(File).check(z.maxLength(REQUEST_FILES_MAX));
+
+const Request = z.discriminatedUnion("op", [
+  /** load what this format needs */
+  z.strictObject({ op: z.literal("open"), data: DataConfig }),
+  z.strictObject({
+    op: z.literal("read"),
+    data: DataConfig,
+    files: Files,
+    layout: z.nullable(z.strictObject({ shape: Shape, columns: z.nullable(Columns) })),
+  }),
+  /** the columns, with these files' categories as well */
+  z.strictObject({ op: z.literal("survey"), data: DataConfig, files: Files, columns: Columns }),
+  /** which line a record of the file is */
+  z.strictObject({ op: z.literal("where"), data: DataConfig, file: File, record: Count }),
+]);
+export type Request = z.infer<typeof Request>;
+
+const ReadOutcome = z.discriminatedUnion("outcome", [
+  z.strictObject({ outcome: z.literal("bad"), message: Text }),
+  z.strictObject({
+    outcome: z.literal("read"),
+    count: Count,
+    shape: Shape,
+    labels: z.enum(["class", "value"]),
+    names: z.array(z.strictObject({ name: Text, record: Count })).check(z.maxLength(CLASSES_MAX)),
+    /** null: as they were given, or there are none */
+    columns: z.nullable(Columns),
+  }),
+]);
+export type ReadOutcome = z.infer<typeof ReadOutcome>;
+
+const Answer = z.discriminatedUnion("op", [
+  z.strictObject({ op: z.literal("opened") }),
+  /** one for each file; of those that were read, in this order, features and labels follow as bytes */
+  z.strictObject({ op: z.literal("read"), outcomes: z.array(ReadOutcome).check(z.maxLength(REQUEST_FILES_MAX)) }),
+  z.strictObject({ op: z.literal("surveyed"), columns: Columns }),
+  z.strictObject({ op: z.literal("where"), where: Text }),
+  /** an error that says nothing about the file */
+  z.strictObject({ op: z.literal("failed"), message: Text, why: z.enum(["system", "disk", "memory", "unknown"]) }),
+]);
+export type Answer = z.infer<typeof Answer>;
+
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/** @throws {Error} if it is none */
+export function parseRequest(line: Uint8Array): Request {
+  return Request.parse(JSON.parse(decoder.decode(line)));
+}
+
+/** @throws {Error} if it is none */
+export function parseAnswer(line: Uint8Array): Answer {
+  return Answer.parse(JSON.parse(decoder.decode(line)));
+}
+
+export function lineOf(message: Request | Answer): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(message)}\n`);
+}
+
+/** Of features and labels: both have 4 bytes each. */
+export function bytesOf({ count, shape }: Pick<ReadOutcome & { outcome: "read" }, "count" | "shape">): number {
+  return 4 * count * (widthOf(shape) + 1);
+}
+
+/** Cuts what comes over the socket into messages. */
+export class Messages {
+  readonly #begin: (line: Uint8Array) => readonly Uint8Array[];
+  readonly #end: () => void;
+  #line: Uint8Array[] = [];
+  #lineBytes = 0;
+  /** what is still to be filled of a message; undefined: within a line */
+  #rest: Uint8Array[] | undefined;
+
+  /**
+   * @param handlers.begin is given a message's line, and gives the arrays that the bytes after it are written to
+   * @param handlers.end the arrays are full
+   */
+  constructor(handlers: { begin: (line: Uint8Array) => readonly Uint8Array[]; end: () => void }) {
+    this.#begin = handlers.begin;
+    this.#end = handlers.end;
+  }
+
+  /** @throws {Error} what `begin` throws, and if a line is too long */
+  push(chunk: Uint8Array): void {
+    let rest = chunk;
+    while (rest.length > 0) {
+      rest = this.#rest === undefined ? this.#pushLine(rest) : this.#fill(this.#rest, rest);
+      if (this.#rest?.length !== 0) continue;
+      this.#rest = undefined;
+      this.#end();
+    }
+  }
+
+  #pushLine(chunk: Uint8Array): Uint8Array {
+    const end = chunk.indexOf(0x0a);
+    const part = end === -1 ? chunk : chunk.subarray(0, end);
+    this.#line.push(part);
+    this.#lineBytes += part.length;
+    if (this.#lineBytes > LINE_BYTES_MAX) throw new Error(`a message of more than ${LINE_BYTES_MAX} bytes`);
+    if (end === -1) return chunk.subarray(chunk.length);
+    this.#rest = this.#begin(Buffer.concat(this.#line)).filter(({ length }) => length > 0);
+    this.#line = [];
+    this.#lineBytes = 0;
+    return chunk.subarray(end + 1);
+  }
+
+  #fill(wanted: Uint8Array[], chunk: Uint8Array): Uint8Array {
+    const first = wanted[0]!;
+    const part = chunk.subarray(0, first.length);
+    first.set(part);
+    if (part.length === first.length) wanted.shift();
+    else wanted[0] = first.subarray(part.length);
+    return chunk.subarray(part.length);
+  }
+}

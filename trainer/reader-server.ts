@@ -1,0 +1,128 @@
+/** The reader's own side: answers one request after the other, and ends when the trainer does. */
+import { Socket } from "node:net";
+import type { DataConfig } from "../protocol/config-parts.ts";
+import { messageOf } from "../protocol/errors.ts";
+import { BadItem, type FileToRead, type Layout } from "./item-records.ts";
+import type { ItemReader } from "./read-item.ts";
+import {
+  lineOf,
+  Messages,
+  parseRequest,
+  type Answer,
+  type ColumnMessage,
+  type ReadOutcome,
+  type Request,
+} from "./reader-protocol.ts";
+import type { Column } from "./schema.ts";
+
+/** The socket's number in this process; 0 to 2 are a program's usual ones. */
+export const READER_SOCKET = 3;
+
+/** Pictures decoded at once: sharp has a thread for each. */
+const IMAGES_TOGETHER = 4;
+
+/** An answer, and the bytes after it. */
+interface Reply {
+  readonly answer: Answer;
+  readonly arrays: readonly Uint8Array[];
+}
+
+export function serveReader(reader: ItemReader): void {
+  const socket = new Socket({ fd: READER_SOCKET, readable: true, writable: true });
+  const end = (): never => process.exit();
+  socket.on("error", end).on("end", end).on("close", end); // the trainer is gone
+  let request: Request | undefined;
+  const messages = new Messages({
+    begin: (line) => {
+      request = parseRequest(line);
+      return [];
+    },
+    end: () => {
+      const asked = request;
+      if (asked !== undefined) void replyTo(reader, asked).then((reply) => send(socket, reply));
+    },
+  });
+  socket.on("data", (chunk) => messages.push(Buffer.from(chunk)));
+}
+
+function send(socket: Socket, { answer, arrays }: Reply): void {
+  socket.cork();
+  socket.write(lineOf(answer));
+  for (const array of arrays) socket.write(array);
+  socket.uncork();
+}
+
+async function replyTo(reader: ItemReader, request: Request): Promise<Reply> {
+  try {
+    return await perform(reader, request);
+  } catch (error) {
+    return { answer: { op: "failed", message: messageOf(error), why: whyFailed(error) }, arrays: [] };
+  }
+}
+
+async function perform(reader: ItemReader, request: Request): Promise<Reply> {
+  const { data } = request;
+  if (request.op === "open") {
+    await reader.open(data);
+    return { answer: { op: "opened" }, arrays: [] };
+  }
+  if (request.op === "read") return readFiles(reader, request);
+  if (request.op === "where")
+    return { answer: { op: "where", where: await reader.where(request.file, data, request.record) }, arrays: [] };
+  let columns: readonly Column[] = request.columns;
+  for (const file of request.files) columns = await reader.survey(file, data, columns);
+  return { answer: { op: "surveyed", columns: columns.map(plain) }, arrays: [] };
+}
+
+async function readFiles(reader: ItemReader, request: Request & { op: "read" }): Promise<Reply> {
+  const { data, files, layout } = request;
+  const together = data.format === "images" ? IMAGES_TOGETHER : 1;
+  const outcomes: ReadOutcome[] = [];
+  const arrays: Uint8Array[] = [];
+  for (let at = 0; at < files.length; at += together) {
+    const some = files.slice(at, at + together);
+    for (const reply of await Promise.all(some.map((file) => readOne(reader, file, data, layout)))) {
+      outcomes.push(reply.outcome);
+      arrays.push(...reply.arrays);
+    }
+  }
+  return { answer: { op: "read", outcomes }, arrays };
+}
+
+async function readOne(
+  reader: ItemReader,
+  file: FileToRead,
+  data: DataConfig,
+  layout: Layout | null,
+): Promise<{ outcome: ReadOutcome; arrays: readonly Uint8Array[] }> {
+  try {
+    const { count, shape, names, labels, features, columns } = await reader.read(file, data, layout);
+    return {
+      outcome: {
+        outcome: "read",
+        count,
+        shape: [...shape],
+        names: [...names],
+        labels: labels instanceof Int32Array ? "class" : "value",
+        columns: layout === null && columns !== null ? columns.map(plain) : null,
+      },
+      arrays: [features, labels].map(({ buffer, byteOffset, byteLength }) =>
+        Buffer.from(buffer, byteOffset, byteLength),
+      ),
+    };
+  } catch (error) {
+    if (!(error instanceof BadItem)) throw error;
+    return { outcome: { outcome: "bad", message: error.message }, arrays: [] };
+  }
+}
+
+const plain = ({ name, kind, categories }: Column): ColumnMessage => ({ name, kind, categories: [...categories] });
+
+/** Whether the machine is at fault, as far as an error tells. */
+function whyFailed(error: unknown): (Answer & { op: "failed" })["why"] {
+  const text = messageOf(error);
+  if (/ENOSPC|EDQUOT|no space left/i.test(text)) return "disk";
+  if (/out of memory|allocat/i.test(text)) return "memory";
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return /^E[A-Z]+$/.test(String(code)) || text.startsWith("IO Error") ? "system" : "unknown";
+}
