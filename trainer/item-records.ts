@@ -46,24 +46,29 @@ export interface LabelBuilder {
   done(): Labels;
 }
 
-/** Collects an item's labels. */
-export function labelBuilder(kind: LabelKind, count: number): LabelBuilder {
+/** Collects an item's labels, for records in their order. @param capacity how many are expected: there may be more */
+export function labelBuilder(kind: LabelKind, capacity: number): LabelBuilder {
+  let count = 0;
   if (kind === "value") {
-    const labels = new Float32Array(count);
+    let values = new Float32Array(capacity);
     return {
       add(record, label, where) {
-        labels[record] = typeof label === "number" ? label : NaN;
-        if (!Number.isFinite(labels[record]))
-          throw new BadItem(`${where}: the label is ${shown(label)}: not a finite number`);
+        const value = Math.fround(typeof label === "number" ? label : NaN);
+        if (!Number.isFinite(value)) throw new BadItem(`${where}: the label is ${shown(label)}: not a finite number`);
+        if (record >= values.length) values = grown(values, new Float32Array(2 * record + 1));
+        values[record] = value;
+        count = record + 1;
       },
-      done: () => ({ labels, names: [] }),
+      done: () => ({ labels: values.subarray(0, count), names: [] }),
     };
   }
-  const labels = new Int32Array(count);
+  let labels = new Int32Array(capacity);
   const names: { name: string; record: number }[] = [];
   const indices = new Map<string | number, number>(); // 7 and "7" are one class; the number saves making a text each time
   return {
     add(record, label, where) {
+      if (record >= labels.length) labels = grown(labels, new Int32Array(2 * record + 1));
+      count = record + 1;
       const known = indices.get(label);
       if (known !== undefined) {
         labels[record] = known;
@@ -81,8 +86,13 @@ export function labelBuilder(kind: LabelKind, count: number): LabelBuilder {
       indices.set(name, index).set(label, index);
       labels[record] = index;
     },
-    done: () => ({ labels, names }),
+    done: () => ({ labels: labels.subarray(0, count), names }),
   };
+}
+
+function grown<T extends Int32Array | Float32Array>(from: T, larger: T): T {
+  larger.set(from);
+  return larger;
 }
 
 /** A cell or a name in a message: quoted, on one line, not too long. */

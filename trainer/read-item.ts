@@ -29,11 +29,12 @@ export function openItemReader(options: {
 }): ItemReader {
   let duckDb: DuckDBConnection | undefined;
   let sharp: SharpConstructor | undefined;
+  const tables = async (): Promise<DuckDBConnection> =>
+    // the other half is for the texts and numbers that come out of it
+    (duckDb ??= (await openDuckDb({ ...options, memory: Math.floor(options.memory / 2) })).connection);
   const openTable = async ({ path }: FileToRead, { format }: DataConfig): Promise<TableSource> => {
     if (format === "jsonl") return openJsonl(path);
-    // half of it and more is for the texts and numbers that come out of it
-    duckDb ??= (await openDuckDb({ ...options, memory: Math.floor(options.memory / 4) })).connection;
-    return openCsv(duckDb, path);
+    return openCsv(await tables(), path);
   };
   const readRecords = async (
     file: FileToRead,
@@ -51,8 +52,7 @@ export function openItemReader(options: {
   };
   return {
     async open({ format }) {
-      if (format === "csv")
-        duckDb ??= (await openDuckDb({ ...options, memory: Math.floor(options.memory / 4) })).connection;
+      if (format === "csv") await tables();
       if (format === "images") sharp ??= await openImages();
     },
     read: readRecords,

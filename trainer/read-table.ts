@@ -136,8 +136,8 @@ async function convert(
     return place;
   });
   const labelAt = source.names.indexOf(label);
-  const labels: (string | number)[] = [];
-  let features = new Float32Array(0);
+  const builder = labelBuilder(kind, source.records ?? 0);
+  let features = new Float32Array((source.records ?? 0) * width);
   let count = 0;
   for await (const batch of source.batches()) {
     const rows = batch[labelAt]!.length;
@@ -152,7 +152,8 @@ async function convert(
     }
     for (const [row, cell] of batch[labelAt]!.entries()) {
       const value = cell === null ? undefined : kind === "class" ? String(cell) : source.number(cell);
-      if (value !== undefined && (kind === "class" || Number.isFinite(Math.fround(Number(value))))) labels.push(value);
+      if (value !== undefined && (kind === "class" || Number.isFinite(Math.fround(Number(value)))))
+        builder.add(count + row, value, `record ${count + row + 1}`);
       else
         throw await badCell(
           source,
@@ -164,8 +165,6 @@ async function convert(
     count += rows;
   }
   if (count === 0) throw new BadItem("it has no records");
-  const builder = labelBuilder(kind, count);
-  for (const [record, value] of labels.entries()) builder.add(record, value, `record ${record + 1}`);
   return { count, features: features.subarray(0, count * width), ...builder.done() };
 }
 

@@ -13,6 +13,8 @@ export type Cell = string | number | boolean | null;
 
 export interface TableSource {
   readonly names: readonly string[];
+  /** how many there are, where that is known beforehand */
+  readonly records: number | undefined;
   /** From the top at each call. Each batch: the cells of each column of `names`. */
   batches(): AsyncGenerator<readonly (readonly Cell[])[]>;
   /** from 1 */
@@ -110,6 +112,7 @@ export async function openCsv(connection: DuckDBConnection, path: string): Promi
   const first = kept === undefined ? await firstOf(read()) : kept[0];
   return {
     names: first?.map((cells) => String(cells[0] ?? "")) ?? [],
+    records: expected && expected.records - 1,
     async *batches() {
       let headed = false;
       for await (const batch of kept ?? read()) {
@@ -168,6 +171,7 @@ export async function openJsonl(path: string): Promise<TableSource> {
   const known = new Set(names);
   return {
     names,
+    records: undefined,
     async *batches() {
       let batch: Cell[][] = names.map(() => []);
       for await (const { line, row } of jsonLines(path)) {

@@ -1,5 +1,5 @@
 /** Files for the tests of the readers, in a folder that is removed at the end. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
@@ -39,6 +39,13 @@ export function file(key: string, body: string | Uint8Array): ReadItem {
   const path = join(files, itemId(item));
   writeFileSync(path, body);
   return { item, path };
+}
+
+/** With as many zero bytes after its start as it takes; they need no disk. */
+export function largeFile(key: string, start: string, size: number): ReadItem {
+  const { item, path } = file(key, start);
+  truncateSync(path, size);
+  return { item: { ...item, size }, path };
 }
 
 export type DataInput = Partial<DataConfig> & Pick<DataConfig, "format">;

@@ -104,6 +104,7 @@ export interface RunInput {
   readonly items?: Items;
   readonly stopAsked?: () => boolean;
   readonly nowMs?: () => number;
+  readonly readerProgram?: string;
 }
 
 let runs = 0;
@@ -176,6 +177,7 @@ export class Place {
       stopAsked: input.stopAsked ?? (() => false),
       begin: () => undefined,
       nowMs: input.nowMs ?? (() => performance.now()),
+      ...(input.readerProgram === undefined ? {} : { readerProgram: input.readerProgram }),
     };
     try {
       return { exit: await runTrainer(options, plan, digest), said, message: "" };
