@@ -131,6 +131,18 @@ describe("the reader's process", () => {
     expect(isAlive(pid)).toBe(false);
   });
 
+  it.runIf(process.platform === "linux")(
+    "has a limit of the kernel on its memory, and is what it ends first",
+    async () => {
+      const reader = newReader({ memory: limits.memory });
+      await read([file("a", good(0))], jsonl, null, reader);
+      const of = (name: string): string => readFileSync(`/proc/${reader.pid}/${name}`, "utf8");
+      expect(of("limits")).toMatch(new RegExp(`^Max data size +${limits.memory + 2 ** 30} `, "m"));
+      expect(of("limits")).toMatch(/^Max core file size +0 /m);
+      expect(of("oom_score_adj")).toBe("1000\n");
+    },
+  );
+
   it("is started anew if it was ended between two items, and blames none", async () => {
     const reader = newReader();
     await read([file("a", good(0))], jsonl, null, reader);
