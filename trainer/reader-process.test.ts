@@ -131,6 +131,13 @@ describe("the reader's process", () => {
     expect(isAlive(pid)).toBe(false);
   });
 
+  it("answers calls that are made at the same time, each its own", async () => {
+    const reader = newReader();
+    const each = Array.from({ length: 8 }, (_, i) => read([file(`${i}`, good(2 * i))], jsonl, null, reader));
+    const found = await Promise.all(each);
+    expect(found.map(({ records }) => rows(records))).toEqual(found.map((_, i) => [[2 * i], [2 * i + 1]]));
+  });
+
   it.runIf(process.platform === "linux")(
     "has a limit of the kernel on its memory, and is what it ends first",
     async () => {

@@ -31,7 +31,7 @@ export interface ReadFile extends RecordsOfItem {
 }
 
 /**
- * Reads items, one call at a time. All methods throw an Error if the reader can't be started or the machine fails it, and
+ * Reads items; calls at the same time take turns. All methods throw an Error if the reader can't be started or the machine fails it, and
  * AccreteError OUT_OF_DISK: neither is the fault of an item.
  */
 export class Reader implements AsyncDisposable {
@@ -39,6 +39,8 @@ export class Reader implements AsyncDisposable {
   #child: ReaderChild | undefined;
   /** the formats whose libraries this child has loaded */
   readonly #opened = new Set<string>();
+  /** settles with the request before: one at a time */
+  #asked: Promise<unknown> = Promise.resolve();
 
   constructor(options: ReaderOptions) {
     this.#options = options;
@@ -129,7 +131,13 @@ export class Reader implements AsyncDisposable {
   }
 
   /** @throws {ReaderEnded} */
-  async #ask(request: Request): Promise<Answered> {
+  #ask(request: Request): Promise<Answered> {
+    const asked = this.#asked.then(() => this.#askNow(request));
+    this.#asked = asked.catch(() => undefined);
+    return asked;
+  }
+
+  async #askNow(request: Request): Promise<Answered> {
     const { data } = request;
     const child = await this.#started(data);
     // names of classes are looked at on this side alone, and there may be many

@@ -31,8 +31,8 @@ export interface RunOptions {
   /** told when there may be something to save: from here on `stopAsked` is looked at between steps */
   readonly begin: () => void;
   readonly nowMs: () => number;
-  /** path of the reader's program; @default accrete's own */
-  readonly readerProgram?: string;
+  /** @default one of this run's own, within the plan's limits; a given one stays open */
+  readonly reader?: Reader;
 }
 
 /** What a round is trained on. */
@@ -87,12 +87,12 @@ async function beginAndRead(
   const staged = await stageItems(options.items, plan, join(scratch, "items"), (done, bytes) => {
     if (done === plan.items.length) say(`round ${plan.round}: ${done} items staged, ${bytes} bytes`);
   });
-  await using reader = new Reader({
+  await using readerOfRun = new Reader({
     folder: join(scratch, "items"),
     scratch: join(scratch, "reader"),
     memory: plan.data.limits.memory,
-    program: options.readerProgram,
   });
+  const reader = options.reader ?? readerOfRun;
   const read = async (schema: Schema | null): Promise<Data> => {
     const { schema: found, records, rejected } = await readRecords(staged.files, { data: plan.data, schema, reader });
     const all = [...staged.rejected, ...rejected];

@@ -22,19 +22,32 @@ import {
   type Result,
 } from "../../protocol/types.ts";
 import { exitCodeOf, recordFailure } from "../failure.ts";
+import { Reader } from "../reader-process.ts";
 import { readPlan, runTrainer } from "../run.ts";
 import { parseSafetensors, type NamedTensor } from "../safetensors.ts";
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 
 const temporary = mkdtempSync(join(tmpdir(), "accrete-rounds-"));
-afterAll(() => rmSync(temporary, { recursive: true, force: true }));
+const readers: Reader[] = [];
+export function newReader(program?: string): Reader {
+  const reader = new Reader({ folder: temporary, scratch: newFolder(), memory: 2 ** 31, program });
+  readers.push(reader);
+  return reader;
+}
 let made = 0;
 export function newFolder(): string {
   const folder = join(temporary, String(made++));
   mkdirSync(folder);
   return folder;
 }
+
+/** For all runs within this process: a start takes longer than such a round. */
+const shared = newReader();
+afterAll(async () => {
+  for (const reader of readers) await reader.close();
+  rmSync(temporary, { recursive: true, force: true });
+});
 
 /** A model module as text. Its layers have names, as one process builds many models here. */
 export function moduleOf(layers: string): string {
@@ -104,7 +117,7 @@ export interface RunInput {
   readonly items?: Items;
   readonly stopAsked?: () => boolean;
   readonly nowMs?: () => number;
-  readonly readerProgram?: string;
+  readonly reader?: Reader;
 }
 
 let runs = 0;
@@ -177,7 +190,7 @@ export class Place {
       stopAsked: input.stopAsked ?? (() => false),
       begin: () => undefined,
       nowMs: input.nowMs ?? (() => performance.now()),
-      ...(input.readerProgram === undefined ? {} : { readerProgram: input.readerProgram }),
+      reader: input.reader ?? shared,
     };
     try {
       return { exit: await runTrainer(options, plan, digest), said, message: "" };
