@@ -70,6 +70,9 @@ async function firstOf<T>(values: AsyncGenerator<T>): Promise<T | undefined> {
 
 const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
+/** Those that hold a large file. */
+const filled = new WeakSet<DuckDBConnection>();
+
 /**
  * One file at a time for a connection: the next one takes its place.
  * @throws {BadItem} if there is no header row, or where the file is no CSV
@@ -85,6 +88,8 @@ export async function openCsv(connection: DuckDBConnection, path: string): Promi
   const struct = Array.from({ length: columns }, (_, i) => `'c${i}': 'VARCHAR'`).join(", ");
   const { size } = await stat(path);
   const small = size <= SMALL_BYTES;
+  // what an earlier file left in memory must not decide whether this one fits
+  if (filled.delete(connection)) await connection.run("DROP TABLE cells");
   // DuckDB has been seen to leave out a line that is longer than its buffer, without a word: so what it has to find is counted
   const expected = small ? undefined : await checkCsv(path, columns);
   if (expected?.fault !== undefined) throw new BadItem(expected.fault);
@@ -95,7 +100,8 @@ export async function openCsv(connection: DuckDBConnection, path: string): Promi
   // A result that is streamed from the file itself would end early, without a word, at a line that is wrong: so the file is
   // read whole first, by a query that fails as a whole; what does not fit into memory goes to the scratch folder.
   try {
-    if (!small) await connection.run(`CREATE OR REPLACE TEMP TABLE cells AS ${query}`);
+    if (!small) await connection.run(`CREATE TEMP TABLE cells AS ${query}`);
+    if (!small) filled.add(connection);
   } catch (error) {
     throw await csvError(error, path, columns);
   }
