@@ -33,7 +33,7 @@ export const DataConfig = z.strictObject({
   /** what reading one item may take; an item that takes more is rejected, and the others are read */
   limits: z.prefault(
     z.strictObject({
-      memory: z._default(Size.check(z.gte(268_435_456)), 2 * 1_073_741_824),
+      memory: z._default(Size.check(z.gte(268_435_456)), 4 * 1_073_741_824),
       time: z._default(Duration.check(z.gte(1_000)), 600_000),
       /** after it was decompressed */
       bytes: z._default(Size.check(z.gte(1)), 4 * 1_073_741_824),

@@ -28,7 +28,7 @@ it("fills in all that is left out", () => {
       imageShape: null,
       holdout: 0.1,
       since: null,
-      limits: { memory: 2_147_483_648, time: 600_000, bytes: 4_294_967_296 },
+      limits: { memory: 4_294_967_296, time: 600_000, bytes: 4_294_967_296 },
     },
     trainer: {
       model: "./model.ts",
