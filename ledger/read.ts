@@ -105,14 +105,23 @@ export async function readPlanItems(store: Store, round: number): Promise<ItemSe
 }
 
 /** Of these shards of consumed/ all ids. @param ids only their shards are read */
-export async function readConsumed(store: Store, ids: Iterable<string>): Promise<Set<string>> {
-  const shards = [...new Set([...ids].map(shardOf))].sort();
+export async function readConsumed(store: Store, ids: Iterable<string>): Promise<ReadonlySet<string>> {
+  return consumedOnce(store)(ids);
+}
+
+/** readConsumed() for call after call: a shard is read by the first that needs it, so the later ones may see it as it was. */
+export function consumedOnce(store: Store): (ids: Iterable<string>) => Promise<ReadonlySet<string>> {
   const consumed = new Set<string>();
-  await inParallel(shards, async (shard) => {
-    const read = await readDocument(store, "consumed", CONSUMED + shard);
-    for (const id of read?.document.ids ?? []) consumed.add(id);
-  });
-  return consumed;
+  const seen = new Set<string>();
+  return async (ids) => {
+    const shards = [...new Set([...ids].map(shardOf))].filter((shard) => !seen.has(shard)).sort();
+    await inParallel(shards, async (shard) => {
+      const read = await readDocument(store, "consumed", CONSUMED + shard);
+      for (const id of read?.document.ids ?? []) consumed.add(id);
+      seen.add(shard);
+    });
+    return consumed;
+  };
 }
 
 export interface InboxSegment {

@@ -4,7 +4,7 @@ import { dropReason, type DropReason } from "../protocol/intake.ts";
 import type { Items } from "../protocol/ports.ts";
 import { intake, type IntakeReport } from "./intake.ts";
 import { inParallel, type Ledger } from "./ledger.ts";
-import { listInbox, readConsumed, readSegment } from "./read.ts";
+import { consumedOnce, listInbox, readSegment } from "./read.ts";
 
 export interface SweepReport extends Pick<IntakeReport, "accepted" | "segments"> {
   /** how many objects do not count, and why: they are met again at each sweep */
@@ -20,6 +20,8 @@ export async function sweep(
 ): Promise<SweepReport> {
   const { store, config } = ledger;
   const waiting = await itemsInInbox(ledger);
+  // a page has items of nearly every shard: read anew for each, the shards would be most of what a sweep costs
+  const readConsumed = consumedOnce(store);
   const segments: string[] = [];
   const dropped: Partial<Record<DropReason, number>> = {};
   let [pages, seen, accepted] = [0, 0, 0];
@@ -31,7 +33,7 @@ export async function sweep(
       if (because !== undefined) dropped[because] = (dropped[because] ?? 0) + 1;
       return because === undefined && !waiting.has(itemId(arrival));
     });
-    const consumed = await readConsumed(store, wanted.map(itemId));
+    const consumed = await readConsumed(wanted.map(itemId));
     const report = await intake(
       ledger,
       wanted.filter((item) => !consumed.has(itemId(item))),

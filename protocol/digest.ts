@@ -17,14 +17,24 @@ export function canonicalJson(value: unknown): string {
     return JSON.stringify(value);
   }
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
-  if (typeof value === "object") {
-    const parts = Object.entries(value)
-      .filter(([, member]) => member !== undefined)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`);
-    return `{${parts.join(",")}}`;
-  }
+  if (typeof value === "object") return joinMembers(canonicalMembers(value));
   throw new TypeError(`canonicalJson: cannot hold a ${typeof value}`);
+}
+
+/** An object's members as canonical JSON, in the order in which they stand in it. */
+export function canonicalMembers(value: object): string[] {
+  const members: string[] = [];
+  for (const [name, member] of Object.entries(value).sort(byName))
+    if (member !== undefined) members.push(`${JSON.stringify(name)}:${canonicalJson(member)}`);
+  return members;
+}
+
+export function joinMembers(members: readonly string[]): string {
+  return `{${members.join(",")}}`;
+}
+
+function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1;
 }
 
 export function jsonBytes(value: unknown): Uint8Array {
