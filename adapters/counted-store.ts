@@ -28,3 +28,8 @@ export function countRequests(store: Store): { readonly store: Store; requests()
     },
   };
 }
+
+/** For people; `npm run scale` reads it. */
+export function requestsText({ writes, reads }: Requests): string {
+  return `${writes} writes and ${reads} reads of the state store so far`;
+}

@@ -3,6 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { systemClock } from "../adapters/clock.ts";
 import { bundleModel, loadConfigFile } from "../adapters/config-file.ts";
+import { countRequests, requestsText } from "../adapters/counted-store.ts";
 import { openDirectoryItems, type DirectoryItems } from "../adapters/directory-items.ts";
 import type { SkipReason } from "../adapters/directory-walk.ts";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
@@ -61,6 +62,8 @@ export interface Pipeline {
   readonly outbox: NoticeOutbox;
   readonly stateFolder: string;
   readonly jobsFolder: string;
+  /** how many its store has got so far, for people */
+  requests(): string;
 }
 
 const EXTENSION = import.meta.url.endsWith(".ts") ? "ts" : "js";
@@ -155,10 +158,12 @@ export function openPipeline(workspace: Workspace, config: PipelineConfig): Pipe
     ACCRETE_STATE: pathToFileURL(stateFolder).href,
     ACCRETE_DATA: pathToFileURL(workspace.dataFolder).href,
   };
+  const { store, requests } = countRequests(openDirectoryStore(stateFolder));
   return {
     workspace,
     config,
-    store: openDirectoryStore(stateFolder),
+    store,
+    requests: () => requestsText(requests()),
     items: workspace.items,
     jobs: openProcessJobs({ folder: jobsFolder, command: [process.execPath, TRAINER], env }),
     clock: systemClock(),

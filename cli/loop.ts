@@ -236,7 +236,9 @@ export class Loop {
   }
 
   async #sweep(): Promise<number> {
-    const { accepted } = await sweep(this.#opened(), this.#pipeline.items);
+    const { accepted, seen } = await sweep(this.#opened(), this.#pipeline.items);
+    if (process.env["ACCRETE_DEBUG"] !== undefined)
+      this.#options.progress.say(this.#pipeline.config.name, "swept", count(seen, "file"));
     this.#sayTakenIn(accepted);
     return accepted;
   }

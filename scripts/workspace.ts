@@ -1,12 +1,13 @@
-/** A workspace that the demo and the chaos test drive from outside, as a user would: files put into a folder, processes killed. */
+/** A workspace that the scripts drive from outside, as a user would: files put into a folder, processes killed. */
 import { spawn, type ChildProcess } from "node:child_process";
-import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
 import { isAlive } from "../adapters/process-alive.ts";
 import { jobIds } from "../adapters/process-jobs.ts";
 import { readJobFile } from "../adapters/job-folder.ts";
+import { CONFIG_TEXT, MODEL_TEXT } from "../cli/sample.ts";
 import { needDocument, readEntry, readHead } from "../ledger/read.ts";
 import { sha256 } from "../protocol/digest.ts";
 import type { Head } from "../protocol/head.ts";
@@ -32,30 +33,41 @@ export async function until<T>(what: string, limitMs: number, look: () => Promis
   }
 }
 
-export class DigitsWorkspace {
+export interface WorkspaceFiles {
+  /** of its one pipeline: the data lies in the folder of that name */
+  readonly pipeline: string;
+  readonly config: string;
+  readonly model: string;
+}
+
+export class Workspace {
   readonly folder: string;
   readonly store: Store;
   readonly jobs: string;
+  readonly data: string;
 
-  /** A folder with examples/digits in it, emptied first. */
-  constructor(folder: string, change: (config: string) => string = (config) => config) {
+  /** A folder with these files in it, emptied first. */
+  constructor(folder: string, files: WorkspaceFiles) {
+    const { pipeline } = files;
     this.folder = folder;
-    this.store = openDirectoryStore(join(folder, ".accrete/state/digits"));
-    this.jobs = join(folder, ".accrete/jobs/digits");
+    this.store = openDirectoryStore(join(folder, ".accrete/state", pipeline));
+    this.jobs = join(folder, ".accrete/jobs", pipeline);
+    this.data = join(folder, ".accrete/data", pipeline);
     rmSync(folder, { recursive: true, force: true });
-    mkdirSync(join(folder, ".accrete/data/digits"), { recursive: true });
-    copyFileSync(join(ROOT, "examples/digits/model.ts"), join(folder, "model.ts"));
-    const config = readFileSync(join(ROOT, "examples/digits/accrete.config.ts"), "utf8");
-    writeFileSync(join(folder, "accrete.config.ts"), change(config));
+    mkdirSync(this.data, { recursive: true });
+    writeFileSync(join(folder, "model.ts"), files.model);
+    writeFileSync(join(folder, "accrete.config.ts"), files.config);
   }
 
   /** `accrete ...` on this workspace, its output handed on line by line. */
   accrete(
     args: readonly string[],
     onLine: (line: string) => void = () => {},
+    env: Readonly<Record<string, string>> = {},
   ): ChildProcess & { readonly ended: Promise<number | null> } {
     const child = spawn(process.execPath, [join(ROOT, "cli/main.ts"), "--dir", this.folder, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...env },
     });
     for (const stream of [child.stdout, child.stderr]) {
       let rest = "";
@@ -73,7 +85,7 @@ export class DigitsWorkspace {
   drop(name: string, body: Uint8Array): void {
     const beside = join(this.folder, `.accrete/${name}.part`);
     writeFileSync(beside, body);
-    renameSync(beside, join(this.folder, ".accrete/data/digits", name));
+    renameSync(beside, join(this.data, name));
   }
 
   async head(): Promise<Head> {
@@ -113,6 +125,21 @@ export class DigitsWorkspace {
     const lines: string[] = [];
     const code = await this.accrete(["verify"], (line) => lines.push(line)).ended;
     return code === 0 ? undefined : lines.join("\n");
+  }
+}
+
+/** One with examples/digits in it. */
+export class DigitsWorkspace extends Workspace {
+  constructor(folder: string, change: (config: string) => string = (config) => config) {
+    const read = (name: string): string => readFileSync(join(ROOT, "examples/digits", name), "utf8");
+    super(folder, { pipeline: "digits", config: change(read("accrete.config.ts")), model: read("model.ts") });
+  }
+}
+
+/** One as `accrete init` makes it, for CSV files of flowers. */
+export class FlowersWorkspace extends Workspace {
+  constructor(folder: string, change: (config: string) => string = (config) => config) {
+    super(folder, { pipeline: "flowers", config: change(CONFIG_TEXT), model: MODEL_TEXT });
   }
 }
 

@@ -29,6 +29,7 @@ const [{ mkdtemp, rm }, { tmpdir }, { join }, { fileURLToPath }, { randomBytes }
   import("node:url"),
   import("node:crypto"),
 ]);
+const { countRequests, requestsText } = await import("../adapters/counted-store.ts");
 const { openDirectoryStore } = await import("../adapters/directory-store.ts");
 const { openDirectoryItems } = await import("../adapters/directory-items.ts");
 const { fileError } = await import("../adapters/file-errors.ts");
@@ -60,7 +61,7 @@ async function main(): Promise<number> {
   const planKey = process.env["ACCRETE_PLAN"] ?? "";
   if (!isPlanKey(planKey)) wrongUsage("ACCRETE_PLAN", "the key of a plan");
   const [attempt, retry] = [countOf("ACCRETE_ATTEMPT"), countOf("AWS_BATCH_JOB_ATTEMPT")];
-  const store = openDirectoryStore(folderOf("ACCRETE_STATE"));
+  const { store, requests } = countRequests(openDirectoryStore(folderOf("ACCRETE_STATE")));
   const items = openDirectoryItems(folderOf("ACCRETE_DATA"));
   scratch = await mkdtemp(join(process.env["ACCRETE_SCRATCH"] ?? tmpdir(), "accrete-"));
   try {
@@ -91,6 +92,7 @@ async function main(): Promise<number> {
     }
   } finally {
     await rm(scratch, { recursive: true, force: true });
+    if (process.env["ACCRETE_DEBUG"] !== undefined) say(requestsText(requests()));
   }
 }
 

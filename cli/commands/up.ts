@@ -59,6 +59,11 @@ async function up(options: GlobalOptions & { once?: boolean }): Promise<void> {
   const once = options.once === true;
   sayStart(workspace, pipelines, once);
 
+  const sayRequests = (): void => {
+    for (const { config, requests } of pipelines) progress.say(config.name, "requests", requests());
+  };
+  const debug = process.env["ACCRETE_DEBUG"] !== undefined;
+  if (debug) process.on("SIGUSR2", sayRequests);
   const signals = listenForSignals();
   const loops: Loop[] = [];
   let watcher: DirectoryWatcher | undefined;
@@ -80,6 +85,7 @@ async function up(options: GlobalOptions & { once?: boolean }): Promise<void> {
     watcher?.close();
     await Promise.all(loops.map((loop) => loop.stop()));
     signals.close();
+    if (debug) sayRequests();
   }
 }
 
