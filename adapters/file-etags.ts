@@ -17,7 +17,8 @@ const REMEMBERED_MAX = 1_000_000;
 const RACY_MS = 100n;
 
 interface Remembered {
-  readonly stats: BigIntStats;
+  /** of the file as it was: a text, as the stats themselves are six times as large */
+  readonly mark: string;
   readonly etag: string;
 }
 
@@ -34,7 +35,8 @@ export class FileEtags {
   async etagOf(path: string, stats: BigIntStats): Promise<string | undefined> {
     const known = this.#remembered.get(path);
     // the change time (ctime) too: it moves when somebody sets the modification time back
-    if (known && sameContent(known.stats, stats) && known.stats.ctimeNs === stats.ctimeNs) return known.etag;
+    const mark = [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join();
+    if (known?.mark === mark) return known.etag;
     const etag = await hashFile(path, stats);
     if (etag === undefined) return undefined;
     this.hashed++;
@@ -45,7 +47,7 @@ export class FileEtags {
       if (this.#remembered.size < REMEMBERED_MAX) break;
       this.#remembered.delete(oldest);
     }
-    this.#remembered.set(path, { stats, etag });
+    this.#remembered.set(path, { mark, etag });
     return etag;
   }
 }

@@ -9,7 +9,7 @@ import type { TimerTicks } from "../adapters/timer-ticks.ts";
 import { inspectAttempts } from "../ledger/inspect.ts";
 import { intake } from "../ledger/intake.ts";
 import { janitor } from "../ledger/janitor.ts";
-import type { Ledger } from "../ledger/ledger.ts";
+import { inParallel, type Ledger } from "../ledger/ledger.ts";
 import { listInbox, readHead } from "../ledger/read.ts";
 import { scheduledUntil } from "../ledger/schedule.ts";
 import { readStatus, type Obstacle, type Status } from "../ledger/status.ts";
@@ -227,7 +227,8 @@ export class Loop {
 
   async #takeIn(paths: readonly string[]): Promise<void> {
     const { items } = this.#pipeline;
-    const found = await Promise.all(paths.map(async (path) => ({ path, item: await items.itemAt(path) })));
+    // a folder that was moved in may bring more files than can be open at once
+    const found = await inParallel(paths, async (path) => ({ path, item: await items.itemAt(path) }));
     const unsettled = found.flatMap(({ path, item }) => (item === "unsettled" ? [path] : []));
     // not waited for by stop(): the next start's sweep finds them
     if (unsettled.length > 0) setTimeout(() => this.arrived(unsettled), items.settleMs).unref();
