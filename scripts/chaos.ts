@@ -1,23 +1,25 @@
 /**
- * npm run chaos: five rounds on real digits, while `accrete up`, a second ledger beside it and the trainer are killed with SIGKILL at random
- * moments. At the end the weights are those of an undisturbed run, each item was consumed once, and `verify` is clean.
+ * npm run chaos: rounds of real digits, four files each, while `accrete up`, a second ledger beside it and the trainer are killed with SIGKILL:
+ * each kill waits for a moment that is worth it, such as the result being there and its entry not. Some deliveries bring an object that
+ * was overwritten, and some bring one again that was learned. At the end each round's weights are those of an undisturbed run, each
+ * item was consumed once, and `verify` is clean.
  */
+import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { kill } from "../adapters/process-alive.ts";
 import { itemId } from "../protocol/digest.ts";
-import type { LogEntry } from "../protocol/types.ts";
+import type { RoundEntry } from "../protocol/types.ts";
 import { readCommitted } from "../ledger/read.ts";
 import { Random } from "../test/simulation/random.ts";
-import { allDigits, idxFile, type Digit } from "./digits.ts";
+import { Moments, nearAims, type Aim } from "./chaos-aims.ts";
+import { allDigits, idxFile } from "./digits.ts";
 import { checkpointDigest, DigitsWorkspace, sleep, until } from "./workspace.ts";
 
 const { values } = parseArgs({
   options: {
     kills: { type: "string", default: "20" },
-    rounds: { type: "string", default: "5" },
     seed: { type: "string", default: String(1 + Math.floor(Math.random() * 999_999)) },
     keep: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
@@ -25,63 +27,99 @@ const { values } = parseArgs({
 });
 if (values.help) {
   console.log(
-    "npm run chaos -- [--kills 20] [--rounds 5] [--seed N] [--keep]\n\nThe seed gives who is killed and after how long; what that meets depends on the machine. --keep leaves the folders.",
+    "npm run chaos -- [--kills 20] [--seed N] [--keep]\n\nThere are as many rounds as the kills need. The seed gives who is killed and when; what that meets depends on the machine. --keep leaves the folders.",
   );
   process.exit(0);
 }
 const KILLS = Number(values.kills);
-const ROUNDS = Number(values.rounds);
-const DIGITS_A_ROUND = Math.floor(10_000 / ROUNDS);
+const KILLS_A_ROUND = 10;
+const FILES_A_ROUND = 4;
+const DIGITS_A_FILE = 100;
 const ROUND_LIMIT_MS = 300_000;
-/** A kill comes so long after its victim was seen, at most. */
-const DELAY_MAX_MS = 2_000;
-
-type Victim = "up" | "ledger" | "trainer";
-const VICTIMS: readonly Victim[] = ["up", "ledger", "trainer", "trainer"];
 
 const random = new Random(Number(values.seed));
 const began = performance.now();
 const say = (text: string): void =>
   console.log(`${((performance.now() - began) / 1_000).toFixed(1).padStart(6)} s  ${text}`);
 
-/** Saves often, so that kills meet saves; trains long, so that there is time for them. */
-const slower = (config: string): string =>
+/** Saves often, so that kills meet saves; a round starts with all its files, so that it has the same ones in each run; keeps what is compared. */
+const changed = (config: string): string =>
   config
-    .replace(/epochs: \d+/, "epochs: 12")
+    .replace(/epochs: \d+/, "epochs: 24")
     .replace(/saveEverySteps: \d+/, "saveEverySteps: 20")
-    .replace(/quietPeriod: "[^"]+"/, 'quietPeriod: "200 ms"');
+    .replace(/quietPeriod: "[^"]+"/, `quietPeriod: "200 ms", minItems: ${FILES_A_ROUND}`)
+    .replace("gate: {", "keep: { rounds: 1_000, history: 0 },\n      gate: {");
 
-const delivery = (digits: readonly Digit[], round: number): Uint8Array =>
-  idxFile(digits.slice((round - 1) * DIGITS_A_ROUND, round * DIGITS_A_ROUND));
-const nameOf = (round: number): string => `digits-${round}.idx`;
+interface Delivery {
+  readonly name: string;
+  readonly body: Uint8Array;
+}
 
-async function undisturbed(folder: string, digits: readonly Digit[]): Promise<string> {
-  const workspace = new DigitsWorkspace(folder, slower);
+const digits = allDigits();
+
+function fileOf(index: number): Uint8Array {
+  const from = (index * DIGITS_A_FILE) % digits.length;
+  return idxFile(digits.slice(from, from + DIGITS_A_FILE));
+}
+
+/** A round's items: in every third one an object of the round before is overwritten. */
+function delivery(round: number): Delivery[] {
+  return Array.from({ length: FILES_A_ROUND }, (_, i) => {
+    const overwrites = i === 0 && round % 3 === 0;
+    return {
+      name: `digits-${overwrites ? round - 1 : round}-${overwrites ? 1 : i}.idx`,
+      body: fileOf(round * FILES_A_ROUND + i),
+    };
+  });
+}
+
+/** What every second round's delivery brings again, though it was learned: the very same object. */
+function duplicate(round: number): Delivery | undefined {
+  return round % 2 === 0 ? delivery(round - 1)[2] : undefined;
+}
+
+function drop(workspace: DigitsWorkspace, round: number): void {
+  for (const { name, body } of delivery(round)) workspace.drop(name, body);
+  const again = duplicate(round);
+  if (again !== undefined) workspace.drop(again.name, again.body);
+}
+
+async function undisturbed(folder: string, rounds: number): Promise<string[]> {
+  const workspace = new DigitsWorkspace(folder, changed);
   const up = workspace.accrete(["up"]);
   try {
-    for (let round = 1; round <= ROUNDS; round++) {
-      workspace.drop(nameOf(round), delivery(digits, round));
+    for (let round = 1; round <= rounds; round++) {
+      drop(workspace, round);
       await until(`the undisturbed commit of round ${round}`, ROUND_LIMIT_MS, async () =>
         (await workspace.head()).seq >= round ? true : undefined,
       );
     }
-    return checkpointDigest(await workspace.digests((await workspace.entries()).at(-1)!));
+    return await digestsOf(workspace);
   } finally {
     up.kill("SIGTERM");
     await up.ended;
   }
 }
 
+async function digestsOf(workspace: DigitsWorkspace): Promise<string[]> {
+  const entries = await workspace.entries();
+  return Promise.all(entries.map(async (entry) => checkpointDigest(await workspace.digests(entry))));
+}
+
 /** A run that is killed again and again, and put up again. */
 class Chaos {
   readonly workspace: DigitsWorkspace;
-  readonly killed: Record<Victim, number> = { up: 0, ledger: 0, trainer: 0 };
+  readonly killed: Record<Aim["victim"], number> = { up: 0, ledger: 0, trainer: 0 };
+  /** kills by what they met */
+  readonly met = new Map<string, number>();
   retries = 0;
+  readonly #moments: Moments;
   readonly #lines: string[] = [];
   #up: ReturnType<DigitsWorkspace["accrete"]>;
 
   constructor(folder: string) {
-    this.workspace = new DigitsWorkspace(folder, slower);
+    this.workspace = new DigitsWorkspace(folder, changed);
+    this.#moments = new Moments(this.workspace);
     this.#up = this.#start();
   }
 
@@ -93,41 +131,47 @@ class Chaos {
     return this.killed.up + this.killed.ledger + this.killed.trainer;
   }
 
-  /** @returns whether a kill was made before the round was committed */
-  async killOne(round: number): Promise<boolean> {
-    const victim = random.pick(VICTIMS);
-    const delayMs = random.below(DELAY_MAX_MS);
-    const done = await this.#kill(victim, delayMs, round);
-    if (!done) return false;
-    this.killed[victim]++;
-    say(`round ${round}: kill ${this.kills}: ${victim} after ${delayMs} ms`);
-    return true;
+  isFinished(round: number): boolean {
+    return this.#moments.isFinished(round);
   }
 
-  async #kill(victim: Victim, delayMs: number, round: number): Promise<boolean> {
-    if (victim === "up") {
-      await sleep(delayMs);
-      this.#up.kill("SIGKILL");
-      await this.#up.ended;
-      this.#up = this.#start();
-      return true;
+  /** Makes one kill of the open round, if its moment comes. */
+  async killOne(round: number): Promise<void> {
+    const aim = random.pick(nearAims(this.#moments.phase(round)));
+    const ledger = aim.victim === "ledger" ? this.workspace.accrete(["up", "--once"]) : undefined;
+    let seen: { pid: number } | undefined;
+    await until(
+      `the moment to kill ${aim.victim} (${aim.when})`,
+      ROUND_LIMIT_MS,
+      async () => {
+        await this.#unblock();
+        seen = await this.#moments.look(round, aim);
+        return seen !== undefined || this.#moments.hasPassed(round, aim) || this.#moments.isFinished(round)
+          ? true
+          : undefined;
+      },
+      2,
+    );
+    if (seen !== undefined) {
+      await sleep(random.below(aim.delayMsMax));
+      const met = this.#moments.phase(round);
+      if (await this.#kill(aim, seen.pid, ledger)) {
+        this.killed[aim.victim]++;
+        this.met.set(met, (this.met.get(met) ?? 0) + 1);
+        say(`round ${round}: kill ${this.kills}: ${aim.victim} while ${met}`);
+      }
     }
-    if (victim === "ledger") {
-      const ledger = this.workspace.accrete(["up", "--once"]); // a second ledger on the same directory
-      await sleep(delayMs);
-      const killed = ledger.kill("SIGKILL");
-      await ledger.ended;
-      return killed;
-    }
-    const trainer = await until("a trainer, or the commit", ROUND_LIMIT_MS, async () => {
-      await this.#unblock();
-      if ((await this.workspace.head()).seq >= round) return "committed";
-      return (await this.workspace.trainers())[0];
-    });
-    if (trainer === "committed") return false;
-    await sleep(delayMs / 2);
-    const still = (await this.workspace.trainers()).some(({ pid }) => pid === trainer.pid);
-    return still && kill(trainer.pid, "SIGKILL");
+    ledger?.kill("SIGKILL");
+    await ledger?.ended;
+  }
+
+  async #kill(aim: Aim, trainer: number, ledger: ReturnType<DigitsWorkspace["accrete"]> | undefined): Promise<boolean> {
+    if (aim.victim === "ledger") return ledger?.exitCode === null && ledger.kill("SIGKILL");
+    if (aim.victim === "trainer") return kill(trainer, "SIGKILL");
+    this.#up.kill("SIGKILL");
+    await this.#up.ended;
+    this.#up = this.#start();
+    return true;
   }
 
   /** Kills that always come before the first save use the attempts up: then the operator asks for one more. */
@@ -146,7 +190,7 @@ class Chaos {
       ROUND_LIMIT_MS,
       async () => {
         await this.#unblock();
-        return (await this.workspace.head()).seq >= round ? true : undefined;
+        return this.#moments.isFinished(round) ? true : undefined;
       },
     );
   }
@@ -158,53 +202,51 @@ class Chaos {
 }
 
 /** What is not as it has to be. */
-async function faults(chaos: Chaos, expected: string): Promise<string[]> {
+async function faults(chaos: Chaos, rounds: number, expected: readonly string[]): Promise<string[]> {
   const { workspace } = chaos;
   const found: string[] = [];
   const entries = await workspace.entries();
-  const rounds = entries.flatMap((entry): Extract<LogEntry, { kind: "round" }>[] =>
-    entry.kind === "round" ? [entry] : [],
-  );
-  if (rounds.length !== ROUNDS || entries.length !== ROUNDS)
-    found.push(`${entries.length} entries, ${rounds.length} rounds: ${ROUNDS} were expected`);
+  const committed = entries.flatMap((entry): RoundEntry[] => (entry.kind === "round" ? [entry] : []));
+  if (committed.length !== rounds || entries.length !== rounds)
+    found.push(`${entries.length} entries, ${committed.length} rounds: ${rounds} were expected`);
+  const items = rounds * FILES_A_ROUND;
   const consumed: string[] = [];
-  for (const entry of rounds) consumed.push(...(await readCommitted(workspace.store, entry)).plan.items.map(itemId));
-  if (consumed.length !== ROUNDS || new Set(consumed).size !== ROUNDS)
-    found.push(
-      `${consumed.length} items were consumed, ${new Set(consumed).size} of them different: ${ROUNDS} were dropped`,
-    );
-  const digest = checkpointDigest(await workspace.digests(entries.at(-1)!));
-  if (digest !== expected) found.push(`the checkpoint is ${digest}, undisturbed it is ${expected}`);
+  for (const entry of committed) consumed.push(...(await readCommitted(workspace.store, entry)).plan.items.map(itemId));
+  const different = new Set(consumed).size;
+  if (consumed.length !== items || different !== items)
+    found.push(`${consumed.length} items were consumed, ${different} of them different: ${items} were dropped`);
+  for (const [i, digest] of (await digestsOf(workspace)).entries())
+    if (digest !== expected[i])
+      found.push(`round ${i + 1}: the checkpoint is ${digest}, undisturbed it is ${expected[i]}`);
   const problems = await workspace.problems();
   if (problems !== undefined) found.push(`accrete verify: ${problems}`);
-  if (chaos.kills < KILLS) found.push(`only ${chaos.kills} of ${KILLS} kills were made`);
   return found;
 }
 
 const folder = join(tmpdir(), `accrete-chaos-${process.pid}`);
-const digits = allDigits();
-say(`seed ${values.seed}: ${ROUNDS} rounds of ${DIGITS_A_ROUND} digits, undisturbed`);
-const expected = await undisturbed(join(folder, "undisturbed"), digits);
-say(`undisturbed: ${expected.slice(0, 32)}; now with ${KILLS} kills`);
-
+say(`seed ${values.seed}: ${KILLS} kills, at most ${KILLS_A_ROUND} a round`);
 const chaos = new Chaos(join(folder, "chaos"));
-for (let round = 1; round <= ROUNDS; round++) {
-  chaos.workspace.drop(nameOf(round), delivery(digits, round));
-  const share = Math.ceil((KILLS * round) / ROUNDS);
-  while (chaos.kills < share && (await chaos.workspace.head()).seq < round) await chaos.killOne(round);
-  // kills that the last round was too short for come after its commit: nothing may change any more
-  while (round === ROUNDS && chaos.kills < KILLS) {
-    const { up, ledger } = chaos.killed;
-    await chaos.killOne(round);
-    if (chaos.killed.up === up && chaos.killed.ledger === ledger) await sleep(50);
-  }
+let round = 0;
+while (chaos.kills < KILLS) {
+  round++;
+  drop(chaos.workspace, round);
+  const before = chaos.kills;
+  while (chaos.kills < Math.min(KILLS, before + KILLS_A_ROUND) && !chaos.isFinished(round)) await chaos.killOne(round);
   await chaos.committed(round);
 }
 await chaos.end();
-const found = await faults(chaos, expected);
+say(`${chaos.kills} kills in ${round} rounds; now the same rounds undisturbed`);
+const expected = await undisturbed(join(folder, "undisturbed"), round);
+const found = await faults(chaos, round, expected);
 const { up, ledger, trainer } = chaos.killed;
 say(
-  `${chaos.kills} kills (${up} up, ${ledger} ledger, ${trainer} trainer), ${chaos.retries} retries: ${found.length === 0 ? "the same weights, each item once, verify clean" : "FAILED"}`,
+  `met while: ${[...chaos.met]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([what, times]) => `${what} ${times}`)
+    .join(", ")}`,
+);
+say(
+  `${chaos.kills} kills (${up} up, ${ledger} ledger, ${trainer} trainer) in ${round} rounds of ${FILES_A_ROUND} items, ${chaos.retries} retries: ${found.length === 0 ? "the same weights in each round, each item once, verify clean" : "FAILED"}`,
 );
 for (const fault of found) console.error(`FAILED: ${fault} (seed ${values.seed}; the folder is kept: ${folder})`);
 if (found.length === 0 && !values.keep) rmSync(folder, { recursive: true, force: true });

@@ -23,13 +23,18 @@ const LOOK_MS = 20;
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Looks until there is an answer. @throws after the limit, saying what was waited for */
-export async function until<T>(what: string, limitMs: number, look: () => Promise<T | undefined>): Promise<T> {
+export async function until<T>(
+  what: string,
+  limitMs: number,
+  look: () => Promise<T | undefined>,
+  lookMs = LOOK_MS,
+): Promise<T> {
   const end = performance.now() + limitMs;
   for (;;) {
     const found = await look();
     if (found !== undefined) return found;
     if (performance.now() > end) throw new Error(`waited ${Math.round(limitMs / 1_000)} s for ${what}`);
-    await sleep(LOOK_MS);
+    await sleep(lookMs);
   }
 }
 
