@@ -53,6 +53,21 @@ describe.concurrent("up", () => {
     expect(await runCli(dir, ["verify"])).toMatchObject({ code: 0 });
   });
 
+  it("takes in a folder of more files than may be open at once", async () => {
+    const dir = await initWorkspace(folder, "many", [["minItems: 1", "minItems: 1_000"]]);
+    await mkdir(join(dir, "beside"));
+    for (let i = 0; i < 400; i++) await writeFile(join(dir, "beside", `day-${i}.csv`), sampleCsv(1, i));
+    const up = startCli(dir, ["up"], {}, { under: ["sh", "-c", 'ulimit -n 100 && exec "$@"', "sh"] });
+    await up.says(/Ctrl-C stops it/);
+    await mkdir(join(dir, ".accrete/data/flowers"), { recursive: true });
+    await new Promise((resolve) => setTimeout(resolve, 1_500)); // its first sweeps are over: only the watcher tells
+    await rename(join(dir, "beside"), join(dir, ".accrete/data/flowers/many"));
+    await up.says(/arrived +400 items/);
+    up.process.kill("SIGINT");
+    const { out } = await up.ended;
+    expect(out).not.toContain("error");
+  });
+
   it("killed in the middle of a training, the next one finds the job; Ctrl-C lets it save, and the next goes on from there", async () => {
     const dir = await initWorkspace(folder, "killed", [["epochs: 5,", "epochs: 150,"]]);
     await drop(dir, "day-1.csv", 1);
