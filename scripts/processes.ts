@@ -30,12 +30,12 @@ export class PeakMemory {
 
   /** @param pids of the processes that run now */
   constructor(pids: () => Promise<Readonly<Record<string, number>>>) {
-    this.#timer = setInterval(() => {
-      void pids().then((running) => {
-        for (const [name, pid] of Object.entries(running))
-          this.#peaks.set(name, Math.max(this.#peaks.get(name) ?? 0, memoryMb(pid, "VmHWM") ?? 0));
-      });
-    }, LOOK_MS);
+    this.#timer = setInterval(() => void this.#look(pids), LOOK_MS);
+  }
+
+  async #look(pids: () => Promise<Readonly<Record<string, number>>>): Promise<void> {
+    for (const [name, pid] of Object.entries(await pids()))
+      this.#peaks.set(name, Math.max(this.#peaks.get(name) ?? 0, memoryMb(pid, "VmHWM") ?? 0));
   }
 
   text(): string {

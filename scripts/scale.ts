@@ -3,7 +3,7 @@
  * Counts the requests to the state store, and takes the time and the memory. Exit 0 only if each item is in one round once, what
  * came again started nothing, and the requests are within their limits.
  */
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
