@@ -39,21 +39,22 @@ export interface Aim {
 }
 
 const AIMS: readonly Aim[] = [
-  { victim: "up", when: "any", delayMsMax: 1_500 },
+  { victim: "up", when: "any", delayMsMax: 1_000 },
   { victim: "up", when: "planning", delayMsMax: 250 },
   { victim: "up", when: "submitting", delayMsMax: 30 },
-  { victim: "up", when: "saving", delayMsMax: 30 },
   { victim: "up", when: "committing", delayMsMax: 10 },
   { victim: "up", when: "finishing", delayMsMax: 10 },
-  { victim: "ledger", when: "any", delayMsMax: 1_500 },
+  { victim: "ledger", when: "any", delayMsMax: 1_000 },
   { victim: "ledger", when: "committing", delayMsMax: 20 },
-  { victim: "trainer", when: "starting the trainer", delayMsMax: 500 },
-  { victim: "trainer", when: "staging and parsing", delayMsMax: 100 },
+  { victim: "trainer", when: "starting the trainer", delayMsMax: 300 },
+  { victim: "trainer", when: "staging and parsing", delayMsMax: 50 },
+  { victim: "trainer", when: "staging and parsing", delayMsMax: 50 },
+  { victim: "trainer", when: "training", delayMsMax: 5 },
   { victim: "trainer", when: "training", delayMsMax: 400 },
-  { victim: "trainer", when: "training", delayMsMax: 400 },
-  { victim: "trainer", when: "saving", delayMsMax: 10 },
-  { victim: "trainer", when: "saving", delayMsMax: 10 },
-  { victim: "trainer", when: "evaluating", delayMsMax: 30 },
+  { victim: "trainer", when: "saving", delayMsMax: 5 },
+  { victim: "trainer", when: "saving", delayMsMax: 20 },
+  { victim: "trainer", when: "evaluating", delayMsMax: 20 },
+  { victim: "trainer", when: "evaluating", delayMsMax: 20 },
 ];
 
 /** Phases that may pass until an aim's: with more, most of a round would go by without a kill. */

@@ -45,8 +45,9 @@ const say = (text: string): void =>
 /** Saves often, so that kills meet saves; a round starts with all its files, so that it has the same ones in each run; keeps what is compared. */
 const changed = (config: string): string =>
   config
-    .replace(/epochs: \d+/, "epochs: 24")
-    .replace(/saveEverySteps: \d+/, "saveEverySteps: 20")
+    .replace(/epochs: \d+/, "epochs: 12")
+    .replace(/batchSize: \d+/, "batchSize: 8")
+    .replace(/saveEverySteps: \d+/, "saveEverySteps: 30")
     .replace(/quietPeriod: "[^"]+"/, `quietPeriod: "200 ms", minItems: ${FILES_A_ROUND}`)
     .replace("gate: {", "keep: { rounds: 1_000, history: 0 },\n      gate: {");
 
@@ -113,6 +114,7 @@ class Chaos {
   /** kills by what they met */
   readonly met = new Map<string, number>();
   retries = 0;
+  readonly #made = new Map<Aim, number>();
   readonly #moments: Moments;
   readonly #lines: string[] = [];
   #up: ReturnType<DigitsWorkspace["accrete"]>;
@@ -137,7 +139,7 @@ class Chaos {
 
   /** Makes one kill of the open round, if its moment comes. */
   async killOne(round: number): Promise<void> {
-    const aim = random.pick(nearAims(this.#moments.phase(round)));
+    const aim = this.#chooseAim(round);
     const ledger = aim.victim === "ledger" ? this.workspace.accrete(["up", "--once"]) : undefined;
     let seen: { pid: number } | undefined;
     await until(
@@ -157,12 +159,20 @@ class Chaos {
       const met = this.#moments.phase(round);
       if (await this.#kill(aim, seen.pid, ledger)) {
         this.killed[aim.victim]++;
+        this.#made.set(aim, (this.#made.get(aim) ?? 0) + 1);
         this.met.set(met, (this.met.get(met) ?? 0) + 1);
         say(`round ${round}: kill ${this.kills}: ${aim.victim} while ${met}`);
       }
     }
     ledger?.kill("SIGKILL");
     await ledger?.ended;
+  }
+
+  /** Of those that are near one that has had the fewest kills: else the long phases get them all. */
+  #chooseAim(round: number): Aim {
+    const near = nearAims(this.#moments.phase(round));
+    const fewest = Math.min(...near.map((aim) => this.#made.get(aim) ?? 0));
+    return random.pick(near.filter((aim) => (this.#made.get(aim) ?? 0) === fewest));
   }
 
   async #kill(aim: Aim, trainer: number, ledger: ReturnType<DigitsWorkspace["accrete"]> | undefined): Promise<boolean> {
