@@ -463,6 +463,8 @@ export class World {
     }
     if (process.seen.failures.has(failureKey(round, attempt - 1)))
       violate("B1 a round with a failure record was tried again by itself");
+    // of a closed round: the janitor may have deleted the progress that this tick has seen, and nobody will ever read what is made
+    if (round !== (this.books.head.entry?.round ?? 0) + 1) return;
     const progress = [...this.memory.objects.keys()].some(
       (name) => name.startsWith(planKey(round).replace("plan.json", "checkpoints/")) && name.endsWith("MANIFEST.json"),
     );
