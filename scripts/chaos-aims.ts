@@ -38,7 +38,7 @@ export interface Aim {
   readonly delayMsMax: number;
 }
 
-const AIMS: readonly Aim[] = [
+export const AIMS: readonly Aim[] = [
   { victim: "up", when: "any", delayMsMax: 1_000 },
   { victim: "up", when: "planning", delayMsMax: 250 },
   { victim: "up", when: "submitting", delayMsMax: 30 },

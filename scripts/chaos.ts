@@ -13,7 +13,7 @@ import { itemId } from "../protocol/digest.ts";
 import type { RoundEntry } from "../protocol/types.ts";
 import { readCommitted } from "../ledger/read.ts";
 import { Random } from "../test/simulation/random.ts";
-import { Moments, nearAims, type Aim } from "./chaos-aims.ts";
+import { AIMS, Moments, nearAims, type Aim } from "./chaos-aims.ts";
 import { allDigits, idxFile } from "./digits.ts";
 import { checkpointDigest, DigitsWorkspace, sleep, until } from "./workspace.ts";
 
@@ -140,6 +140,7 @@ class Chaos {
   /** Makes one kill of the open round, if its moment comes. */
   async killOne(round: number): Promise<void> {
     const aim = this.#chooseAim(round);
+    if (aim === undefined) return sleep(20);
     const ledger = aim.victim === "ledger" ? this.workspace.accrete(["up", "--once"]) : undefined;
     let seen: { pid: number } | undefined;
     await until(
@@ -168,11 +169,13 @@ class Chaos {
     await ledger?.ended;
   }
 
-  /** Of those that are near one that has had the fewest kills: else the long phases get them all. */
-  #chooseAim(round: number): Aim {
+  /** Of those that are near the one that has had the fewest kills; undefined: these have had their share. */
+  #chooseAim(round: number): Aim | undefined {
+    const made = (aim: Aim): number => this.#made.get(aim) ?? 0;
     const near = nearAims(this.#moments.phase(round));
-    const fewest = Math.min(...near.map((aim) => this.#made.get(aim) ?? 0));
-    return random.pick(near.filter((aim) => (this.#made.get(aim) ?? 0) === fewest));
+    const fewest = Math.min(...near.map(made));
+    if (fewest > (1.5 * this.kills) / AIMS.length + 2) return undefined;
+    return random.pick(near.filter((aim) => made(aim) === fewest));
   }
 
   async #kill(aim: Aim, trainer: number, ledger: ReturnType<DigitsWorkspace["accrete"]> | undefined): Promise<boolean> {
