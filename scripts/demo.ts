@@ -8,6 +8,7 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs, styleText } from "node:util";
 import { kill } from "../adapters/process-alive.ts";
+import { readLive } from "../ledger/read.ts";
 import type { RoundEntry } from "../protocol/types.ts";
 import { allDigits, idxFile } from "./digits.ts";
 import { checkpointDigest, DigitsWorkspace, sleep, until } from "./workspace.ts";
@@ -63,6 +64,10 @@ async function main(): Promise<void> {
   try {
     const rows: Row[] = [];
     for (const i of DELIVERIES.keys()) {
+      // what follows the commit deletes files, and a copy that meets that would abort this process
+      await until("the end of what follows the commit", ROUND_LIMIT_MS, async () =>
+        (await readLive(here.store)).live.seq >= i ? true : undefined,
+      );
       if (i === 2) cpSync(join(here.folder, ".accrete"), join(beside.folder, ".accrete"), { recursive: true });
       const round = i + 1;
       const from = performance.now();
