@@ -141,7 +141,7 @@ export class Moments {
   #newestLog(): { text: string; sinceMs: number } {
     const { jobs } = this.#workspace;
     try {
-      const names = readdirSync(jobs).filter((name) => !name.startsWith("."));
+      const names = readdirSync(jobs).filter((name) => /^\d/.test(name)); // a job begins with its time
       const newest = join(jobs, names.sort().at(-1)!);
       return { text: this.#workspace.logOf(newest), sinceMs: statSync(newest).birthtimeMs };
     } catch {

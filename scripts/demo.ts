@@ -102,8 +102,11 @@ const INTO_EPOCH_MS = 150;
 
 /** kill -9 in the middle of an epoch: some time after one has ended and before the next one has. */
 async function killTrainer(here: DigitsWorkspace): Promise<void> {
+  // a slow machine says steps within an epoch, too
   const epochsDone = (job: string): number =>
-    [...here.logOf(job).matchAll(/round 3 epoch \d+\/\d+ step (\d+)/g)].length;
+    [...here.logOf(job).matchAll(/round 3 epoch (\d+)\/(\d+) step (\d+)\/(\d+)/g)].filter(
+      ([, epoch, epochs, step, steps]) => Number(step) * Number(epochs) === Number(epoch) * Number(steps),
+    ).length;
   const victim = await until("an epoch of round 3", ROUND_LIMIT_MS, async () =>
     (await here.trainers()).find(({ job }) => epochsDone(job) > 0),
   );
