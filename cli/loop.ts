@@ -71,7 +71,7 @@ export class Loop {
   #ledger: Ledger | undefined;
   #jobsWatch: JobsWatch | undefined;
   #schedule: ScheduleTimer | undefined;
-  #tail: { readonly job: string; readonly tail: JobTail } | undefined;
+  #tail: { readonly round: number; readonly job: string; readonly tail: JobTail } | undefined;
   #headSeq: number | undefined;
   #startedMs = 0;
   #errorsInARow = 0;
@@ -100,7 +100,7 @@ export class Loop {
       onDue: (why) => void this.#ticks.ask(why, 0),
     });
     this.#beside(() => this.#tidy());
-    this.#timers.push(setInterval(() => void this.#ticks.ask({ kind: "plain" }, 0), once ? NET_ONCE_MS : NET_MS));
+    this.#timers.push(setInterval(() => this.#beside(() => this.#net()), once ? NET_ONCE_MS : NET_MS));
     if (once) return;
     this.#timers.push(setInterval(() => this.#beside(() => this.#sweep()), SWEEP_MS));
     // a file that was dropped just before the start had not settled at the first sweep, and makes no news any more
@@ -197,6 +197,17 @@ export class Loop {
     await this.#followJob(head.round + 1);
   }
 
+  /** While the job that is followed runs there is nothing to decide, and its end is news: the store need not be read. */
+  async #net(): Promise<void> {
+    if ((await this.#followed())?.state !== "running") await this.#ticks.ask({ kind: "plain" }, 0);
+  }
+
+  /** The job whose log is followed, if it is alive. */
+  async #followed(): Promise<Job | undefined> {
+    if (this.#tail === undefined) return undefined;
+    return (await this.#pipeline.jobs.describe([this.#tail.job])).find(isAlive);
+  }
+
   async #tidy(): Promise<void> {
     const { store, config } = this.#pipeline;
     await janitor(store, { history: config.keep.history });
@@ -211,6 +222,7 @@ export class Loop {
   /** Follows the log of the open round's job, also of one that another process has started. */
   async #followJob(round: number): Promise<void> {
     const { progress } = this.#options;
+    if (this.#tail?.round === round && (await this.#followed()) !== undefined) return;
     const job = (await this.#runningJobs(round)).at(-1);
     if (this.#tail !== undefined && this.#tail.job !== job?.id) {
       await this.#tail.tail.close();
@@ -220,6 +232,7 @@ export class Loop {
     if (job?.log === undefined || this.#tail !== undefined) return;
     const onLine = (text: string): void => progress.job(this.#pipeline.config.name, round, text);
     this.#tail = {
+      round,
       job: job.id,
       tail: followLog(job.log, { everyMs: isTerminal() ? TAIL_MS.terminal : TAIL_MS.log, onLine }),
     };
