@@ -1,14 +1,14 @@
 /** An entry of the log whose bytes are damaged, made anew from what it was made of. */
 import { costOf, roundEntry } from "../protocol/entry.ts";
 import type { PipelineConfig } from "../protocol/config.ts";
-import { itemId, sha256 } from "../protocol/digest.ts";
+import { sha256 } from "../protocol/digest.ts";
 import { decideGate } from "../protocol/gate.ts";
 import { headOf, sameCheckpoint, START, type Head } from "../protocol/head.ts";
 import { logKey, planKey, resultKey } from "../protocol/keys.ts";
 import type { Job, Store } from "../protocol/ports.ts";
 import { documentBytes, type Plan, type Result } from "../protocol/types.ts";
 import { notWhole } from "./inspect.ts";
-import { readConsumed, readDocument, readEntry, readLive, type Read } from "./read.ts";
+import { readDocument, readEntry, readLive, type Read } from "./read.ts";
 
 interface Work {
   readonly before: Head;
@@ -77,23 +77,34 @@ function jobThatRan(runMs: number, endMs: number): Job {
 }
 
 /**
- * Whether the head can be taken away so that a tick commits its round anew: it was a round's, and nobody has built on it but by the
- * checkpoint that the new entry will have as well. A rollback or promote can't be told again by what it was made of.
+ * Whether the newest entry, whose bytes can't be read, can be taken away so that a tick commits its round anew. What is left has to prove that it
+ * was a round's: an operator's entry can't be told again by what it was made of, and to take it away would undo it unseen.
+ * @returns "not-proved": a round waits that it may have committed, but it may as well have been a command that ended this round
  */
-export async function canBeCommittedAnew(store: Store, seq: number): Promise<boolean> {
+export async function canBeCommittedAnew(
+  store: Store,
+  seq: number,
+  damaged: Uint8Array,
+): Promise<"yes" | "no" | "not-proved"> {
   const work = await workOf(store, seq);
-  if (work === undefined || (await notWhole(store, work.result.document, work.plan)) !== undefined) return false;
+  if (work === undefined || (await notWhole(store, work.result.document, work.plan)) !== undefined) return "no";
   const { plan, result, before } = work;
-  if (!sameCheckpoint(plan.document.parent, before.checkpoint)) return false;
+  if (!sameCheckpoint(plan.document.parent, before.checkpoint)) return "no";
+  const { live } = await readLive(store);
+  if (live.seq > seq) return "no"; // the log has lost a newer one: something was built on this one
+  if (isOfRound(damaged)) return "yes";
+  const { checkpoint } = result.document;
+  // only a round's own entry makes its checkpoint known to others
+  if (live.seq === seq && sameCheckpoint(live.live, checkpoint)) return "yes";
   const next = await readDocument(store, "plan", planKey(before.round + 2));
   // only the state after this very round can have had such a plan
-  if (next !== undefined) return sameCheckpoint(next.document.parent, result.document.checkpoint);
-  // a head that nobody has followed up has no consequences yet
-  const { live } = await readLive(store);
-  if (live.seq < seq) return true;
-  const ids = plan.document.items.map(itemId);
-  const consumed = await readConsumed(store, ids);
-  return plan.document.kind === "extend" && ids.length > 0 && ids.every((id) => consumed.has(id));
+  if (next !== undefined) return sameCheckpoint(next.document.parent, checkpoint) ? "yes" : "no";
+  return "not-proved";
+}
+
+/** What an operator's entry has between the two, or has not at all. In JSON no text can look like it: its quotes are escaped. */
+function isOfRound(damaged: Uint8Array): boolean {
+  return /"at":\d{1,13},"checkpoint":|"kind":"round"/.test(Buffer.from(damaged).toString("latin1"));
 }
 
 /** For the name that damaged bytes are put aside by. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { sha256 } from "../protocol/digest.ts";
+import { canonicalJson, jsonBytes, sha256 } from "../protocol/digest.ts";
 import {
   consumedKey,
   failureKey,
@@ -12,10 +12,12 @@ import {
 } from "../protocol/keys.ts";
 import { itemId } from "../protocol/digest.ts";
 import type { Store } from "../protocol/ports.ts";
-import { A, BAD, fakeHistory, learn, W } from "../test/fake-history.ts";
-import { fakeItem, fakePipeline, type FakePipeline } from "../test/fake-trainer.ts";
-import { memoryStore } from "../test/small-states.ts";
+import { A, BAD, D, fakeHistory, learn, W } from "../test/fake-history.ts";
+import { fakeItem, fakePipeline, fakeTrain, type FakePipeline } from "../test/fake-trainer.ts";
+import { memoryStore, storeWith } from "../test/small-states.ts";
+import { rollback } from "./commands.ts";
 import { listAll } from "./inspect.ts";
+import { intake } from "./intake.ts";
 import { readHead } from "./read.ts";
 import { repair, type Repaired, type RepairPorts } from "./repair.ts";
 import { tick } from "./tick.ts";
@@ -148,6 +150,102 @@ describe("repair", () => {
     await learn(fake, [fakeItem("3.csv")]);
     expect((await readHead(store)).head).toMatchObject({ round: 3 });
     expect(await damagedKeys(store)).toEqual([]);
+  });
+
+  /** Round 2 waits for its commit, its trainer having ended while no loop ran. */
+  async function withResultOfRound2(fake: FakePipeline): Promise<void> {
+    await learn(fake, [fakeItem("1.csv")]);
+    fake.training = null;
+    await learn(fake, [fakeItem("2.csv")], null);
+    await fakeTrain(fake.ledger.store, planKey(2), 1);
+  }
+
+  it("does not take a command away that ended a round whose result was there: what it took out would be learned", async () => {
+    for (const isFinished of [true, false]) {
+      const store = memoryStore();
+      const fake = fakePipeline(store);
+      await withResultOfRound2(fake);
+      const without = [fakeItem("2.csv")];
+      await rollback(fake.ledger, { to: "head", replay: false, without, with: [], by: "ada", reason: "poisoned" });
+      if (isFinished) await tick(fake.ledger, { kind: "plain" });
+      await change(store, logKey(2), empty);
+      const before = await bytesOf(store);
+      expect(await repairAll(fake)).toContainEqual(
+        expect.objectContaining({
+          key: logKey(2),
+          did: "left",
+          message: expect.stringContaining("if you gave no command"),
+        }),
+      );
+      expect(await bytesOf(store)).toEqual(before);
+    }
+  });
+
+  it("takes an entry away that its remains, or the plan after it, show to be a round's; else deleting it, as it says, commits it again", async () => {
+    const config = { gate: { metric: "accuracy", maxDrop: 0.01 } } as const;
+    for (const [by, did] of [
+      [(body: Uint8Array) => body.subarray(0, 60), "aside"],
+      [empty, "left"],
+    ] as const) {
+      const store = memoryStore();
+      const fake = fakePipeline(store, config);
+      await learn(fake, [fakeItem("1.csv")]);
+      await learn(fake, [fakeItem("2.csv")], { metrics: { accuracy: 0.1 } });
+      const { head } = await readHead(store);
+      expect(head.live?.round, "the gate refused it: live.json does not name it").toBe(1);
+      await change(store, logKey(2), by);
+      expect(await repairAll(fake)).toMatchObject([{ key: logKey(2), did }]);
+      if (did === "left") await store.delete(logKey(2));
+      await tick(fake.ledger, { kind: "plain" });
+      expect((await readHead(store)).head).toMatchObject({ seq: 2, checkpoint: head.checkpoint, live: head.live });
+      expect(await damagedKeys(store)).toEqual([]);
+    }
+  });
+
+  it("leaves alone what is whole, whoever names it", async () => {
+    const store = memoryStore();
+    const fake = fakePipeline(store);
+    await learn(fake, [fakeItem("1.csv")]);
+    await learn(fake, [W], null);
+    await intake(fake.ledger, [D]);
+    const [segment] = (await listAll(store, "inbox/")).objects;
+    const before = await bytesOf(store);
+    // the config is another one by now: the entry is not made to the same bytes
+    const config = { ...fake.ledger.config, keep: { rounds: 99 } };
+    const keys = [logKey(1), segment!.key, jobRecordKey(2, 1)];
+    for (const one of await repair({ store, config, code: null }, keys)) expect(one.did, one.key).toBe("left");
+    expect(await bytesOf(store)).toEqual(before);
+  });
+
+  it("does not take away what another repair has put right meanwhile", async () => {
+    const store = memoryStore();
+    const fake = fakePipeline(store);
+    await learn(fake, [fakeItem("1.csv")]);
+    await change(store, logKey(1), empty);
+    const slow = storeWith(store, {
+      // between its look and its delete another repair is done, and the pipeline goes on
+      async create(key, body) {
+        const written = await store.create(key, body);
+        await repairAll(fake);
+        await tick(fake.ledger, { kind: "plain" });
+        await learn(fake, [fakeItem("2.csv")]);
+        return written;
+      },
+    });
+    const { config } = fake.ledger;
+    await expect(repair({ store: slow, config, code: null }, [logKey(1)])).rejects.toThrow("changed meanwhile");
+    expect((await readHead(store)).head.seq).toBe(2);
+    expect(await damagedKeys(store)).toEqual([]);
+  });
+
+  it("leaves a document that one bit makes whole, but not one of ours", async () => {
+    const store = memoryStore();
+    const fake = fakePipeline(store);
+    await learn(fake, [fakeItem("1.csv")]);
+    const newer = { format: 2, seq: 1 };
+    const body = jsonBytes({ ...newer, digest: sha256(canonicalJson(newer)) });
+    await change(store, LIVE, () => flip(body));
+    expect(await repairAll(fake)).toMatchObject([{ key: LIVE, did: "rebuilt" }]);
   });
 
   it("leaves the entry of an operator's command, an old entry, a plan and a result alone, and says what to do", async () => {

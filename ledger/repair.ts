@@ -2,7 +2,7 @@
  * Mends what `verify` has found, as far as what is left proves what was there. Damaged bytes are kept under damaged/ before anything is
  * changed. Nothing here makes the pipeline forget: consumed/ is only added to, and no plan or result is ever taken away.
  */
-import { itemId, shardOf } from "../protocol/digest.ts";
+import { itemId, sha256, shardOf } from "../protocol/digest.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import {
   codeKey,
@@ -13,13 +13,14 @@ import {
   MANIFEST,
   parseAttemptKey,
   parseCheckpointFile,
+  parseSegmentKey,
   quarantineKey,
   roundOfKey,
   seqOfLogKey,
 } from "../protocol/keys.ts";
 import { mendedBy, mendedDocument } from "../protocol/mend.ts";
 import type { PipelineConfig } from "../protocol/config.ts";
-import type { Store } from "../protocol/ports.ts";
+import type { Store, Stored } from "../protocol/ports.ts";
 import { documentBytes, parseDocument, type DocumentKind } from "../protocol/types.ts";
 import { foldShard, quarantine } from "./finish.ts";
 import { canBeCommittedAnew, entryAnew, shortDigest } from "./repair-log.ts";
@@ -72,7 +73,8 @@ async function mendBytes({ store }: RepairPorts, key: string): Promise<Repaired 
   const mended =
     kind !== undefined ? mendedDocument(stored.body) : digest === undefined ? undefined : mendedBy(digest, stored.body);
   if (mended === undefined) return undefined;
-  if (kind !== undefined) parseDocument(kind, key, mended);
+  // its digest is right, but it is no document of ours: of another version, or somebody else's
+  if (kind !== undefined && !isWhole(kind, key, mended)) return undefined;
   await putInPlace(store, key, mended);
   return { key, did: "mended", message: "one bit was flipped: its digest says which" };
 }
@@ -90,9 +92,11 @@ function kindOf(key: string): DocumentKind | undefined {
   return parseCheckpointFile(key)?.name === MANIFEST ? "manifest" : undefined;
 }
 
+const START = /^start\/([0-9a-f]{64})\.safetensors$/;
+
 /** Of a file that is no document: the digest that its name or its checkpoint's manifest says. */
 async function namedDigest(store: Store, key: string): Promise<string | undefined> {
-  const [, named] = /^(?:code|start)\/([0-9a-f]{64})\.(?:mjs|safetensors)$/.exec(key) ?? [];
+  const [, named] = /^code\/([0-9a-f]{64})\.mjs$/.exec(key) ?? START.exec(key) ?? [];
   if (named !== undefined) return named;
   const file = parseCheckpointFile(key);
   if (file === undefined) return undefined;
@@ -128,8 +132,6 @@ type Did = Omit<Repaired, "key"> | undefined;
 
 async function rebuilt(ports: RepairPorts, key: string): Promise<Did> {
   const { store, code } = ports;
-  const seq = seqOfLogKey(key);
-  if (seq !== undefined) return rebuildEntry(ports, key, seq);
   if (key === LIVE) return rebuildLive(store);
   if (key.startsWith(CONSUMED)) return rebuildConsumed(store, key);
   if (key.startsWith("quarantine/")) return rebuildQuarantine(store, key);
@@ -137,34 +139,36 @@ async function rebuilt(ports: RepairPorts, key: string): Promise<Did> {
     await putInPlace(store, key, code.body);
     return { did: "rebuilt", message: "it is the model as it lies beside accrete.config.ts" };
   }
-  if ((await store.head(key)) === undefined) return undefined;
+  const stored = await store.get(key);
+  // whole, what is wrong is something else: that it does not fit to another file, say
+  if (stored === undefined || isWhatItWas(key, stored.body)) return undefined;
+  const seq = seqOfLogKey(key);
+  if (seq !== undefined) return rebuildEntry(ports, key, seq, stored);
   if (key.startsWith(INBOX)) {
-    await takeAway(store, key);
+    await takeAway(store, key, stored);
     return {
       did: "aside",
       message: "`accrete up` takes the files in again that are in the data folder and were not learned",
     };
   }
   if (key.startsWith("start/")) {
-    await takeAway(store, key);
+    await takeAway(store, key, stored);
     return { did: "aside", message: "the next plan that begins with it stores it anew: `accrete rollback --to head`" };
   }
   const attempt = parseAttemptKey(key)?.what;
   if (attempt === "job") {
-    await takeAway(store, key);
+    await takeAway(store, key, stored);
     return { did: "aside", message: "the job is looked for by its name" };
   }
   if (attempt === "failure") {
-    await takeAway(store, key);
+    await takeAway(store, key, stored);
     return { did: "aside", message: "if its reason lasts, the next attempt says it again" };
   }
   return undefined;
 }
 
-async function rebuildEntry(ports: RepairPorts, key: string, seq: number): Promise<Did> {
+async function rebuildEntry(ports: RepairPorts, key: string, seq: number, stored: Stored): Promise<Did> {
   const { store, config } = ports;
-  const stored = await store.get(key);
-  if (stored === undefined) return undefined;
   const anew = await entryAnew(store, config, seq, stored.body);
   if (anew !== undefined) {
     await putInPlace(store, key, anew);
@@ -174,13 +178,16 @@ async function rebuildEntry(ports: RepairPorts, key: string, seq: number): Promi
     };
   }
   const [newest] = (await store.list("log/", { limit: 1 })).objects;
-  if (newest?.key !== key || !(await canBeCommittedAnew(store, seq))) return undefined;
-  await takeAway(store, key);
-  return {
-    did: "aside",
-    message:
-      "its round's result is whole: `accrete up` commits it again. A rollback or promote given just before is to be given again",
-  };
+  if (newest?.key !== key) return undefined;
+  const can = await canBeCommittedAnew(store, seq, stored.body);
+  if (can === "not-proved")
+    return {
+      did: "left",
+      message: `${BACKUP}. It was either a command (rollback, drop, retry, promote) or the commit of a round whose result is whole: if you gave no command just before, delete the file, and \`accrete up\` commits the round again`,
+    };
+  if (can === "no") return undefined;
+  await takeAway(store, key, stored);
+  return { did: "aside", message: "its round's result is whole: `accrete up` commits it again" };
 }
 
 /** As if the head had not been followed up: the next tick does it again, which does no harm. */
@@ -226,11 +233,19 @@ async function rebuildQuarantine(store: Store, key: string): Promise<Did> {
     if (document.kind !== "round" || document.rejected === 0) continue;
     const { result } = await readCommitted(store, document);
     if (!result.rejected.some(({ item }) => quarantineKey(itemId(item)) === key)) continue;
-    if ((await store.head(key)) !== undefined) await takeAway(store, key);
+    const stored = await store.get(key);
+    if (stored !== undefined) await takeAway(store, key, stored);
     await quarantine(store, result);
     return { did: "rebuilt", message: `from the result of round ${result.round}` };
   }
   return undefined;
+}
+
+function isWhatItWas(key: string, body: Uint8Array): boolean {
+  const named = parseSegmentKey(key)?.sha256 ?? START.exec(key)?.[1];
+  if (named !== undefined) return sha256(body) === named;
+  const kind = kindOf(key);
+  return kind !== undefined && isWhole(kind, key, body);
 }
 
 function isWhole(kind: DocumentKind, key: string, body: Uint8Array): boolean {
@@ -259,10 +274,11 @@ async function putInPlace(store: Store, key: string, body: Uint8Array): Promise<
     throw new AccreteError("STORE_UNREADABLE", `${key} was changed meanwhile, or could not be written: ask again`);
 }
 
-async function takeAway(store: Store, key: string): Promise<void> {
-  const stored = await store.get(key);
-  if (stored === undefined) return;
-  await keepDamaged(store, key, stored.body);
+/** @param seen what was judged: another repair may have mended it meanwhile, and the pipeline gone on from it */
+async function takeAway(store: Store, key: string, seen: Stored): Promise<void> {
+  await keepDamaged(store, key, seen.body);
+  if ((await store.head(key))?.etag !== seen.etag)
+    throw new AccreteError("STORE_UNREADABLE", `${key} was changed meanwhile: ask again`);
   await store.delete(key);
 }
 
