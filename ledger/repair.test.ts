@@ -182,7 +182,7 @@ describe("repair", () => {
   });
 
   it("takes an entry away that its remains, or the plan after it, show to be a round's; else deleting it, as it says, commits it again", async () => {
-    const config = { gate: { metric: "accuracy", maxDrop: 0.01 } } as const;
+    const config = { gate: { metric: "accuracy", maxDrop: 0.01, onFail: "hold" } } as const;
     for (const [by, did] of [
       [(body: Uint8Array) => body.subarray(0, 60), "aside"],
       [empty, "left"],
@@ -211,7 +211,7 @@ describe("repair", () => {
     const [segment] = (await listAll(store, "inbox/")).objects;
     const before = await bytesOf(store);
     // the config is another one by now: the entry is not made to the same bytes
-    const config = { ...fake.ledger.config, keep: { rounds: 99 } };
+    const config = { ...fake.ledger.config, keep: { rounds: 99, history: 0 } };
     const keys = [logKey(1), segment!.key, jobRecordKey(2, 1)];
     for (const one of await repair({ store, config, code: null }, keys)) expect(one.did, one.key).toBe("left");
     expect(await bytesOf(store)).toEqual(before);

@@ -52,6 +52,16 @@ describe("a reader that an item ends", () => {
     expect(rows(records)).toEqual(crashes.flatMap((_, i) => [[2 * i], [2 * i + 1]]));
   });
 
+  it("is not believed what can't be: no record is learned as what it is not", async () => {
+    const lies = ["label", "negative", "kind", "nan", "name"];
+    const files = lies.flatMap((what, i) => [file(`good-${i}`, good(2 * i)), file(`lie-${what}`, good(1_000))]);
+    const { records, rejected } = await read(files, jsonl, null, newReader({ program: CRASHING_READER }));
+    expect(rejected.map(({ message }) => message)).toEqual(
+      lies.map((what) => `lie-${what}: reading it made the reader answer something else than it was asked`),
+    );
+    expect(rows(records)).toEqual(lies.flatMap((_, i) => [[2 * i], [2 * i + 1]]));
+  });
+
   it.each(["hang", "spin"])(
     "by taking too long (%s) is ended after the item's time, and the item is not tried again",
     async (what) => {

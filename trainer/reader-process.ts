@@ -58,7 +58,8 @@ export class Reader implements AsyncDisposable {
     const ask = async (some: readonly FileToRead[]): Promise<(ReadFile | BadItem)[]> => {
       const { answer, arrays } = await this.#ask({ op: "read", data, files: some.map(file), layout: message(layout) });
       if (answer.op !== "read" || answer.outcomes.length !== some.length) return this.#nonsense();
-      return answer.outcomes.map((outcome, i) => recordsOf(outcome, arrays[i]!));
+      const read = answer.outcomes.map((outcome, i) => recordsOf(outcome, arrays[i]!));
+      return read.every((one) => one instanceof BadItem || areSound(one, data)) ? read : this.#nonsense();
     };
     const together = files.length > 1 ? await orEnded(() => ask(files)) : undefined;
     if (together !== undefined && !(together instanceof ReaderEnded)) return together;
@@ -198,6 +199,20 @@ function recordsOf(outcome: ReadOutcome, array: ArrayBuffer): ReadFile | BadItem
   const values = count * widthOf(shape);
   const labels = outcome.labels === "class" ? new Int32Array(array, 4 * values) : new Float32Array(array, 4 * values);
   return { count, shape, names, columns, labels, features: new Float32Array(array, 0, values) };
+}
+
+/** Whoever writes past its own memory still answers in time: a label of no class would be learned as the first, a NaN would spoil the model. */
+function areSound({ count, names, labels, features }: ReadFile, { task }: DataConfig): boolean {
+  if (!areFinite(features) || !names.every(({ record }) => record < count)) return false;
+  return task === "classification"
+    ? labels instanceof Int32Array && labels.every((label) => label >= 0 && label < names.length)
+    : labels instanceof Float32Array && areFinite(labels);
+}
+
+/** A loop, as `every` takes 8 times as long. */
+function areFinite(values: Float32Array): boolean {
+  for (const value of values) if (!Number.isFinite(value)) return false;
+  return true;
 }
 
 const PROGRAM = fileURLToPath(new URL(`./reader.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url));

@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync, writeSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { join } from "node:path";
-import type { FileToRead } from "../item-records.ts";
+import type { FileToRead, RecordsOfItem } from "../item-records.ts";
 import { openItemReader } from "../read-item.ts";
 import { READER_SOCKET, serveReader } from "../reader-server.ts";
 
@@ -83,11 +83,22 @@ async function obey({ key }: FileToRead, when: "" | "survey-" | "where-"): Promi
   if (name !== undefined) await CRASHES[name]?.();
 }
 
+/** What the memory of a broken library may hold. */
+const LIES: Readonly<Record<string, (records: RecordsOfItem) => Partial<RecordsOfItem>>> = {
+  label: ({ labels }) => ({ labels: labels.with(0, 2) }),
+  negative: ({ labels }) => ({ labels: labels.with(0, -1) }),
+  kind: ({ labels }) => ({ labels: Float32Array.from(labels) }),
+  nan: ({ features }) => ({ features: features.with(0, NaN) }),
+  name: ({ names, count }) => ({ names: names.map(({ name }) => ({ name, record: count })) }),
+};
+
 serveReader({
   ...real,
   async read(file, data, layout) {
     await obey(file, "");
-    return real.read(file, data, layout);
+    const records = await real.read(file, data, layout);
+    const lie = /lie-([a-z]+)$/.exec(file.key)?.[1] ?? "";
+    return { ...records, ...LIES[lie]?.(records) };
   },
   async survey(file, data, columns) {
     await obey(file, "survey-");
