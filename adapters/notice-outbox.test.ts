@@ -177,6 +177,33 @@ describe("an outbox", () => {
     expect(said.join()).toContain("a notice is lost, as it can't be written down: ");
   });
 
+  it("sends one once that can't be written down as delivered, however often it looks", async () => {
+    const temporary = join(folder, "webhook", ".tmp");
+    const sent: string[] = [];
+    const channel: NoticeChannel = {
+      name: "webhook",
+      where: "here",
+      async send({ body }) {
+        sent.push(body);
+        // as a full disk: nothing can be written from now on
+        await rm(temporary, { recursive: true });
+        await writeFile(temporary, "");
+        return { outcome: "delivered" };
+      },
+    };
+    const outbox = open({ channels: [channel] });
+    outbox.start(words);
+    await outbox.notify(blocked(1));
+    for (let looks = 1; looks <= 3; looks++) {
+      await poll(() => said.length).toBeGreaterThanOrEqual(looks);
+      outbox.start(words);
+    }
+    await rm(temporary);
+    outbox.start(words);
+    await poll(ends).toEqual([".delivered", ".json"]);
+    expect(sent).toHaveLength(1);
+  });
+
   it.skipIf(!mayMount)("on a full disk has the tick made again, until there is room", async () => {
     execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]);
     try {

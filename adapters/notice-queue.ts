@@ -35,6 +35,8 @@ export class NoticeQueue {
   readonly #abort = new AbortController();
   /** of those that were tried here and failed */
   readonly #tried = new Map<string, { readonly tries: number; readonly dueMs: number }>();
+  /** sent, or given up, but not written down: the disk was full, say */
+  readonly #unrecorded = new Map<string, { readonly how: "delivered" | "given-up"; readonly error?: string }>();
   #lock: { release(): void } | undefined;
   #running: Promise<void> | undefined;
   #once: Promise<void> = Promise.resolve();
@@ -156,13 +158,15 @@ export class NoticeQueue {
   async #deliver(id: string, limitMs?: number): Promise<void> {
     const notice = await this.#folder.read(id);
     if (notice === undefined || !(await this.#folder.isWaiting(id))) return;
+    const over = this.#unrecorded.get(id);
+    if (over !== undefined) return this.#over(id, over.how, over.error);
     if (notice === "damaged") return this.#giveUp(id, "a notice", "its file is damaged");
     const sent = await this.#channel.send(notice, {
       signal: this.#abort.signal,
       ...(limitMs === undefined ? {} : { limitMs }),
     });
     if (sent.outcome === "delivered") {
-      await this.#folder.record(id, "delivered");
+      await this.#over(id, "delivered");
       this.#words().passed(this.#channel.name);
       return;
     }
@@ -184,9 +188,16 @@ export class NoticeQueue {
   }
 
   async #giveUp(id: string, what: string, error: string): Promise<void> {
-    await this.#folder.record(id, "given-up", error);
+    await this.#over(id, "given-up", error);
     const { name, where } = this.#channel;
     this.#words().warn(`${name} given up`, `the ${name} ${where} did not get ${what}: ${error}`);
+  }
+
+  /** While it can't be written down it is known here, so that a full disk does not make one notice many. */
+  async #over(id: string, how: "delivered" | "given-up", error?: string): Promise<void> {
+    this.#unrecorded.set(id, { how, ...(error === undefined ? {} : { error }) });
+    await this.#folder.record(id, how, error);
+    this.#unrecorded.delete(id);
   }
 
   /** Another process that has the lock delivers. */

@@ -209,9 +209,9 @@ function areSound({ count, names, labels, features }: ReadFile, { task }: DataCo
     : labels instanceof Float32Array && areFinite(labels);
 }
 
-/** A loop, as `every` takes 8 times as long. */
+/** By index: `every` and `of` take 8 times as long, and there may be millions. */
 function areFinite(values: Float32Array): boolean {
-  for (const value of values) if (!Number.isFinite(value)) return false;
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
   return true;
 }
 
