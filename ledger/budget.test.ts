@@ -205,6 +205,28 @@ describe("a budget", () => {
   });
 });
 
+describe("a retry that the budget has no room for", () => {
+  it("is refused, and promises nothing: it would not be remembered", async () => {
+    const at = place({ budget: { perDay: 2, perMonth: 100, pricePerHour: 2 }, jobs: { attempts: 1 } });
+    await intake(at.ledger, [A]);
+    await tick(at.ledger, PLAIN);
+    at.begin();
+    at.pass(HOUR);
+    at.end("time limit of 3600 s");
+    const { next, seq } = await readStatus(at.ledger);
+    expect(next).toMatchObject({ is: "blocked", attempt: 1 });
+    const retry: Tick = { kind: "retry", seq, round: 1, attempt: 1 };
+    const notices = at.notices.length;
+    expect(await tick(at.ledger, retry)).toBe(
+      "round 1 stays blocked, as the budget of $2 a day is used up ($2.00 spent): retry it from 2026-03-11 00:00 UTC on, or raise budget first",
+    );
+    expect(at.notices).toHaveLength(notices);
+    at.pass(24 * HOUR);
+    await tick(at.ledger, retry);
+    expect(at.requests).toHaveLength(2);
+  });
+});
+
 describe("maxWait", () => {
   it("ends a job that waits longer for a machine, says so, and tries again; it counts as an attempt", async () => {
     const at = place({ jobs: { maxWait: HOUR, attempts: 2 } });

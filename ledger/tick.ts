@@ -104,6 +104,11 @@ async function bringOn(ledger: Ledger, head: Head, plan: Read<Plan>, why: Tick):
     return blocked(ledger, round, nextAttempt(facts.attempts) - 1, `round ${round} is blocked: ${reason}`);
   }
   const budget = decideBudget(ledger.config.budget, spentAfter(head.spent, jobsOf(facts), facts.nowMs));
+  if (budget.do === "stop" && limit.retry)
+    // nothing remembers an operator's wish: it does not go on by itself when there is money again
+    return {
+      stopped: `round ${round} stays blocked, as ${budgetText(budget)}: retry it from ${dayOf(budget.untilMs)} 00:00 UTC on, or raise budget first`,
+    };
   if (budget.do === "stop") return waitForBudget(ledger, round, budget, facts.nowMs);
   const timeLimitMs = Math.min(ledger.config.jobs.timeLimit, budget.leftMs);
   return submit(ledger, round, { attempt: nextAttempt(facts.attempts), retry: limit.retry, timeLimitMs });

@@ -47,9 +47,13 @@ async function retryRound(pipeline: Pipeline, options: ChangeOptions): Promise<v
   if (next.attempt === 0)
     throw new AccreteError("NOTHING_TO_RETRY", `round ${next.round} has a result: ${next.reason}. ${next.advice}`);
   const ledger = await openLedgerOf(pipeline, options);
-  await tick(ledger, { kind: "retry", seq, round: next.round, attempt: next.attempt });
+  const stopped = await tick(ledger, { kind: "retry", seq, round: next.round, attempt: next.attempt });
   const after = await readStatus(pipeline);
+  // no attempt was made
+  const isSame = after.next.is === "blocked" && after.next.round === next.round && after.next.attempt === next.attempt;
+  if (isSame) process.exitCode = 1;
   if (options.json === true) return printJson(after);
+  if (isSame) return line(`${config.name}: ${printable(stopped)}`);
   line(`${config.name}: round ${next.round}: ${stepText(after.next, after)}`);
   line(RUNS_ON);
 }
