@@ -54,6 +54,20 @@ it("merges equal ticks that wait, but not with the one that runs: it may not hav
   await ticks.close();
 });
 
+it("of due times that waited for a long round runs the newest alone, as a restart would", async () => {
+  const ran: Tick[] = [];
+  const ticks = openTimerTicks({ run: async (tick) => void ran.push(tick), onError: fail });
+  const due = (timeMs: number): Tick => ({ kind: "schedule", timeMs, retrain: "full" });
+  for (const timeMs of [3, 1, 2]) await ticks.ask(due(timeMs), timeMs === 3 ? 50 : 10);
+  await ticks.ask(PLAIN, 60);
+  await vi.waitFor(() => expect(ran).toContainEqual(PLAIN), 10_000);
+  expect(ran).toEqual([due(3), PLAIN]);
+  await ticks.ask(due(4), 0);
+  await ticks.whenIdle();
+  expect(ran.at(-1)).toEqual(due(4));
+  await ticks.close();
+});
+
 it("goes on after a run that failed, and tells its error", async () => {
   const errors: unknown[] = [];
   const ran: Tick[] = [];

@@ -34,6 +34,7 @@ export function openTimerTicks(options: {
   const later = new Set<Due>();
   let running = false;
   let closed = false;
+  let newestDueMs = 0;
   let idleWaiters: (() => void)[] = [];
 
   async function drain(): Promise<void> {
@@ -43,6 +44,8 @@ export function openTimerTicks(options: {
       const [name, tick] = next.value;
       // taken off before it runs: what comes during the run may be news that the run did not see
       waiting.delete(name);
+      // a later due time has come while it waited, and stands for it, as after a restart: one round, not one for each
+      if (tick.kind === "schedule" && tick.timeMs < newestDueMs) continue;
       try {
         await options.run(tick);
       } catch (error) {
@@ -68,6 +71,7 @@ export function openTimerTicks(options: {
     async ask(tick, delayMs) {
       if (!Number.isFinite(delayMs)) throw new RangeError(`a delay of ${delayMs} ms: expected a finite number`);
       if (closed) return;
+      if (tick.kind === "schedule") newestDueMs = Math.max(newestDueMs, tick.timeMs);
       const name = canonicalJson(tick);
       if (delayMs <= 0) return enqueue(name, tick);
       const dueMs = performance.now() + delayMs;

@@ -107,7 +107,10 @@ describe("a full retraining", () => {
     expect(stopped).toContain("the gate refused round 4: an operator decides");
     expect((await readStatus(ledger)).next).toMatchObject({ is: "paused", code: "GATE_REFUSED" });
     // the next due time changes nothing about that
-    expect(await tick(ledger, due(800, "full"))).toBe(stopped);
+    const asked: Tick[] = [];
+    const asking = { ...ledger, ticks: { ask: async (why: Tick) => void asked.push(why) } };
+    expect(await tick(asking, due(800, "full"))).toBe(stopped);
+    expect(asked, "but it is not lost: once an operator has decided it is due").toEqual([due(800, "full")]);
   });
 
   it("of nothing is none", async () => {

@@ -57,8 +57,10 @@ async function onePass(ledger: Ledger, why: Tick, head: Head, finishedByMe: bool
   if (isRefused(head)) {
     const { onFail } = ledger.config.gate ?? { onFail: "hold" };
     const wasRedo = head.entry?.kind === "round" && head.entry.wasRedo;
-    if (onFail === "pause" || (onFail === "rollback" && wasRedo))
+    if (onFail === "pause" || (onFail === "rollback" && wasRedo)) {
+      if (schedule !== undefined) await ledger.ticks.ask(why, ASK_AGAIN_MS);
       return blocked(ledger, head.round, 0, `the gate refused round ${head.round}: an operator decides how to go on`);
+    }
     if (onFail === "rollback") return takeBack(ledger, head);
   }
   if (schedule?.retrain === "full") return retrainFull(ledger, head, schedule.timeMs);
