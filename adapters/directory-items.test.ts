@@ -137,6 +137,16 @@ describe("a data folder", () => {
   );
 });
 
+it("what is missing is told without reading a file: gone, of another size, a folder's, or a key that leads out", async () => {
+  const root = newRoot();
+  const items = openDirectoryItems(root);
+  for (const key of ["a/b", "c", "d"]) await put(root, key);
+  const there = ["a/b", "c"].map((key) => itemOf(key));
+  const missing = [itemOf("e"), itemOf("d", "other"), itemOf("a"), itemOf("../secret")];
+  expect(await items.missing([...there, ...missing])).toEqual(missing);
+  expect(items.hashed).toBe(0);
+});
+
 describe("a file that is being written", () => {
   it("is left out until it has settled, also for a watcher", async () => {
     const root = newRoot();

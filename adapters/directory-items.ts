@@ -31,6 +31,8 @@ export interface DirectoryItems extends Items {
    * @returns "unsettled" if it may still grow: look again after `settleMs`; undefined if it is no item
    */
   itemAt(path: string): Promise<Arrival | "unsettled" | undefined>;
+  /** Those that are not there now, by their size alone: no file is read. One that has changed otherwise is seen when it is fetched. */
+  missing(items: readonly Item[]): Promise<Item[]>;
   readonly settleMs: number;
   /** how many files were read and hashed so far; a file that did not change is not read again */
   readonly hashed: number;
@@ -114,6 +116,27 @@ class InDirectory implements DirectoryItems {
     } catch (error) {
       if (errorCode(error) !== "EACCES") throw error;
       return this.#skip(key, "not-readable");
+    }
+  }
+
+  async missing(items: readonly Item[]): Promise<Item[]> {
+    const missing: Item[] = [];
+    for (let i = 0; i < items.length; i += TOGETHER) {
+      const some = items.slice(i, i + TOGETHER);
+      const there = await Promise.all(some.map((item) => this.#isThere(item)));
+      missing.push(...some.filter((_, j) => !there[j]));
+    }
+    return missing;
+  }
+
+  async #isThere({ key, size }: Item): Promise<boolean> {
+    try {
+      const path = await this.#targetInside(join(this.#root, ...dataParts(key)));
+      return path !== undefined && (await lstat(path)).size === size;
+    } catch (error) {
+      if (errorCode(error) === "EACCES") return true; // it may be: that it can't be read is another matter
+      if (isMissing(error) || (error instanceof AccreteError && error.code === "UNSAFE_KEY")) return false;
+      throw fileError(error, key);
     }
   }
 

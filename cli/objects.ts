@@ -46,17 +46,26 @@ function keyOfPath(workspace: Workspace, path: string): string | undefined {
 }
 
 /**
- * The versions that a command takes out: all that were ever taken in or could be; but those that are out already.
+ * The versions that a command takes out: all that were ever taken in or could be. Those too that are out already: a rollback may go to
+ * a round that has learned one, or ask for one again by mistake.
  * @throws {AccreteError} NOT_FOUND (it does not count), USAGE (named twice)
  */
 export function toTakeOut(objects: readonly NamedObject[]): Item[] {
-  const out = objects.flatMap(({ name, versions }) => {
+  return once(countingOf(objects));
+}
+
+/** As toTakeOut(), but those that are out already: to take them out once more is of no use. */
+export function stillToTakeOut(objects: readonly NamedObject[]): Item[] {
+  return once(countingOf(objects).filter(({ now }) => now.is !== "taken-out"));
+}
+
+function countingOf(objects: readonly NamedObject[]): Version[] {
+  return objects.flatMap(({ name, versions }) => {
     const counting = versions.filter(({ now }) => now.is !== "ignored");
     if (counting.length === 0)
       throw new AccreteError("NOT_FOUND", `${name} does not count as data: there is nothing to take out`);
-    return counting.filter(({ now }) => now.is !== "taken-out");
+    return counting;
   });
-  return once(out);
 }
 
 /** The versions that some entry has consumed: what may be asked for again. */

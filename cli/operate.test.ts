@@ -208,6 +208,25 @@ describe.concurrent("three rounds", SLOW, () => {
     expect(await done(dirs[0]!, "verify")).toContain("all whole");
   });
 
+  it("what was taken out stays out although it is named by --with too; a file that is gone is said before it is forgotten", async () => {
+    const dir = await copy("gone");
+    await rm(data(dir, "c.csv"));
+    expect(await done(dir, "drop", "flowers/b.csv", "--yes")).toMatch(
+      /trains again {2}.*\n +1 item \(\S+ \S+\): flowers\/c\.csv is not in the data folder now: put it back first, or the model will not know it\n/,
+    );
+    const both = ["rollback", "--to", "0", "--yes", "--with", "flowers/b.csv", "--without", "flowers/b.csv"];
+    expect(await runCli(dir, both)).toMatchObject({
+      code: 64,
+      err: expect.stringContaining("flowers/b.csv is named by --with and by --without"),
+    });
+    // b.csv is out by now, but round 2 has learned it
+    expect(await done(dir, "rollback", "--to", "2", "--yes", "--without", "flowers/b.csv")).toContain(
+      "flowers/b.csv stays in the model",
+    );
+    expect(await up(dir)).toMatchObject({ code: 0 });
+    expect(await done(dir, "why", "flowers/b.csv")).toContain("learned by round 2");
+  });
+
   it("a rollback by two rounds without replay leaves their items; asked for, they and a mended file are learned; promote while it trains", async () => {
     const dir = await copy("left");
     const entry = await json(dir, "rollback", "--to", "1", "--yes");

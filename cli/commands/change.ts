@@ -67,9 +67,10 @@ export async function changeHistory(
 ): Promise<void> {
   const { wish, typed, notes = [] } = how;
   const preview = await previewRollback(pipeline, wish);
+  const missing = options.json === true ? [] : await pipeline.items.missing(preview.again);
   const show = (): void => {
     if (options.json === true) return printJson(preview);
-    line(rollbackText(pipeline.config.name, preview));
+    line(rollbackText(pipeline.config.name, preview, missing));
     for (const note of notes) line(`  ${note}`);
   };
   if (!(await isConfirmed(options, show))) return nothingChanged();
@@ -152,11 +153,17 @@ export async function toTrainAgain(
 
 // ------------------------------------------------------------------------------------------------ what will be done
 
-function rollbackText(pipeline: string, preview: RollbackPreview): string {
+/** @param missing of what is trained again, what is not in the data folder any more */
+function rollbackText(pipeline: string, preview: RollbackPreview, missing: readonly Item[]): string {
   const { leaves, again, asked, unlearned, out, stillLearned, ends, live } = preview;
   const rows: [string, string][] = [["goes on from", checkpoint(preview.checkpoint)]];
   if (leaves.length > 0) rows.push(["leaves", `${leaves.length === 1 ? "round" : "rounds"} ${leaves.join(", ")}`]);
   if (again.length > 0) rows.push(["trains again", itemsText(again)]);
+  if (missing.length > 0) {
+    const [is, it] = missing.length === 1 ? ["is", "it"] : ["are", "them"];
+    const text = `${itemsText(missing)} ${is} not in the data folder now: put ${it} back first, or the model will not know ${it}`;
+    rows.push(["", style("yellow", text)]);
+  }
   if (asked.length > 0 && asked.length < again.length) rows.push(["asked for", itemsText(asked)]);
   if (unlearned.length > 0)
     rows.push([

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { asRollback } from "../../ledger/rollback.ts";
 import { printable } from "../../protocol/printable.ts";
-import { findObjects, OBJECT_HELP, toTakeOut } from "../objects.ts";
+import { findObjects, OBJECT_HELP, stillToTakeOut } from "../objects.ts";
 import { line, printJson } from "../terminal.ts";
 import { changeCommand, changeHistory, openPipelineOf, type ChangeOptions } from "./change.ts";
 import { plainWhereText } from "./why.ts";
@@ -21,7 +21,7 @@ export function dropCommand(): Command {
       const options = command.optsWithGlobals<ChangeOptions>();
       const pipeline = await openPipelineOf(options);
       const objects = await findObjects(pipeline, names);
-      const items = toTakeOut(objects);
+      const items = stillToTakeOut(objects);
       if (items.length === 0) {
         const versions = objects.flatMap((object) => object.versions);
         if (options.json === true) return printJson(versions);
