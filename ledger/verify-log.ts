@@ -183,10 +183,11 @@ function wrongStep(before: Before, link: Link): string | undefined {
 /** Of the jobs of the closed round some part ran on the entry's own day, and at least as much in its month. */
 function mayFollow(before: Spent, { spent, jobMs }: Link): boolean {
   const added = (ms: number, from: number): boolean => ms >= from && ms <= from + jobMs;
+  // a day that goes back (the clock was far ahead) takes its sums along
+  const goesBack = spent.day < before.day;
   const sameMonth = spent.day.slice(0, 7) === before.day.slice(0, 7);
   return (
-    spent.day >= before.day &&
-    added(spent.dayMs, spent.day === before.day ? before.dayMs : 0) &&
-    added(spent.monthMs, sameMonth ? before.monthMs : 0)
+    added(spent.dayMs, goesBack || spent.day === before.day ? before.dayMs : 0) &&
+    added(spent.monthMs, goesBack || sameMonth ? before.monthMs : 0)
   );
 }

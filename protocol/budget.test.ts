@@ -54,14 +54,20 @@ describe("the sums of a day and a month", () => {
   it("go on with the later day if the clock goes back", () => {
     expect(spentAfter(spent("04-01", 1, 1), [job(at("03-31T22:00"))], at("03-31T23:00"))).toEqual(spent("04-01", 2, 2));
   });
+  it("become today's if their day is more than one ahead: the clock was wrong, and nothing would ever be left of a budget", () => {
+    const jobs = [job(at("04-01T10:00"), at("04-01T11:00"))];
+    expect(spentAfter(spent("04-03", 1, 5), jobs, at("04-01T12:00"))).toEqual(spent("04-01", 2, 6));
+    expect(spentAfter(spent("04-02", 1, 5), jobs, at("04-01T12:00"))).toEqual(spent("04-02", 2, 6));
+  });
   it("never shrink on one day, whatever ran", () => {
     const time = fc.integer({ min: at("02-26T00:00"), max: at("03-04T00:00") });
     fc.assert(
       fc.property(time, time, time, fc.nat(HOUR), (began, ended, nowMs, dayMs) => {
         const before: Spent = { day: "2026-03-01", dayMs, monthMs: dayMs };
         const after = spentAfter(before, [job(began, Math.max(began, ended))], nowMs);
-        expect(after.day >= before.day).toBe(true);
-        if (after.day === before.day) expect(after.dayMs).toBeGreaterThanOrEqual(dayMs);
+        const isWrong = before.day > dayOf(nowMs + 24 * HOUR);
+        expect(after.day >= before.day).toBe(!isWrong);
+        if (after.day <= before.day) expect(after.dayMs).toBeGreaterThanOrEqual(dayMs);
         expect(after.monthMs).toBeGreaterThanOrEqual(after.dayMs);
         if (dayOf(nowMs) > before.day) expect(after.day).toBe(dayOf(nowMs));
       }),

@@ -39,10 +39,12 @@ export function runMs(jobs: readonly Job[], nowMs: number, fromMs = 0): number {
 /**
  * The sums of the day and the month of `nowMs`, once these jobs are added to those of the head. A job that ran over midnight counts
  * for each day with what it ran on it, so one that was closed late can't use up a day on which it did not run.
- * @param nowMs by the store's clock; if that went back, the later day goes on
+ * @param nowMs by the store's clock; if that went back, the later day goes on. One that is more than a day ahead was a wrong clock's:
+ * its sums become today's, or a budget would wait for that day
  */
-export function spentAfter(before: Spent, jobs: readonly Job[], nowMs: number): Spent {
+export function spentAfter(last: Spent, jobs: readonly Job[], nowMs: number): Spent {
   const today = dayOf(nowMs);
+  const before = last.day > dayOf(nowMs + DAY_MS) ? { ...last, day: today } : last;
   const day = today > before.day ? today : before.day;
   const starts = startsOf(today);
   const isSameMonth = day.slice(0, 7) === before.day.slice(0, 7);
