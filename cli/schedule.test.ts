@@ -49,6 +49,22 @@ describe.concurrent("a config with", () => {
     expect(await runCli(dir, ["verify"])).toMatchObject({ code: 0 });
   });
 
+  it("a budget that is used up by a blocked round: a retry says that it made none, and fails", async () => {
+    const budget = `budget: { perDay: 60.05, pricePerHour: 3_600 },\n      trainer:`;
+    const dir = await initWorkspace(folder, "blocked", [["trainer:", budget]]);
+    await writeFile(join(dir, "model.ts"), 'export default { build() { throw new Error("not yet"); } };');
+    await drop(dir, "day-1.csv", 1);
+    expect(await runCli(dir, ["up", "--once"])).toMatchObject({ code: 1 });
+    const retry = await runCli(dir, ["retry"]);
+    expect(retry).toMatchObject({
+      code: 1,
+      out: expect.stringMatching(
+        /^flowers: round 1 stays blocked, as the budget of \$60\.05 a day is used up .*: retry it from/,
+      ),
+    });
+    expect(await runCli(dir, ["status"])).toMatchObject({ out: expect.stringContaining("blocked") });
+  });
+
   it("a schedule: up makes up what was missed, below the minimum, and says when the next is due", async () => {
     const changes = [
       ["trainer:", `schedule: { every: "1 day" },\n      trainer:`],
