@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
@@ -255,6 +255,27 @@ describe("an outbox", () => {
     expect((await names()).map((name) => name[0])).toEqual(["1", "1", "2", "2", "f"]);
     expect(await store.waiting()).toEqual(["f".repeat(32)]);
   });
+});
+
+/** A process that finds as many notices as are in its folder, and says when none waits any more. */
+const DELIVERER = `
+  import { openNoticeOutbox } from ${JSON.stringify(new URL("notice-outbox.ts", import.meta.url).href)};
+  const words = { warn: (about, message) => console.log(message), passed() {} };
+  const channel = { name: "webhook", where: "here", send: async () => ({ outcome: "delivered" }) };
+  const outbox = openNoticeOutbox({ folder: process.argv[1], channels: [channel], on: [], words });
+  outbox.start(words);
+  await outbox.stop();
+`;
+
+it("more notices may wait than files can be open at once", async () => {
+  await mkdir(join(folder, "webhook"));
+  const body = noticeBody(blocked(1), new Date().toISOString());
+  const id = (i: number): string => i.toString(16).padStart(32, "0");
+  await Promise.all(Array.from({ length: 400 }, (_, i) => writeFile(join(folder, "webhook", `${id(i)}.json`), body)));
+  const limited = 'ulimit -n 150; exec "$0" "$@"';
+  const args = ["-c", limited, process.execPath, "--input-type=module-typescript", "-e", DELIVERER, folder];
+  expect(execFileSync("/bin/sh", args, { encoding: "utf8" })).toBe("");
+  expect((await ends()).filter((end) => end === ".delivered")).toHaveLength(400);
 });
 
 /** A process that tells one notice and then waits for ever, its delivery under way. */

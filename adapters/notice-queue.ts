@@ -136,11 +136,16 @@ export class NoticeQueue {
     for (const id of this.#tried.keys()) if (!ids.includes(id)) this.#tried.delete(id);
     const due = ids.filter((id) => this.#isDue(id));
     if (due.length === 0) return [];
-    const notices = (await Promise.all(due.map((id) => this.#folder.read(id)))).map((notice, i) => ({
-      id: due[i]!,
-      tries: this.#tried.get(due[i]!)?.tries ?? 0,
-      atMs: typeof notice === "object" ? notice.atMs : 0,
-    }));
+    const notices: { id: string; tries: number; atMs: number }[] = [];
+    // one after the other: there may be more than files can be open at once
+    for (const id of due) {
+      const notice = await this.#folder.read(id);
+      notices.push({
+        id,
+        tries: this.#tried.get(id)?.tries ?? 0,
+        atMs: typeof notice === "object" ? notice.atMs : 0,
+      });
+    }
     return notices.sort((a, b) => a.tries - b.tries || a.atMs - b.atMs).map(({ id }) => id);
   }
 
