@@ -22,6 +22,7 @@ export interface Beginning {
 
 export interface BeginAt {
   readonly store: Store;
+  /** an empty folder of the run's own */
   readonly scratch: string;
   readonly say: (line: string) => void;
 }

@@ -73,7 +73,6 @@ async function main(): Promise<number> {
         {
           store,
           items,
-          planKey,
           attempt,
           retry,
           run,

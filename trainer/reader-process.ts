@@ -8,7 +8,7 @@ import type { DataConfig } from "../protocol/config-parts.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import { BadItem, type FileToRead, type Layout, type RecordsOfItem } from "./item-records.ts";
 import { ReaderChild, ReaderEnded, type Answered } from "./reader-child.ts";
-import type { ColumnMessage, ReadOutcome, Request } from "./reader-protocol.ts";
+import { columnMessage, type ReadOutcome, type Request } from "./reader-protocol.ts";
 import { widthOf, type Column } from "./schema.ts";
 
 /** For the libraries to be loaded, on a busy machine. */
@@ -85,7 +85,7 @@ export class Reader implements AsyncDisposable {
         op: "survey",
         data,
         files: some.map(file),
-        columns: known.map(plainColumn),
+        columns: known.map(columnMessage),
       });
       return answer.op === "surveyed" ? answer.columns : this.#nonsense();
     };
@@ -218,10 +218,5 @@ function areFinite(values: Float32Array): boolean {
 const PROGRAM = fileURLToPath(new URL(`./reader.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url));
 
 const file = ({ key, path }: FileToRead): FileToRead => ({ key, path });
-const plainColumn = ({ name, kind, categories }: Column): ColumnMessage => ({
-  name,
-  kind,
-  categories: [...categories],
-});
 const message = (layout: Layout | null): (Request & { op: "read" })["layout"] =>
-  layout && { shape: [...layout.shape], columns: layout.columns?.map(plainColumn) ?? null };
+  layout && { shape: [...layout.shape], columns: layout.columns?.map(columnMessage) ?? null };

@@ -5,7 +5,7 @@
  */
 import * as z from "zod/mini";
 import { DataConfig } from "../protocol/config-parts.ts";
-import { CLASSES_MAX, ColumnDocument, widthOf } from "./schema.ts";
+import { CLASSES_MAX, ColumnDocument, widthOf, type Column } from "./schema.ts";
 
 /** Of a line of JSON: 10,000 columns with long names fit many times. */
 const LINE_BYTES_MAX = 67_108_864;
@@ -60,6 +60,10 @@ const Answer = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("failed"), message: Text, why: z.enum(["system", "disk", "memory", "unknown"]) }),
 ]);
 export type Answer = z.infer<typeof Answer>;
+
+export function columnMessage({ name, kind, categories }: Column): ColumnMessage {
+  return { name, kind, categories: [...categories] };
+}
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 

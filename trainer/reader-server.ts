@@ -5,11 +5,11 @@ import { messageOf } from "../protocol/errors.ts";
 import { BadItem, type FileToRead, type Layout } from "./item-records.ts";
 import type { ItemReader } from "./read-item.ts";
 import {
+  columnMessage,
   lineOf,
   Messages,
   parseRequest,
   type Answer,
-  type ColumnMessage,
   type ReadOutcome,
   type Request,
 } from "./reader-protocol.ts";
@@ -71,7 +71,7 @@ async function perform(reader: ItemReader, request: Request): Promise<Reply> {
     return { answer: { op: "where", where: await reader.where(request.file, data, request.record) }, arrays: [] };
   let columns: readonly Column[] = request.columns;
   for (const file of request.files) columns = await reader.survey(file, data, columns);
-  return { answer: { op: "surveyed", columns: columns.map(plain) }, arrays: [] };
+  return { answer: { op: "surveyed", columns: columns.map(columnMessage) }, arrays: [] };
 }
 
 async function readFiles(reader: ItemReader, request: Request & { op: "read" }): Promise<Reply> {
@@ -104,7 +104,7 @@ async function readOne(
         shape: [...shape],
         names: [...names],
         labels: labels instanceof Int32Array ? "class" : "value",
-        columns: layout === null && columns !== null ? columns.map(plain) : null,
+        columns: layout === null && columns !== null ? columns.map(columnMessage) : null,
       },
       arrays: [features, labels].map(({ buffer, byteOffset, byteLength }) =>
         Buffer.from(buffer, byteOffset, byteLength),
@@ -115,8 +115,6 @@ async function readOne(
     return { outcome: { outcome: "bad", message: error.message }, arrays: [] };
   }
 }
-
-const plain = ({ name, kind, categories }: Column): ColumnMessage => ({ name, kind, categories: [...categories] });
 
 /** Whether the machine is at fault, as far as an error tells. */
 function whyFailed(error: unknown): (Answer & { op: "failed" })["why"] {

@@ -1,12 +1,12 @@
 /** A round's files as one array of records: in the plan's order, and in each file's own order. */
 import type { DataConfig } from "../protocol/config-parts.ts";
-import type { Item, RejectedItem } from "../protocol/types.ts";
+import type { RejectedItem } from "../protocol/types.ts";
 import { isHoldout } from "./holdout.ts";
 import { BadItem, shown, type FileToRead, type Layout, type RecordsOfItem } from "./item-records.ts";
 import type { Reader } from "./reader-process.ts";
 import { REQUEST_FILES_MAX } from "./reader-protocol.ts";
 import { checkConfigFits, CLASSES_MAX, compareNames, inputsOf, widthOf, type Column, type Schema } from "./schema.ts";
-import { rejection } from "./stage.ts";
+import { rejection, type StagedItem } from "./stage.ts";
 
 export interface Records {
   readonly count: number;
@@ -20,11 +20,6 @@ export interface Records {
   readonly holdout: Uint8Array;
 }
 
-export interface ReadItem {
-  readonly item: Item;
-  readonly path: string;
-}
-
 /** Bytes of files that are asked for at once: a word to the reader takes longer than it needs for a file that is small. */
 const REQUEST_BYTES = 1_048_576;
 
@@ -35,7 +30,7 @@ const REQUEST_BYTES = 1_048_576;
  * @throws {Error} if the reader can't be started, or the machine fails it
  */
 export async function readRecords(
-  files: readonly ReadItem[],
+  files: readonly StagedItem[],
   options: { data: DataConfig; schema: Schema | null; reader: Reader },
 ): Promise<{ schema: Schema | null; records: Records; rejected: RejectedItem[] }> {
   const { data, schema, reader } = options;
@@ -47,7 +42,7 @@ export async function readRecords(
 }
 
 /** As many of the next files as are asked for at once, at least one. */
-function nextRequest(files: readonly ReadItem[], at: number): readonly ReadItem[] {
+function nextRequest(files: readonly StagedItem[], at: number): readonly StagedItem[] {
   let [end, bytes] = [at + 1, files[at]!.item.size];
   while (end < files.length && end - at < REQUEST_FILES_MAX) {
     bytes += files[end]!.item.size;
@@ -57,15 +52,15 @@ function nextRequest(files: readonly ReadItem[], at: number): readonly ReadItem[
   return files.slice(at, end);
 }
 
-const fileOf = ({ item, path }: ReadItem): FileToRead => ({ key: item.key, path });
-const rejectedFor = ({ item }: ReadItem, { message }: BadItem): RejectedItem => ({
+const fileOf = ({ item, path }: StagedItem): FileToRead => ({ key: item.key, path });
+const rejectedFor = ({ item }: StagedItem, { message }: BadItem): RejectedItem => ({
   item,
   code: "bad",
   message: rejection(item, message),
 });
 
 async function readAll(
-  files: readonly ReadItem[],
+  files: readonly StagedItem[],
   reader: Reader,
   data: DataConfig,
   schema: Schema | null,
@@ -101,7 +96,7 @@ async function readAll(
  * more, they are read again.
  */
 async function readWithCategories(
-  files: readonly ReadItem[],
+  files: readonly StagedItem[],
   reader: Reader,
   data: DataConfig,
   schema: Schema | null,
@@ -112,7 +107,7 @@ async function readWithCategories(
   const out = new Set(first.rejected.map(({ item }) => item));
   const readable = files.filter(({ item }) => !out.has(item));
   let all: readonly Column[] = columns;
-  const crashed = new Map<ReadItem, BadItem>();
+  const crashed = new Map<StagedItem, BadItem>();
   for (let at = 0; at < readable.length;) {
     const group = nextRequest(readable, at);
     at += group.length;

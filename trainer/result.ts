@@ -2,14 +2,14 @@
 import { EXIT } from "../protocol/errors.ts";
 import { resultKey } from "../protocol/keys.ts";
 import { documentBytes, type RejectedItem, type Result } from "../protocol/types.ts";
-import type { RunOptions } from "./run.ts";
+import type { BeginAt } from "./begin.ts";
 import type { RunName } from "./session.ts";
 
 export type Found = Pick<Result, "checkpoint" | "epochsAdded" | "stepsAdded" | "metrics" | "liveMetrics">;
 
 /** Creates result.json; the first one counts, whoever wrote it. @returns the exit code */
 export async function writeResult(
-  { store, say }: Pick<RunOptions, "store" | "say">,
+  { store, say }: Pick<BeginAt, "store" | "say">,
   { plan, planSha256, attempt }: RunName,
   rejected: readonly RejectedItem[],
   found: Found,

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { canonicalJson } from "../protocol/digest.ts";
 import { AccreteError, EXIT } from "../protocol/errors.ts";
 import { startKey } from "../protocol/keys.ts";
-import type { Checkpoint, Metrics, Plan } from "../protocol/types.ts";
-import type { Beginning } from "./begin.ts";
+import type { Checkpoint, Metrics, Plan, RejectedItem } from "../protocol/types.ts";
+import type { BeginAt, Beginning } from "./begin.ts";
 import type { Saved } from "./checkpoint.ts";
 import { evaluate } from "./evaluate.ts";
 import { emptyHoldout, extendHoldout, indexesOf, type Holdout } from "./holdout-state.ts";
@@ -14,7 +14,7 @@ import { emptyNormalisation, updateNormalisation, type Normalisation } from "./n
 import { Progress } from "./progress.ts";
 import { restoreFitting, restoreSlots } from "./restore.ts";
 import { writeResult, type Found } from "./result.ts";
-import type { Data, RunOptions } from "./run.ts";
+import type { Records } from "./records.ts";
 import { epochOrder } from "./sampler.ts";
 import { numericMask, type Schema } from "./schema.ts";
 import { environment, savedOf, Saver, type RunName, type Trained } from "./session.ts";
@@ -25,8 +25,24 @@ import { loadTf, useCpu, type Backend, type Tf } from "./tf.ts";
 import { batchAt, stepsOf, trainFrom, trainingSet, type TrainingSet } from "./train.ts";
 import { readStart } from "./warm-start.ts";
 
+export interface RoundOptions extends BeginAt {
+  readonly attempt: number;
+  /** SIGTERM has come: save and end */
+  readonly stopAsked: () => boolean;
+  readonly nowMs: () => number;
+}
+
+/** What a round is trained on. */
+export interface Data {
+  readonly schema: Schema | null;
+  readonly records: Records;
+  readonly rejected: readonly RejectedItem[];
+  /** of the items that are not rejected, and what was read of them */
+  readonly digest: string;
+}
+
 export class Round {
-  readonly #options: RunOptions;
+  readonly #options: RoundOptions;
   readonly #name: RunName;
   readonly #beginning: Beginning | null;
   /** the beginning is a checkpoint of this round */
@@ -35,7 +51,7 @@ export class Round {
   readonly #startedMs: number;
   #metricsText: string;
 
-  constructor(options: RunOptions, name: RunName, from: { beginning: Beginning | null; own: boolean; data: Data }) {
+  constructor(options: RoundOptions, name: RunName, from: { beginning: Beginning | null; own: boolean; data: Data }) {
     this.#options = options;
     this.#name = name;
     this.#beginning = from.beginning;

@@ -3,45 +3,27 @@ import { join } from "node:path";
 import { canonicalJson, itemId, sha256 } from "../protocol/digest.ts";
 import { AccreteError, EXIT } from "../protocol/errors.ts";
 import type { Items, Store } from "../protocol/ports.ts";
-import { parseDocument, type Plan, type RejectedItem } from "../protocol/types.ts";
+import { parseDocument, type Plan } from "../protocol/types.ts";
 import { ownBeginning, parentBeginning, type Beginning } from "./begin.ts";
 import { fetchCode } from "./code.ts";
 import { DataUnusable } from "./failure.ts";
 import { Reader } from "./reader-process.ts";
-import { readRecords, type Records } from "./records.ts";
-import { Round } from "./round.ts";
+import { readRecords } from "./records.ts";
+import { Round, type Data, type RoundOptions } from "./round.ts";
 import type { Schema } from "./schema.ts";
 import type { RunName } from "./session.ts";
 import { stageItems } from "./stage.ts";
 import { supersededBy } from "./superseded.ts";
 
-export interface RunOptions {
-  readonly store: Store;
+export interface RunOptions extends RoundOptions {
   readonly items: Items;
-  readonly planKey: string;
-  readonly attempt: number;
   readonly retry: number;
   /** drawn at the start of the process: [0-9a-z]{1,32} */
   readonly run: string;
-  /** an empty folder of this run's own */
-  readonly scratch: string;
-  readonly say: (line: string) => void;
-  /** SIGTERM has come: save and end */
-  readonly stopAsked: () => boolean;
   /** told when there may be something to save: from here on `stopAsked` is looked at between steps */
   readonly begin: () => void;
-  readonly nowMs: () => number;
   /** @default one of this run's own, within the plan's limits; a given one stays open */
   readonly reader?: Reader;
-}
-
-/** What a round is trained on. */
-export interface Data {
-  readonly schema: Schema | null;
-  readonly records: Records;
-  readonly rejected: readonly RejectedItem[];
-  /** of the items that are not rejected, and what was read of them */
-  readonly digest: string;
 }
 
 export async function readPlan(store: Store, key: string): Promise<{ plan: Plan; sha256: string }> {

@@ -7,7 +7,12 @@ import type { FetchOutcome, Items } from "../protocol/ports.ts";
 import { printable } from "../protocol/printable.ts";
 import type { Item, Plan, RejectedItem } from "../protocol/types.ts";
 import { sizeText } from "../protocol/units.ts";
-import type { ReadItem } from "./records.ts";
+
+/** An item on local disk. */
+export interface StagedItem {
+  readonly item: Item;
+  readonly path: string;
+}
 
 /** Fetches at once: enough to hide a store's latency, few enough for its limits. */
 const TOGETHER = 8;
@@ -29,9 +34,9 @@ export async function stageItems(
   plan: Plan,
   folder: string,
   onProgress: (done: number, bytes: number) => void,
-): Promise<{ files: ReadItem[]; rejected: RejectedItem[] }> {
+): Promise<{ files: StagedItem[]; rejected: RejectedItem[] }> {
   await mkdir(folder, { recursive: true });
-  const staged: (ReadItem | RejectedItem)[] = Array.from({ length: plan.items.length });
+  const staged: (StagedItem | RejectedItem)[] = Array.from({ length: plan.items.length });
   let next = 0;
   let done = 0;
   let bytes = 0;
@@ -65,7 +70,7 @@ function tooLarge(item: Item, { data }: Plan): RejectedItem | undefined {
   return { item, code: "bad", message: rejection(item, message) };
 }
 
-async function stageOne(items: Items, item: Item, path: string): Promise<ReadItem | RejectedItem> {
+async function stageOne(items: Items, item: Item, path: string): Promise<StagedItem | RejectedItem> {
   try {
     const { outcome } = await items.fetch(item, path);
     if (outcome === "fetched") return { item, path };

@@ -27,7 +27,7 @@ export interface TableSource {
 
 /** A file up to this is parsed once and held: a round may have 20,000 of them, and DuckDB's start is most of their time. */
 const SMALL_BYTES = 131_072;
-/** More than any table of the config may have */
+/** Any table of the config has fewer. */
 const COLUMNS_MAX = 10_001;
 
 /**

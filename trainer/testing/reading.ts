@@ -6,7 +6,8 @@ import { afterAll } from "vitest";
 import { DataConfig } from "../../protocol/config-parts.ts";
 import { itemId, sha256 } from "../../protocol/digest.ts";
 import { Reader } from "../reader-process.ts";
-import { readRecords, type ReadItem } from "../records.ts";
+import { readRecords } from "../records.ts";
+import type { StagedItem } from "../stage.ts";
 import type { Schema } from "../schema.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "accrete-read-"));
@@ -34,7 +35,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-export function file(key: string, body: string | Uint8Array): ReadItem {
+export function file(key: string, body: string | Uint8Array): StagedItem {
   const item = { bucket: "data", key, etag: sha256(body), size: body.length };
   const path = join(files, itemId(item));
   writeFileSync(path, body);
@@ -42,7 +43,7 @@ export function file(key: string, body: string | Uint8Array): ReadItem {
 }
 
 /** With as many zero bytes after its start as it takes; they need no disk. */
-export function largeFile(key: string, start: string, size: number): ReadItem {
+export function largeFile(key: string, start: string, size: number): StagedItem {
   const { item, path } = file(key, start);
   truncateSync(path, size);
   return { item: { ...item, size }, path };
@@ -51,7 +52,7 @@ export function largeFile(key: string, start: string, size: number): ReadItem {
 export type DataInput = Partial<DataConfig> & Pick<DataConfig, "format">;
 
 export async function read(
-  files: readonly ReadItem[],
+  files: readonly StagedItem[],
   input: DataInput,
   schema: Schema | null = null,
   reader: Reader = shared,

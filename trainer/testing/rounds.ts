@@ -181,7 +181,6 @@ export class Place {
     const options = {
       store,
       items: input.items ?? this.items,
-      planKey: planKey(plan.round),
       attempt: input.attempt ?? 1,
       retry: 1,
       run: `run${runs++}`,
