@@ -5,18 +5,23 @@
 import { itemId, sha256, shardOf } from "../protocol/digest.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import {
+  CODE,
   codeKey,
   CONSUMED,
   damagedKey,
+  digestOfKey,
   INBOX,
   LIVE,
+  LOG,
   MANIFEST,
   parseAttemptKey,
   parseCheckpointFile,
   parseSegmentKey,
+  QUARANTINE,
   quarantineKey,
   roundOfKey,
   seqOfLogKey,
+  STARTS,
 } from "../protocol/keys.ts";
 import { mendedBy, mendedDocument } from "../protocol/mend.ts";
 import type { PipelineConfig } from "../protocol/config.ts";
@@ -84,7 +89,7 @@ function kindOf(key: string): DocumentKind | undefined {
   if (key === LIVE) return "live";
   if (key.startsWith(CONSUMED)) return "consumed";
   if (key.startsWith(INBOX)) return "segment";
-  if (key.startsWith("quarantine/")) return "quarantined";
+  if (key.startsWith(QUARANTINE)) return "quarantined";
   if (key.endsWith("/plan.json")) return "plan";
   if (key.endsWith("/result.json")) return "result";
   const attempt = parseAttemptKey(key)?.what;
@@ -92,11 +97,9 @@ function kindOf(key: string): DocumentKind | undefined {
   return parseCheckpointFile(key)?.name === MANIFEST ? "manifest" : undefined;
 }
 
-const START = /^start\/([0-9a-f]{64})\.safetensors$/;
-
 /** Of a file that is no document: the digest that its name or its checkpoint's manifest says. */
 async function namedDigest(store: Store, key: string): Promise<string | undefined> {
-  const [, named] = /^code\/([0-9a-f]{64})\.mjs$/.exec(key) ?? START.exec(key) ?? [];
+  const named = digestOfKey(key);
   if (named !== undefined) return named;
   const file = parseCheckpointFile(key);
   if (file === undefined) return undefined;
@@ -134,7 +137,7 @@ async function rebuilt(ports: RepairPorts, key: string): Promise<Did> {
   const { store, code } = ports;
   if (key === LIVE) return rebuildLive(store);
   if (key.startsWith(CONSUMED)) return rebuildConsumed(store, key);
-  if (key.startsWith("quarantine/")) return rebuildQuarantine(store, key);
+  if (key.startsWith(QUARANTINE)) return rebuildQuarantine(store, key);
   if (code !== null && key === codeKey(code.sha256)) {
     await putInPlace(store, key, code.body);
     return { did: "rebuilt", message: "it is the model as it lies beside accrete.config.ts" };
@@ -151,7 +154,7 @@ async function rebuilt(ports: RepairPorts, key: string): Promise<Did> {
       message: "`accrete up` takes the files in again that are in the data folder and were not learned",
     };
   }
-  if (key.startsWith("start/")) {
+  if (key.startsWith(STARTS)) {
     await takeAway(store, key, stored);
     return { did: "aside", message: "the next plan that begins with it stores it anew: `accrete rollback --to head`" };
   }
@@ -177,7 +180,7 @@ async function rebuildEntry(ports: RepairPorts, key: string, seq: number, stored
       message: "made anew of its plan, its result and the entry before: its digest is what it was",
     };
   }
-  const [newest] = (await store.list("log/", { limit: 1 })).objects;
+  const [newest] = (await store.list(LOG, { limit: 1 })).objects;
   if (newest?.key !== key) return undefined;
   const can = await canBeCommittedAnew(store, seq, stored.body);
   if (can === "not-proved")
@@ -288,7 +291,7 @@ const BACKUP = "restore it from a backup";
 
 async function adviceFor({ store }: RepairPorts, key: string): Promise<string> {
   const round = roundOfKey(key);
-  if (key.startsWith("code/"))
+  if (key.startsWith(CODE))
     return `${BACKUP}; rounds that were trained by it go on being what they are, and a changed model has another file`;
   if (round === undefined) return BACKUP;
   const { head } = await readHead(store).catch((error: unknown) => {

@@ -6,7 +6,16 @@
  * segment, of code and of a warm start's weights; a checkpoint's manifest for its files.
  */
 import { itemId } from "../protocol/digest.ts";
-import { CONSUMED, DAMAGED, LIVE, parseSegmentKey, seqOfLogKey } from "../protocol/keys.ts";
+import {
+  CONSUMED,
+  DAMAGED,
+  digestOfKey,
+  LIVE,
+  parseQuarantineKey,
+  parseSegmentKey,
+  ROUNDS,
+  seqOfLogKey,
+} from "../protocol/keys.ts";
 import type { Listed, Store } from "../protocol/ports.ts";
 import { ConsumedCheck } from "./verify-consumed.ts";
 import { readStrictly, type Finding, type VerifyContext } from "./verify-context.ts";
@@ -73,10 +82,6 @@ async function* everything(store: Store): AsyncGenerator<Listed> {
   }
 }
 
-/** Files that are named by their content. */
-const NAMED = /^(?:code\/([0-9a-f]{64})\.mjs|start\/([0-9a-f]{64})\.safetensors)$/;
-const QUARANTINE = /^quarantine\/([A-Za-z0-9_-]{22})\.json$/;
-
 async function verifyFile(
   context: VerifyContext,
   listed: Listed,
@@ -85,11 +90,10 @@ async function verifyFile(
   const { key, size } = listed;
   if (key === LIVE) return; // read at the start
   if (key.startsWith(DAMAGED)) return context.report("info", key, "damaged bytes that a repair has put aside");
-  if (key.startsWith("rounds/")) return parts.rounds.add(listed);
+  if (key.startsWith(ROUNDS)) return parts.rounds.add(listed);
   if (seqOfLogKey(key) !== undefined) return; // read as a chain
   if (key.startsWith(CONSUMED) && parts.consumed.add(key)) return; // read at the end
-  const [, code, start] = NAMED.exec(key) ?? [];
-  const named = code ?? start;
+  const named = digestOfKey(key);
   if (named !== undefined) {
     const digest = await context.digestOf(key, size);
     if (digest !== undefined && digest !== named)
@@ -98,7 +102,7 @@ async function verifyFile(
   }
   const segment = parseSegmentKey(key);
   if (segment !== undefined) return verifySegment(context, key, segment);
-  const [, quarantined] = QUARANTINE.exec(key) ?? [];
+  const quarantined = parseQuarantineKey(key);
   if (quarantined !== undefined) return verifyQuarantined(context, key, quarantined);
   context.report("warning", key, "it belongs to nothing: accrete has not written it");
 }

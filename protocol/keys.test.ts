@@ -38,6 +38,16 @@ describe("a key that is made is read as what it was made from", () => {
     );
   });
 
+  it("of what is named by its content, and of an item in quarantine", () => {
+    fc.assert(
+      fc.property(digest, fc.stringMatching(/^[A-Za-z0-9_-]{22}$/), (sha, id) => {
+        expect(keys.digestOfKey(keys.codeKey(sha))).toBe(sha);
+        expect(keys.digestOfKey(keys.startKey(sha))).toBe(sha);
+        expect(keys.parseQuarantineKey(keys.quarantineKey(id))).toBe(id);
+      }),
+    );
+  });
+
   it("of a log entry", () => {
     fc.assert(fc.property(number, (seq) => void expect(keys.seqOfLogKey(keys.logKey(seq))).toBe(seq)));
   });

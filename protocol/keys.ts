@@ -13,8 +13,11 @@ const pad = (n: number, digits = 10): string => {
 
 export const INBOX = "inbox/";
 export const LOG = "log/";
+export const CODE = "code/";
+export const STARTS = "start/";
 export const ROUNDS = "rounds/";
 export const CONSUMED = "consumed/";
+export const QUARANTINE = "quarantine/";
 export const DAMAGED = "damaged/";
 export const LIVE = "live.json";
 export const MANIFEST = "MANIFEST.json";
@@ -36,8 +39,14 @@ export function parseSegmentKey(key: string): SegmentName | undefined {
   return { ms: Number(ms), count: Number(count), bytes: Number(bytes), sha256 };
 }
 
-export const codeKey = (sha256: string): string => `code/${sha256}.mjs`;
-export const startKey = (sha256: string): string => `start/${sha256}.safetensors`;
+export const codeKey = (sha256: string): string => `${CODE}${sha256}.mjs`;
+export const startKey = (sha256: string): string => `${STARTS}${sha256}.safetensors`;
+const NAMED_BY_CONTENT = /^(?:code\/([0-9a-f]{64})\.mjs|start\/([0-9a-f]{64})\.safetensors)$/;
+/** Of code and of a warm start's weights: the sha256 of their bytes, which their name says. */
+export function digestOfKey(key: string): string | undefined {
+  const [, code, start] = NAMED_BY_CONTENT.exec(key) ?? [];
+  return code ?? start;
+}
 
 /** Where `verify --repair` keeps the bytes that it has put others in the place of. @param digest the first digits of theirs */
 export const damagedKey = (key: string, digest: string): string => `${DAMAGED}${digest}/${key}`;
@@ -93,4 +102,10 @@ export function seqOfLogKey(key: string): number | undefined {
 }
 
 export const consumedKey = (itemId: string): string => `${CONSUMED}${shardOf(itemId)}`;
-export const quarantineKey = (itemId: string): string => `quarantine/${itemId}.json`;
+export const quarantineKey = (itemId: string): string => `${QUARANTINE}${itemId}.json`;
+const QUARANTINED = /^quarantine\/([A-Za-z0-9_-]{22})\.json$/;
+/** The itemId that a key under quarantine/ is of. */
+export function parseQuarantineKey(key: string): string | undefined {
+  const [, itemId] = QUARANTINED.exec(key) ?? [];
+  return itemId;
+}
