@@ -202,17 +202,8 @@ export const BudgetConfig = z.strictObject({
 });
 export type BudgetConfig = z.infer<typeof BudgetConfig>;
 
-export const NOTICE_KINDS = [
-  "planned",
-  "submitted",
-  "committed",
-  "held",
-  "rolled-back",
-  "promoted",
-  "blocked",
-  "damaged",
-  "budget",
-] as const;
+/** What webhook and command get if nothing else is said: not each step on the way. */
+const TOLD = ["committed", "held", "rolled-back", "promoted", "blocked", "damaged", "budget"] as const;
 
 export const NotifyConfig = z.strictObject({
   /** gets each notice as a JSON body by POST */
@@ -240,14 +231,6 @@ export const NotifyConfig = z.strictObject({
   /** program and arguments, run beside accrete.config.ts; gets each notice as JSON on its standard input */
   command: z._default(z.nullable(z.array(z.string()).check(z.minLength(1), z.maxLength(100))), null),
   /** which notices webhook and command get */
-  on: z._default(z.array(z.enum(NOTICE_KINDS)), [
-    "committed",
-    "held",
-    "rolled-back",
-    "promoted",
-    "blocked",
-    "damaged",
-    "budget",
-  ]),
+  on: z._default(z.array(z.enum(["planned", "submitted", ...TOLD])), [...TOLD]),
 });
 export type NotifyConfig = z.infer<typeof NotifyConfig>;

@@ -48,8 +48,15 @@ function chainOperations(core: typeof import("@tensorflow/tfjs-core")): void {
       },
     });
   }
-  // those whose first argument is no tensor, and those that are no operation of their own
-  const others: Record<string, (this: Tensor, ...more: never[]) => Tensor> = {
+  for (const [name, value] of Object.entries(chainedOf(core)))
+    Object.defineProperty(core.Tensor.prototype, name, { configurable: true, value });
+}
+
+/** Those whose first argument is no tensor, and those that are no operation of their own. */
+function chainedOf(
+  core: typeof import("@tensorflow/tfjs-core"),
+): Record<string, (this: Tensor, ...more: never[]) => Tensor> {
+  return {
     flatten() {
       return core.reshape(this, [this.size]);
     },
@@ -96,8 +103,6 @@ function chainOperations(core: typeof import("@tensorflow/tfjs-core")): void {
       return core.where(condition, this, otherwise);
     },
   };
-  for (const [name, value] of Object.entries(others))
-    Object.defineProperty(core.Tensor.prototype, name, { configurable: true, value });
 }
 
 /** The plain backend: every operation, slower. Tensors move to it as they are used. */
