@@ -10,9 +10,10 @@ import { inspectAttempts } from "../ledger/inspect.ts";
 import { intake } from "../ledger/intake.ts";
 import { janitor } from "../ledger/janitor.ts";
 import { inParallel, type Ledger } from "../ledger/ledger.ts";
-import { listInbox, readHead } from "../ledger/read.ts";
+import { inboxPages, readHead } from "../ledger/read.ts";
 import { scheduledUntil } from "../ledger/schedule.ts";
-import { readStatus, type Obstacle, type Status } from "../ledger/status.ts";
+import type { Obstacle } from "../ledger/open-round.ts";
+import { readStatus, type Status } from "../ledger/status.ts";
 import { sweep } from "../ledger/sweep.ts";
 import { tick } from "../ledger/tick.ts";
 import type { Job, Store, Tick } from "../protocol/ports.ts";
@@ -264,11 +265,7 @@ export class Loop {
 
 async function newestSegment(store: Store): Promise<string | undefined> {
   let newest: { key: string; modifiedMs: number } | undefined;
-  for (let after: string | undefined; ;) {
-    const page = await listInbox(store, after);
-    for (const segment of page.segments)
-      if (newest === undefined || segment.modifiedMs >= newest.modifiedMs) newest = segment;
-    if (!page.more || page.last === undefined) return newest?.key;
-    after = page.last;
-  }
+  for await (const page of inboxPages(store))
+    for (const segment of page) if (newest === undefined || segment.modifiedMs >= newest.modifiedMs) newest = segment;
+  return newest?.key;
 }

@@ -9,9 +9,8 @@ import { chooseSegments, type SegmentRead } from "../protocol/plan.ts";
 import type { Clock, Items, Store } from "../protocol/ports.ts";
 import { parseDocument, type Item } from "../protocol/types.ts";
 import type { InspectPorts } from "./inspect.ts";
-import { inParallel } from "./ledger.ts";
 import { readRedo } from "./line.ts";
-import { listInbox, readCommitted, readConsumed, readDocument, readEntry, readHead, readSegment } from "./read.ts";
+import { listInbox, readCommitted, readConsumed, readDocument, readEntry, readHead, readSegments } from "./read.ts";
 import { readStatus, type Status } from "./status.ts";
 import { sweep } from "./sweep.ts";
 
@@ -45,7 +44,9 @@ export async function forecast(ports: InspectPorts & { readonly clock: Clock }, 
   const [status, added] = [await readStatus(ports), await wouldTakeIn(ports, items)];
   const redo = head.redo === null ? undefined : [...(await readRedo(store, head.redo)).items.values()];
   const taken = new Set(status.open === null ? [] : await segmentsOfOpen(store, status.open.round));
-  const segments = [...(await readInbox(store)), ...added].filter(({ key }) => !taken.has(key));
+  // one page of the inbox, as a tick reads it
+  const { whole } = await readSegments(store, (await listInbox(store)).segments);
+  const segments = [...whole, ...added].filter(({ key }) => !taken.has(key));
   segments.sort((a, b) => (a.key < b.key ? -1 : 1));
   const ids = segments.flatMap((segment) => segment.items.map(itemId));
   const consumed = await readConsumed(store, ids);
@@ -101,16 +102,6 @@ async function nothingElse(key: string): Promise<never> {
 
 async function segmentsOfOpen(store: Store, round: number): Promise<readonly string[]> {
   return (await readDocument(store, "plan", planKey(round)))?.document.segments ?? [];
-}
-
-/** One page of the inbox, as a tick reads it. */
-async function readInbox(store: Store): Promise<SegmentRead[]> {
-  const { segments } = await listInbox(store);
-  const read = await inParallel(segments, async (segment) => ({
-    key: segment.key,
-    items: await readSegment(store, segment),
-  }));
-  return read.flatMap(({ key, items }) => (typeof items === "string" ? [] : [{ key, items }]));
 }
 
 /** The newest committed rounds on the log, whatever line they are on. */

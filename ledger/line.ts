@@ -2,7 +2,7 @@
 import { itemId } from "../protocol/digest.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import type { Head } from "../protocol/head.ts";
-import { beforeOnLine, decodeRedo, itemSet, minus, type ItemSet } from "../protocol/history.ts";
+import { beforeOnLine, decodeRedo, itemSet, minus, union, type ItemSet } from "../protocol/history.ts";
 import { planKey } from "../protocol/keys.ts";
 import type { Store } from "../protocol/ports.ts";
 import type { Item, Plan, Redo } from "../protocol/types.ts";
@@ -67,4 +67,14 @@ export async function readRedo(
   const plans = new Map<number, ItemSet>();
   for (const round of redo?.rounds ?? []) plans.set(round, await readPlanItems(store, round));
   return { items: decodeRedo(redo, (round) => plans.get(round)!), plans };
+}
+
+/** All that the head's line has trained or was to redo, and the items of the plans it comes from. */
+export async function readReplay(
+  store: Store,
+  head: Head,
+): Promise<{ items: ItemSet; plans: ReadonlyMap<number, ItemSet> }> {
+  const line = await readLine(store, head.seq);
+  const redo = await readRedo(store, head.redo);
+  return { items: union(line.trained, redo.items), plans: new Map([...line.plans, ...redo.plans]) };
 }

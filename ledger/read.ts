@@ -4,6 +4,7 @@ import { AccreteError } from "../protocol/errors.ts";
 import { headOf, START, type Head } from "../protocol/head.ts";
 import { itemSet, type ItemSet } from "../protocol/history.ts";
 import { CONSUMED, INBOX, LIVE, LOG, logKey, parseSegmentKey, planKey, seqOfLogKey } from "../protocol/keys.ts";
+import type { SegmentRead } from "../protocol/plan.ts";
 import type { Store } from "../protocol/ports.ts";
 import {
   parseDocument,
@@ -143,6 +144,31 @@ export async function listInbox(
     return name === undefined ? [] : [{ key, modifiedMs, count: name.count, bytes: name.bytes, sha256: name.sha256 }];
   });
   return { segments, more: page.more, nowMs: page.nowMs, last: page.objects.at(-1)?.key };
+}
+
+/** The whole inbox, a page at a time. */
+export async function* inboxPages(store: Store): AsyncGenerator<readonly InboxSegment[]> {
+  for (let after: string | undefined; ;) {
+    const page = await listInbox(store, after);
+    yield page.segments;
+    if (!page.more || page.last === undefined) return;
+    after = page.last;
+  }
+}
+
+/** Those that are there and whole, in their order, and the keys of those that are damaged. One that is gone was consumed. */
+export async function readSegments(
+  store: Store,
+  listed: readonly InboxSegment[],
+): Promise<{ whole: SegmentRead[]; damaged: string[] }> {
+  const read = await inParallel(listed, async (segment) => ({
+    key: segment.key,
+    items: await readSegment(store, segment),
+  }));
+  return {
+    whole: read.flatMap(({ key, items }) => (typeof items === "string" ? [] : [{ key, items }])),
+    damaged: read.flatMap(({ key, items }) => (items === "damaged" ? [key] : [])),
+  };
 }
 
 /** A segment's items; "gone" if it was deleted (its items are consumed then), "damaged" if its bytes don't match its key. */

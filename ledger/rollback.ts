@@ -11,7 +11,7 @@ import type { Store } from "../protocol/ports.ts";
 import { isAlive } from "../protocol/round.ts";
 import { PLAN_ITEMS_MAX, type Checkpoint, type Item, type Plan, type Redo } from "../protocol/types.ts";
 import { inspectAttempts, type InspectPorts } from "./inspect.ts";
-import { readLine, readRedo, type Line, readOpenPlan } from "./line.ts";
+import { readLine, readOpenPlan, readRedo, readReplay, type Line } from "./line.ts";
 import { readCommitted, readConsumed, readEntry, readHead, readLive } from "./read.ts";
 
 export interface RollbackRequest {
@@ -82,7 +82,7 @@ export async function workOutRollback(
     target.seq === 0 ? null : target.seq === head.seq ? head.entry : (await readEntry(store, target.seq)).document;
   const targetLine = await readLine(store, target.seq);
   const targetRedo = await readRedo(store, targetEntry?.redo ?? null);
-  const replay = request.replay ? await replayed(store, head) : { items: new Map<string, Item>(), plans: new Map() };
+  const replay = request.replay ? await readReplay(store, head) : { items: new Map<string, Item>(), plans: new Map() };
   const consumed = await readConsumed(store, request.with.map(itemId));
   const byHead = request.with.length === 0 ? new Map<string, Item>() : await consumedByHead(store, head);
   const unknown = request.with.find((item) => !consumed.has(itemId(item)) && !byHead.has(itemId(item)));
@@ -109,13 +109,6 @@ export async function workOutRollback(
     targetLine,
     openPlan: await readOpenPlan(store, head),
   };
-}
-
-/** All that the head's line has trained or was to redo. */
-async function replayed(store: Store, head: Head): Promise<{ items: ItemSet; plans: ReadonlyMap<number, ItemSet> }> {
-  const line = await readLine(store, head.seq);
-  const redo = await readRedo(store, head.redo);
-  return { items: union(line.trained, redo.items), plans: new Map([...line.plans, ...redo.plans]) };
 }
 
 /** What the head consumes that is not in consumed/ yet, the head not being finished: a preview finishes nothing. */

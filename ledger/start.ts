@@ -9,7 +9,7 @@ import { documentBytes, type Item, type Plan } from "../protocol/types.ts";
 import { hasMemory } from "./checkpoints.ts";
 import { isMeantFor } from "./inspect.ts";
 import { inParallel, LATE_MS, type Ledger } from "./ledger.ts";
-import { listInbox, readConsumed, readSegment, type InboxSegment } from "./read.ts";
+import { listInbox, readConsumed, readSegments, type InboxSegment } from "./read.ts";
 
 /** What a pass comes to: look again, or the reason why there is nothing more to do for now. */
 export type Pass =
@@ -48,7 +48,7 @@ export async function startRound(ledger: Ledger, head: Head, trigger: Trigger): 
     return { stopped: decision.because === "quiet-period" ? "waits for the quiet period" : "waits for minInterval" };
   }
 
-  const segments = await readSegments(ledger, inbox.segments);
+  const segments = await wholeSegments(ledger, inbox.segments);
   const consumed = await readConsumed(
     store,
     segments.flatMap(({ items }) => items.map(itemId)),
@@ -66,20 +66,12 @@ export async function startRound(ledger: Ledger, head: Head, trigger: Trigger): 
   return createPlan(ledger, head, { kind: "extend", ...chosen, scheduled });
 }
 
-/** Those segments that are there and whole. One that is gone was consumed; a damaged one stays, and is said. */
-async function readSegments(ledger: Ledger, listed: readonly InboxSegment[]): Promise<SegmentRead[]> {
-  const read = await inParallel(listed, async (segment) => ({
-    key: segment.key,
-    items: await readSegment(ledger.store, segment),
-  }));
-  const whole: SegmentRead[] = [];
-  for (const { key, items } of read) {
-    if (items === "damaged") {
-      const message = `${key}: its bytes are not those that its name says: it is left alone`;
-      await ledger.notify.notify({ kind: "damaged", pipeline: ledger.config.name, key, message });
-    } else if (items !== "gone") {
-      whole.push({ key, items });
-    }
+/** Those that can be read; a damaged one stays, and is said. */
+async function wholeSegments(ledger: Ledger, listed: readonly InboxSegment[]): Promise<SegmentRead[]> {
+  const { whole, damaged } = await readSegments(ledger.store, listed);
+  for (const key of damaged) {
+    const message = `${key}: its bytes are not those that its name says: it is left alone`;
+    await ledger.notify.notify({ kind: "damaged", pipeline: ledger.config.name, key, message });
   }
   return whole;
 }
@@ -104,7 +96,7 @@ export async function createPlan(
   return "again";
 }
 
-/** The weights of a warm start, in the store before a plan names them. @returns their digest */
+/** The weights of a warm start, in the store before a plan names them. @returns their digest; unknown: whether they are there is not known */
 async function storeStart(store: Store, start: StartWeights): Promise<string> {
   await using file = await start.read();
   const key = startKey(file.sha256);

@@ -10,7 +10,8 @@ import { finishHead } from "./finish.ts";
 import { intake } from "./intake.ts";
 import { readHead } from "./read.ts";
 import { readRound } from "./round-report.ts";
-import { readStatus, type NextStep } from "./status.ts";
+import type { NextStep } from "./open-round.ts";
+import { readStatus } from "./status.ts";
 import { tick } from "./tick.ts";
 
 function memory(stepMs = 1): { store: ReturnType<typeof openMemoryStore>; pass(ms: number): void } {

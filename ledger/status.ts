@@ -1,37 +1,17 @@
 /** What a pipeline is doing, what it waits for and what comes next. It reads, and changes nothing: the next tick may decide by newer facts. */
-import { decideBudget, dollarsOf, spentAfter } from "../protocol/budget.ts";
+import { dollarsOf, spentAfter } from "../protocol/budget.ts";
 import type { BudgetConfig } from "../protocol/config-parts.ts";
 import type { PipelineConfig } from "../protocol/config.ts";
 import { itemId } from "../protocol/digest.ts";
-import { ADVICE, type ErrorCode } from "../protocol/errors.ts";
+import { ADVICE } from "../protocol/errors.ts";
 import { isRefused, type Head } from "../protocol/head.ts";
-import { intentKey, planKey, resultKey } from "../protocol/keys.ts";
-import type { Job } from "../protocol/ports.ts";
-import { decideRound, jobsOf, type AttemptFacts } from "../protocol/round.ts";
+import { planKey, QUARANTINE } from "../protocol/keys.ts";
 import { decideStart } from "../protocol/start.ts";
-import {
-  PLAN_ITEMS_MAX,
-  type Checkpoint,
-  type Intent,
-  type Item,
-  type LogEntry,
-  type Metrics,
-  type Plan,
-  type Result,
-} from "../protocol/types.ts";
-import { inspectAttempts, inspectLimit, listAll, notWhole, type InspectPorts } from "./inspect.ts";
-import { inParallel } from "./ledger.ts";
+import { PLAN_ITEMS_MAX, type Checkpoint, type LogEntry, type Metrics, type Plan } from "../protocol/types.ts";
+import { listAll, type InspectPorts } from "./inspect.ts";
 import { countTrained, readRedo } from "./line.ts";
-import {
-  listInbox,
-  readConsumed,
-  readDocument,
-  readHead,
-  readLive,
-  readSegment,
-  type InboxSegment,
-  type Read,
-} from "./read.ts";
+import { readOpenRound, sumBytes, type NextStep, type OpenRound } from "./open-round.ts";
+import { listInbox, readConsumed, readDocument, readHead, readLive, readSegments, type InboxSegment } from "./read.ts";
 
 export interface Waiting {
   readonly segments: number;
@@ -46,54 +26,6 @@ export interface Waiting {
   /** segments whose bytes are not those that their name says */
   readonly damaged: readonly string[];
 }
-
-export interface AttemptStatus {
-  readonly attempt: number;
-  readonly sinceMs: number;
-  readonly retry: boolean;
-  /** undefined: the intent has no job record yet, or Jobs does not know the job */
-  readonly job?: Job;
-  readonly jobId?: string;
-}
-
-export interface OpenRound {
-  readonly round: number;
-  readonly kind: Plan["kind"];
-  readonly items: number;
-  readonly bytes: number;
-  readonly epochs: number;
-  readonly parentRound: number;
-  readonly plannedMs: number;
-  readonly attempts: readonly AttemptStatus[];
-}
-
-/** What an operator has to do something about. */
-export interface Obstacle {
-  readonly code: string;
-  readonly reason: string;
-  readonly advice: string;
-}
-
-export type NextStep =
-  | { readonly is: "idle" }
-  | { readonly is: "waiting"; readonly for: "quiet-period" | "min-interval"; readonly untilMs: number }
-  | { readonly is: "waiting"; readonly for: "minimum"; readonly minItems: number }
-  /** limit, spent: dollars */
-  | {
-      readonly is: "waiting";
-      readonly for: "budget";
-      readonly untilMs: number;
-      readonly per: "day" | "month";
-      readonly limit: number;
-      readonly spent: number;
-    }
-  | { readonly is: "training"; readonly attempt: number; readonly job: Job }
-  /** whether a job runs can't be told before this */
-  | { readonly is: "looking"; readonly untilMs: number }
-  /** the next tick goes on: it finishes the head, commits, submits or plans */
-  | { readonly is: "due"; readonly to: "finish" | "commit" | "submit" | "plan" | "redo" | "tidy" | "take-back" }
-  | ({ readonly is: "blocked"; readonly round: number; readonly attempt: number } & Obstacle)
-  | ({ readonly is: "paused"; readonly round: number } & Obstacle);
 
 export interface Status {
   readonly pipeline: string;
@@ -149,7 +81,7 @@ export async function readStatus(ports: InspectPorts): Promise<Status> {
     waiting: inbox.waiting,
     redoItems,
     open: open?.round ?? null,
-    rejected: (await listAll(store, "quarantine/")).objects.length,
+    rejected: (await listAll(store, QUARANTINE)).objects.length,
     full: config.schedule?.retrain === "full" ? await fullOf(ports, head, redoItems) : null,
     spent: config.budget === null ? null : spentOf(head, open?.round, { budget: config.budget, nowMs }),
     next,
@@ -171,103 +103,6 @@ async function fullOf({ store }: InspectPorts, head: Head, redoItems: number): P
   const items = redoItems + (await countTrained(store, head.seq));
   return { items, fits: items <= PLAN_ITEMS_MAX };
 }
-
-// ------------------------------------------------------------------------------------------------ the open round
-
-async function readOpenRound(
-  ports: InspectPorts,
-  head: Head,
-  plan: Read<Plan>,
-): Promise<{ round: OpenRound; next: NextStep }> {
-  const { store } = ports;
-  const { document, modifiedMs } = plan;
-  // before the attempts: as a tick does
-  const result = await readDocument(store, "result", resultKey(document.round));
-  const facts = await inspectAttempts(ports, document.round);
-  const intents = new Map(
-    await inParallel(
-      facts.attempts,
-      async ({ attempt }) =>
-        [attempt, (await readDocument(store, "intent", intentKey(document.round, attempt)))?.document] as const,
-    ),
-  );
-  const round: OpenRound = {
-    round: document.round,
-    kind: document.kind,
-    items: document.items.length,
-    bytes: sumBytes(document.items),
-    epochs: document.epochsToAdd,
-    parentRound: document.parent?.round ?? 0,
-    plannedMs: modifiedMs,
-    attempts: facts.attempts.map((attempt) => attemptStatus(attempt, intents.get(attempt.attempt))),
-  };
-  if (result !== undefined) return { round, next: await stepOfResult(ports, plan, result) };
-  const decision = decideRound(facts);
-  if (decision.do === "stop" || decision.do === "terminate") {
-    const attempt = facts.attempts.find(({ job }) => job?.id === decision.job.id)?.attempt ?? 0;
-    return { round, next: { is: "training", attempt, job: decision.job } };
-  }
-  if (decision.do === "wait") return { round, next: { is: "looking", untilMs: decision.untilMs } };
-  const limit = await inspectLimit(ports, document.round, facts, undefined);
-  if (limit.do === "attempt") {
-    const budget = decideBudget(ports.config.budget, spentAfter(head.spent, jobsOf(facts), facts.nowMs));
-    if (budget.do === "spend") return { round, next: { is: "due", to: "submit" } };
-    const { untilMs, per, limit: dollars, spent } = budget;
-    return { round, next: { is: "waiting", for: "budget", untilMs, per, limit: dollars, spent } };
-  }
-  const attempt = Math.max(0, ...facts.attempts.map((one) => one.attempt));
-  if (limit.failure !== undefined) {
-    const { code, message } = limit.failure;
-    return {
-      round,
-      next: { is: "blocked", round: document.round, attempt, code, reason: message, advice: adviceFor(code) },
-    };
-  }
-  const last = facts.attempts.at(-1)?.job?.reason;
-  const reason = `${facts.attempts.length} attempts without progress${last === undefined ? "" : `; the last one: ${last}`}`;
-  return {
-    round,
-    next: {
-      is: "blocked",
-      round: document.round,
-      attempt,
-      code: "ATTEMPTS_USED_UP",
-      reason,
-      advice: ADVICE.ATTEMPTS_USED_UP,
-    },
-  };
-}
-
-async function stepOfResult({ store }: InspectPorts, plan: Read<Plan>, result: Read<Result>): Promise<NextStep> {
-  const wrong = await notWhole(store, result.document, plan);
-  if (wrong === undefined) return { is: "due", to: "commit" };
-  const { round } = plan.document;
-  return {
-    is: "blocked",
-    round,
-    attempt: 0,
-    code: "RESULT_NOT_WHOLE",
-    reason: `its checkpoint is not whole: ${wrong}`,
-    advice: ADVICE.RESULT_NOT_WHOLE,
-  };
-}
-
-function attemptStatus({ attempt, intentMs, record, job }: AttemptFacts, intent: Intent | undefined): AttemptStatus {
-  return {
-    attempt,
-    sinceMs: intentMs,
-    retry: intent?.retry ?? false,
-    ...(record === undefined ? {} : { jobId: record.jobId }),
-    ...(job === undefined ? {} : { job }),
-  };
-}
-
-/** A trainer of the user's own may write codes that are not ours. */
-export function adviceFor(code: string): string {
-  return Object.hasOwn(ADVICE, code) ? ADVICE[code as ErrorCode] : ADVICE.TRAINER_FAILED;
-}
-
-// ------------------------------------------------------------------------------------------------ no round is open
 
 /** undefined: the gate refused nothing, or its refusal does not stop the pipeline. */
 function stepAfterRefusal(head: Head, config: PipelineConfig): NextStep | undefined {
@@ -292,14 +127,8 @@ async function readInbox({ store }: InspectPorts, open: Plan | undefined): Promi
   const taken = new Set(open?.segments);
   const segments = listed.filter(({ key }) => !taken.has(key));
   if (segments.length === 0) return { segments, more, nowMs, waiting: null };
-  const read = await inParallel(segments, async (segment) => ({
-    key: segment.key,
-    items: await readSegment(store, segment),
-  }));
-  const items = new Map<string, Item>();
-  for (const one of read) {
-    if (typeof one.items !== "string") for (const item of one.items) items.set(itemId(item), item);
-  }
+  const { whole, damaged } = await readSegments(store, segments);
+  const items = new Map(whole.flatMap((segment) => segment.items.map((item) => [itemId(item), item] as const)));
   const consumed = await readConsumed(store, items.keys());
   const planned = new Set(open?.items.map(itemId));
   const left = [...items].filter(([id]) => !consumed.has(id) && !planned.has(id)).map(([, item]) => item);
@@ -315,7 +144,7 @@ async function readInbox({ store }: InspectPorts, open: Plan | undefined): Promi
       bytes: sumBytes(left),
       sinceMs: Math.min(...times),
       newestMs: Math.max(...times),
-      damaged: read.flatMap(({ key, items: found }) => (found === "damaged" ? [key] : [])),
+      damaged,
     },
   };
 }
@@ -333,8 +162,4 @@ function stepOfInbox(inbox: Inbox, config: PipelineConfig, head: Head): NextStep
   if (waiting.items < config.trigger.minItems && !waiting.more)
     return { is: "waiting", for: "minimum", minItems: config.trigger.minItems };
   return { is: "due", to: "plan" };
-}
-
-function sumBytes(items: readonly Item[]): number {
-  return items.reduce((sum, { size }) => sum + size, 0);
 }

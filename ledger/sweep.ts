@@ -3,8 +3,8 @@ import { itemId } from "../protocol/digest.ts";
 import { dropReason, type DropReason } from "../protocol/intake.ts";
 import type { Items } from "../protocol/ports.ts";
 import { intake, type IntakeReport } from "./intake.ts";
-import { inParallel, type Ledger } from "./ledger.ts";
-import { consumedOnce, listInbox, readSegment } from "./read.ts";
+import type { Ledger } from "./ledger.ts";
+import { consumedOnce, inboxPages, readSegments } from "./read.ts";
 
 export interface SweepReport extends Pick<IntakeReport, "accepted" | "segments"> {
   /** how many objects do not count, and why: they are met again at each sweep */
@@ -49,14 +49,9 @@ export async function sweep(
 
 async function itemsInInbox({ store }: Pick<Ledger, "store">): Promise<Set<string>> {
   const ids = new Set<string>();
-  let after: string | undefined;
-  for (;;) {
-    const page = await listInbox(store, after);
-    await inParallel(page.segments, async (segment) => {
-      const items = await readSegment(store, segment);
-      if (items !== "gone" && items !== "damaged") for (const item of items) ids.add(itemId(item));
-    });
-    if (!page.more || page.last === undefined) return ids;
-    after = page.last;
+  for await (const page of inboxPages(store)) {
+    const { whole } = await readSegments(store, page);
+    for (const { items } of whole) for (const item of items) ids.add(itemId(item));
   }
+  return ids;
 }

@@ -6,7 +6,7 @@ import { budgetText, dayOf, decideBudget, spentAfter, type BudgetDecision } from
 import { decideGate } from "../protocol/gate.ts";
 import { costOf, noCost, roundEntry, rollbackEntry } from "../protocol/entry.ts";
 import { isRefused, START, type Head } from "../protocol/head.ts";
-import { encodeRedo, union } from "../protocol/history.ts";
+import { encodeRedo } from "../protocol/history.ts";
 import { intentKey, jobRecordKey, logKey, planKey, resultKey } from "../protocol/keys.ts";
 import type { Tick } from "../protocol/ports.ts";
 import { decideRound, jobsOf, nextAttempt } from "../protocol/round.ts";
@@ -21,7 +21,7 @@ import {
 import { finishHead } from "./finish.ts";
 import { findUnrecorded, inspectAttempts, inspectLimit, isMeantFor, notWhole } from "./inspect.ts";
 import { LATE_MS, type Ledger } from "./ledger.ts";
-import { readLine, readRedo } from "./line.ts";
+import { readRedo, readReplay } from "./line.ts";
 import { readDocument, readEntry, readHead, type Read } from "./read.ts";
 import { createPlan, startRound, type Pass } from "./start.ts";
 
@@ -234,9 +234,7 @@ async function takeBack(ledger: Ledger, head: Head): Promise<Pass> {
 
 /** A schedule's full retraining: back to nothing, with replay of all that the head's line has trained. */
 async function retrainFull(ledger: Ledger, head: Head, timeMs: number): Promise<Pass> {
-  const line = await readLine(ledger.store, head.seq);
-  const redo = await readRedo(ledger.store, head.redo);
-  const items = union(line.trained, redo.items);
+  const { items, plans } = await readReplay(ledger.store, head);
   if (items.size === 0) return { stopped: "nothing has been trained that could be trained again" };
   if (items.size > PLAN_ITEMS_MAX)
     return blocked(
@@ -249,7 +247,7 @@ async function retrainFull(ledger: Ledger, head: Head, timeMs: number): Promise<
     head,
     {
       target: { seq: 0, checkpoint: null },
-      redo: encodeRedo(items, new Map([...line.plans, ...redo.plans])),
+      redo: encodeRedo(items, plans),
       replay: true,
       without: [],
       with: [],

@@ -8,7 +8,7 @@ import { planKey } from "../protocol/keys.ts";
 import type { Arrival, Items, Store } from "../protocol/ports.ts";
 import type { Item, RejectedItem } from "../protocol/types.ts";
 import { readLine, readRedo } from "./line.ts";
-import { listInbox, readCommitted, readDocument, readEntry, readHead, readSegment } from "./read.ts";
+import { inboxPages, readCommitted, readDocument, readEntry, readHead, readSegments } from "./read.ts";
 
 /** Something that happened to a version, oldest first. */
 export type Event =
@@ -120,13 +120,13 @@ export async function whyOf(
 
   const { head } = await readHead(store);
   const line = new Set((await readLine(store, head.seq)).rounds);
-  await readHistory(store, head, line, note);
-  await readOpenPlan(store, head, note);
+  await noteHistory(store, head, line, note);
+  await noteOpenPlan(store, head, note);
   for (const item of (await readRedo(store, head.redo)).items.values()) {
     const one = note(item);
     if (one !== undefined) one.inRedo = true;
   }
-  await readInbox(store, note);
+  await noteInbox(store, note);
 
   for (const key of new Set([...queries, ...[...found.values()].map(({ item }) => item.key)])) {
     const arrival = await listed(items, key);
@@ -164,7 +164,7 @@ async function listed(items: Items, key: string): Promise<Arrival | undefined> {
 
 type Note = (item: Item) => Found | undefined;
 
-async function readHistory(store: Store, head: Head, line: ReadonlySet<number>, note: Note): Promise<void> {
+async function noteHistory(store: Store, head: Head, line: ReadonlySet<number>, note: Note): Promise<void> {
   for (let seq = 1; seq <= head.seq; seq++) {
     const entry = (await readEntry(store, seq)).document;
     if (entry.kind === "round") {
@@ -190,7 +190,7 @@ async function readHistory(store: Store, head: Head, line: ReadonlySet<number>, 
   }
 }
 
-async function readOpenPlan(store: Store, head: Head, note: Note): Promise<void> {
+async function noteOpenPlan(store: Store, head: Head, note: Note): Promise<void> {
   const round = head.round + 1;
   const plan = await readDocument(store, "plan", planKey(round));
   for (const item of plan?.document.items ?? []) {
@@ -199,19 +199,15 @@ async function readOpenPlan(store: Store, head: Head, note: Note): Promise<void>
   }
 }
 
-async function readInbox(store: Store, note: Note): Promise<void> {
-  for (let after: string | undefined; ;) {
-    const page = await listInbox(store, after);
-    for (const segment of page.segments) {
-      const items = await readSegment(store, segment);
-      if (typeof items === "string") continue;
+async function noteInbox(store: Store, note: Note): Promise<void> {
+  for await (const page of inboxPages(store)) {
+    const modified = new Map(page.map(({ key, modifiedMs }) => [key, modifiedMs]));
+    for (const { key, items } of (await readSegments(store, page)).whole) {
       for (const item of items) {
         const one = note(item);
-        if (one !== undefined) one.segment ??= { key: segment.key, sinceMs: segment.modifiedMs };
+        if (one !== undefined) one.segment ??= { key, sinceMs: modified.get(key)! };
       }
     }
-    if (!page.more || page.last === undefined) return;
-    after = page.last;
   }
 }
 

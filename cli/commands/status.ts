@@ -1,5 +1,6 @@
 import { Command } from "commander";
-import { readStatus, type NextStep, type OpenRound, type Status, type Waiting } from "../../ledger/status.ts";
+import type { NextStep, OpenRound } from "../../ledger/open-round.ts";
+import { readStatus, type Status, type Waiting } from "../../ledger/status.ts";
 import { budgetText } from "../../protocol/budget.ts";
 import { printable } from "../../protocol/printable.ts";
 import { isAlive } from "../../protocol/round.ts";

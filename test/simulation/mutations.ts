@@ -197,7 +197,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "replay-forgets-redo",
     breaks: "a replay also has what the head was to redo",
-    file: "ledger/rollback.ts",
+    file: "ledger/line.ts",
     find: "items: union(line.trained, redo.items)",
     replace: "items: union(line.trained)",
     profile: COMMANDS,
@@ -377,9 +377,9 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "full-forgets",
     breaks: "a full retraining trains all that the line has trained",
-    file: "ledger/tick.ts",
-    find: "const items = union(line.trained, redo.items);",
-    replace: "const items = redo.items;",
+    file: "ledger/line.ts",
+    find: "items: union(line.trained, redo.items)",
+    replace: "items: redo.items",
     profile: SCHEDULES,
   },
   {
