@@ -8,6 +8,7 @@ import { watch, type FSWatcher } from "node:fs";
 import { lstat, mkdir, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
+import { isMissing } from "./file-errors.ts";
 
 /** Files looked at together: enough to be quick, few enough to leave the threads of the pool to others. */
 const LOOKS_TOGETHER = 16;
@@ -21,130 +22,139 @@ export interface DirectoryWatcher {
   close(): void;
 }
 
+export interface WatchOptions {
+  readonly folder: string;
+  /** paths relative to the folder, with `/`, sorted; one call for all that have settled in one look */
+  readonly onSettled: (paths: readonly string[]) => void;
+  /** the folder can't be watched (WATCH_FAILED), or onSettled threw; what can be watched still is */
+  readonly onError: (error: unknown) => void;
+  /** @default 300 */
+  readonly settleMs?: number;
+}
+
 /**
  * Watches a folder and all below it; creates it if it is not there. What is there already is not told.
  * A file has settled when it has the same size and time of change in two looks `settleMs` apart: so after one to two of
  * these. Symbolic links to folders are not followed.
  * @returns once it watches: what comes from then on is told
  */
-export async function watchDirectory(options: {
-  folder: string;
-  /** paths relative to the folder, with `/`, sorted; one call for all that have settled in one look */
-  onSettled: (paths: readonly string[]) => void;
-  /** the folder can't be watched (WATCH_FAILED), or onSettled threw; what can be watched still is */
-  onError: (error: unknown) => void;
-  /** @default 300 */
-  settleMs?: number;
-}): Promise<DirectoryWatcher> {
-  const { folder, settleMs = 300 } = options;
-  const watchers = new Map<string, { readonly watcher: FSWatcher; readonly mark: string }>();
-  /** path -> how it looked last; undefined: not looked at yet */
-  const pending = new Map<string, string | undefined>();
-  let timer: NodeJS.Timeout | undefined;
-  let closed = false;
+export async function watchDirectory(options: WatchOptions): Promise<DirectoryWatcher> {
+  await mkdir(options.folder, { recursive: true });
+  const watcher = new Watcher(options);
+  await watcher.watchFolder("", false);
+  return watcher;
+}
 
-  const hint = (path: string): void => {
-    if (closed || path.split("/").some(isTemporaryName)) return;
-    if (!pending.has(path)) pending.set(path, undefined);
-    timer ??= setTimeout(() => void look(), settleMs);
-  };
+class Watcher implements DirectoryWatcher {
+  readonly #options: WatchOptions;
+  readonly #settleMs: number;
+  readonly #watchers = new Map<string, { readonly watcher: FSWatcher; readonly mark: string }>();
+  /** path -> how it looked last; undefined: not looked at yet */
+  readonly #pending = new Map<string, string | undefined>();
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+    this.#settleMs = options.settleMs ?? 300;
+  }
 
   /** Watches a folder and those in it; with `tell` the files in it are news, as they came before the watch. */
-  async function watchFolder(path: string, tell: boolean): Promise<void> {
+  async watchFolder(path: string, tell: boolean): Promise<void> {
+    const folder = join(this.#options.folder, path);
     try {
-      const found = await lookAt(join(folder, path));
-      if (closed || found?.kind !== "folder" || watchers.get(path)?.mark === found.mark) return;
+      const found = await lookAt(folder);
+      if (this.#closed || found?.kind !== "folder" || this.#watchers.get(path)?.mark === found.mark) return;
       // another folder of the same name: the watch of the one before is dead
-      unwatch(path);
-      const watcher = watch(join(folder, path), (_event, name) => {
-        if (name !== null) hint(childOf(path, name));
+      this.#unwatch(path);
+      const watcher = watch(folder, (_event, name) => {
+        if (name !== null) this.#hint(childOf(path, name));
       });
-      watchers.set(path, { watcher, mark: found.mark });
-      watcher.on("error", (error) => failed(path, error));
+      this.#watchers.set(path, { watcher, mark: found.mark });
+      watcher.on("error", (error) => this.#failed(path, error));
       // after the watch: what comes in between is told twice rather than never
-      for (const entry of await readdir(join(folder, path), { withFileTypes: true })) {
+      for (const entry of await readdir(folder, { withFileTypes: true })) {
         const child = childOf(path, entry.name);
         if (isTemporaryName(entry.name)) continue;
-        if (entry.isDirectory()) await watchFolder(child, tell);
-        else if (tell) hint(child);
+        if (entry.isDirectory()) await this.watchFolder(child, tell);
+        else if (tell) this.#hint(child);
       }
     } catch (error) {
-      failed(path, error);
+      this.#failed(path, error);
     }
   }
 
-  function failed(path: string, cause: unknown): void {
-    unwatch(path);
-    // a folder that was deleted or moved meanwhile
-    if (
-      cause instanceof Error &&
-      "code" in cause &&
-      (cause.code === "ENOENT" || cause.code === "ENOTDIR") &&
-      path !== ""
-    )
-      return;
-    options.onError(new AccreteError("WATCH_FAILED", `${join(folder, path)}: ${messageOf(cause)}`, { cause }));
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#unwatch("");
+    this.#pending.clear();
+  }
+
+  #hint(path: string): void {
+    if (this.#closed || path.split("/").some(isTemporaryName)) return;
+    if (!this.#pending.has(path)) this.#pending.set(path, undefined);
+    this.#timer ??= setTimeout(() => void this.#look(), this.#settleMs);
+  }
+
+  #failed(path: string, cause: unknown): void {
+    this.#unwatch(path);
+    if (path !== "" && isMissing(cause)) return; // a folder that was deleted or moved meanwhile
+    const folder = join(this.#options.folder, path);
+    this.#options.onError(new AccreteError("WATCH_FAILED", `${folder}: ${messageOf(cause)}`, { cause }));
   }
 
   /** A folder that is gone takes its own folders with it. */
-  function unwatch(path: string): void {
-    for (const [other, { watcher }] of watchers) {
+  #unwatch(path: string): void {
+    for (const [other, { watcher }] of this.#watchers) {
       if (path !== "" && other !== path && !other.startsWith(`${path}/`)) continue;
       watcher.close();
-      watchers.delete(other);
+      this.#watchers.delete(other);
     }
   }
 
-  async function look(): Promise<void> {
+  async #look(): Promise<void> {
     const settled: string[] = [];
-    const paths = [...pending.keys()];
-    for (let i = 0; i < paths.length && !closed; i += LOOKS_TOGETHER) {
+    const paths = [...this.#pending.keys()];
+    for (let i = 0; i < paths.length && !this.#closed; i += LOOKS_TOGETHER) {
       await Promise.all(
         paths.slice(i, i + LOOKS_TOGETHER).map(async (path) => {
-          if (await hasSettled(path)) settled.push(path);
+          if (await this.#hasSettled(path)) settled.push(path);
         }),
       );
     }
-    timer = pending.size > 0 && !closed ? setTimeout(() => void look(), settleMs) : undefined;
-    if (settled.length === 0 || closed) return;
+    const more = this.#pending.size > 0 && !this.#closed;
+    this.#timer = more ? setTimeout(() => void this.#look(), this.#settleMs) : undefined;
+    if (settled.length === 0 || this.#closed) return;
     try {
-      options.onSettled(settled.sort());
+      this.#options.onSettled(settled.sort());
     } catch (error) {
-      options.onError(error);
+      this.#options.onError(error);
     }
   }
 
-  async function hasSettled(path: string): Promise<boolean> {
+  async #hasSettled(path: string): Promise<boolean> {
+    const { folder } = this.#options;
     const found = await lookAt(join(folder, path));
     if (found === undefined) {
-      pending.delete(path);
-      unwatch(path);
-      if ((await lookAt(folder)) === undefined && watchers.has("")) failed("", new Error("the folder is gone"));
+      this.#pending.delete(path);
+      this.#unwatch(path);
+      if ((await lookAt(folder)) === undefined && this.#watchers.has(""))
+        this.#failed("", new Error("the folder is gone"));
       return false;
     }
     if (found.kind === "folder") {
-      pending.delete(path);
-      await watchFolder(path, true);
+      this.#pending.delete(path);
+      await this.watchFolder(path, true);
       return false;
     }
-    if (pending.get(path) !== found.mark) {
-      pending.set(path, found.mark);
+    if (this.#pending.get(path) !== found.mark) {
+      this.#pending.set(path, found.mark);
       return false;
     }
-    pending.delete(path);
+    this.#pending.delete(path);
     return true;
   }
-
-  await mkdir(folder, { recursive: true });
-  await watchFolder("", false);
-  return {
-    close() {
-      closed = true;
-      clearTimeout(timer);
-      unwatch("");
-      pending.clear();
-    },
-  };
 }
 
 const childOf = (folder: string, name: string): string => (folder === "" ? name : `${folder}/${name}`);
