@@ -7,11 +7,11 @@ import { sweep } from "../../ledger/sweep.ts";
 import { tick } from "../../ledger/tick.ts";
 import { budgetText } from "../../protocol/budget.ts";
 import { AccreteError } from "../../protocol/errors.ts";
-import { choosePipeline, NO_TICKS, openLedger, openWorkspace, type GlobalOptions, type Pipeline } from "../compose.ts";
+import type { GlobalOptions, Pipeline } from "../compose.ts";
 import { bytes, count, duration, item } from "../print.ts";
 import { printable } from "../../protocol/printable.ts";
-import { Progress } from "../progress.ts";
 import { line, printJson } from "../terminal.ts";
+import { openLedgerOf, openPipelineOf, RUNS_ON } from "./change.ts";
 import { stepText } from "./status.ts";
 
 export function trainCommand(): Command {
@@ -31,13 +31,11 @@ export function trainCommand(): Command {
     )
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { dryRun?: boolean; all?: boolean }>();
-      const pipeline = choosePipeline(await openWorkspace(options), options.pipeline);
+      const pipeline = await openPipelineOf(options);
       if (options.dryRun === true) return dryRun(pipeline, options);
       if (options.all === true) throw new AccreteError("USAGE", "--all goes with --dry-run");
       const { config, items, store } = pipeline;
-      const progress = new Progress([config.name]);
-      const notify = options.json === true ? { notify: async () => undefined } : progress.notify(store);
-      const ledger = await openLedger(pipeline, { ticks: NO_TICKS, notify });
+      const ledger = await openLedgerOf(pipeline, options);
       // what was put there a moment ago may still grow
       await sleep(items.settleMs);
       await sweep(ledger, items);
@@ -53,7 +51,7 @@ export function trainCommand(): Command {
       if (options.json === true) return printJson(after);
       line(`${config.name}: round ${after.open?.round ?? after.round}: ${stepText(after.next, after)}`);
       if (before.open !== null && before.waiting !== null) line("What waits beside it is taken by the round after it.");
-      line("The training runs on by itself; `accrete up` goes on from here (one that runs already notices).");
+      line(RUNS_ON);
     });
 }
 
