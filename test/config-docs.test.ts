@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import * as z from "zod/mini";
-import { PipelineConfig } from "../protocol/config.ts";
+import { parseConfig, PipelineConfig } from "../protocol/config.ts";
 
 /** Names whose parts are told in their own row. */
 const TOLD_WHOLE = new Set(["trainer.optimizer", "trainer.schedule"]);
@@ -35,5 +35,13 @@ describe("docs/config.md", () => {
     expect(known.length).toBeGreaterThan(40);
     expect(known.filter((name) => !listed.includes(name))).toEqual([]);
     expect(listed.filter((name) => !known.includes(name) && !parts.has(name))).toEqual([]);
+  });
+});
+
+describe("a misspelt name", () => {
+  const names = new Set(namesOf(PipelineConfig, "").map((path) => path.split(".").at(-1)!));
+
+  it.each([...names])("of %s is told the right one", (name) => {
+    expect(() => parseConfig({ pipelines: [], [`${name}_`]: 1 })).toThrow(`did you mean "${name}"?`);
   });
 });
