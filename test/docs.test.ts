@@ -1,10 +1,12 @@
-import { globSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { openMemoryStore } from "../adapters/memory-store.ts";
 import { AccreteError, ADVICE, type ErrorCode } from "../protocol/errors.ts";
 import { failureKey } from "../protocol/keys.ts";
 import { exitCodeOf, recordFailure } from "../trainer/failure.ts";
+import { MUTATIONS } from "./simulation/mutations.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const CODES = Object.keys(ADVICE) as ErrorCode[];
@@ -35,6 +37,20 @@ describe("docs/errors.md", () => {
       const left = (await store.head(failureKey(1, i))) !== undefined || code === "PLAN_NOT_FOUND";
       expect(listed.get(code), code).toBe(left ? String(exitCodeOf(error)) : "–");
     }
+  });
+});
+
+describe("the documents", () => {
+  const documents = globSync(["*.md", "{docs,examples}/**/*.md"], { cwd: ROOT });
+
+  it.each(documents)("%s: each link to a file of ours leads to one", (document) => {
+    const targets = [...readSource(document).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, target]) => target!);
+    const missing = targets.filter((target) => !existsSync(join(ROOT, dirname(document), target)));
+    expect(missing).toEqual([]);
+  });
+
+  it("say how many rules the simulation breaks on purpose", () => {
+    expect(readSource("README.md")).toContain(`${MUTATIONS.length} rules broken on purpose`);
   });
 });
 

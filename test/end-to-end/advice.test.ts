@@ -33,7 +33,9 @@ const advised = [
   ...Object.entries(ADVICE).flatMap(([code, text]) => [...commandsIn(text, code)]),
   // not only advices: messages and notices name commands as well
   ...sources.flatMap((file) => [...commandsIn(withoutComments(readFileSync(`${ROOT}${file}`, "utf8")), file)]),
-  ...["README.md", "docs/errors.md"].flatMap((file) => [...commandsIn(readFileSync(`${ROOT}${file}`, "utf8"), file)]),
+  ...globSync(["README.md", "docs/*.md"], { cwd: ROOT }).flatMap((file) => [
+    ...commandsIn(readFileSync(`${ROOT}${file}`, "utf8"), file),
+  ]),
 ];
 const byVerb = [...Map.groupBy(advised, ({ verb }) => verb)];
 
