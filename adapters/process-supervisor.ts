@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { closeSync, fstatSync, mkdirSync, openSync, readSync, rmSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
-import { messageOf } from "../protocol/errors.ts";
+import { EXIT, messageOf } from "../protocol/errors.ts";
 import { createJobFile, LOG, readJobFile, recordExit, writeJobFile } from "./job-folder.ts";
 import { setLongTimeout } from "./long-timeout.ts";
 import { identityOf, kill } from "./process-alive.ts";
@@ -18,8 +18,6 @@ import { identityOf, kill } from "./process-alive.ts";
  */
 const WAIT_FOR_GO = ["-c", 'read -r go && [ "$go" = go ] && exec "$@" </dev/null', "trainer"];
 
-/** What a trainer ends with that did not expect its error. */
-const BUG = 70;
 /** Of the log's end: an error that is longer says nothing more. */
 const LOG_BYTES_READ = 16_384;
 const ERROR_LINE = /^(?:[A-Z][A-Z0-9_]+|[A-Za-z]*Error)(?: \[\w+\])?: \S.*$/gm;
@@ -95,12 +93,12 @@ async function superviseJob(folder: string): Promise<void> {
 
 function endOf(trainer: ChildProcess, why: string | undefined, log: string): { exitCode: number; reason: string } {
   const { exitCode, signalCode } = trainer;
-  // of what leaves no failure record the log alone knows more
-  const said = exitCode === BUG ? lastError(log) : undefined;
+  // of an error that was not expected, which leaves no failure record, the log alone knows more
+  const said = exitCode === EXIT.bug ? lastError(log) : undefined;
   const how =
     signalCode === null ? `exit code ${exitCode}${said === undefined ? "" : `: ${said}`}` : `killed by ${signalCode}`;
   return {
-    exitCode: signalCode === null ? (exitCode ?? 70) : 128 + constants.signals[signalCode],
+    exitCode: signalCode === null ? (exitCode ?? EXIT.bug) : 128 + constants.signals[signalCode],
     reason: why === undefined ? how : `${why}: ${how}`,
   };
 }
