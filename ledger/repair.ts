@@ -245,7 +245,7 @@ async function rebuildQuarantine(store: Store, key: string): Promise<Did> {
 }
 
 function isWhatItWas(key: string, body: Uint8Array): boolean {
-  const named = parseSegmentKey(key)?.sha256 ?? START.exec(key)?.[1];
+  const named = parseSegmentKey(key)?.sha256 ?? digestOfKey(key);
   if (named !== undefined) return sha256(body) === named;
   const kind = kindOf(key);
   return kind !== undefined && isWhole(kind, key, body);
