@@ -200,7 +200,7 @@ export class Loop {
 
   /** While the job that is followed runs there is nothing to decide, and its end is news: the store need not be read. */
   async #net(): Promise<void> {
-    if ((await this.#followed())?.state !== "running") await this.#ticks.ask({ kind: "plain" }, 0);
+    if ((await this.#followed())?.state !== "running") await this.#ticks.ask({ kind: "net" }, 0);
   }
 
   /** The job whose log is followed, if it is alive. */

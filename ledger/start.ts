@@ -11,9 +11,10 @@ import { isMeantFor } from "./inspect.ts";
 import { inParallel, LATE_MS, type Ledger } from "./ledger.ts";
 import { listInbox, readConsumed, readSegments, type InboxSegment } from "./read.ts";
 
-/** What a pass comes to: look again, or the reason why there is nothing more to do for now. */
+/** What a pass comes to: look again (planned: this tick has made the plan), or the reason why there is nothing more to do for now. */
 export type Pass =
   | "again"
+  | "planned"
   /** laterMs: before that much time has passed nothing changes by itself */
   | { readonly stopped: string; readonly laterMs?: number };
 
@@ -89,11 +90,12 @@ export async function createPlan(
   if (begins === "unknown") return "again";
   const plan = makePlan(head, config, { code: code.sha256, start: begins, image, jobDefinition }, work);
   const key = planKey(plan.round);
-  if ((await store.create(key, documentBytes("plan", key, plan))) === "won") {
+  const written = await store.create(key, documentBytes("plan", key, plan));
+  if (written === "won") {
     const message = `round ${plan.round}: ${plan.items.length} item${plan.items.length === 1 ? "" : "s"} planned`;
     await ledger.notify.notify({ kind: "planned", pipeline: config.name, round: plan.round, message });
   }
-  return "again";
+  return written === "lost" ? "again" : "planned";
 }
 
 /** The weights of a warm start, in the store before a plan names them. @returns their digest; unknown: whether they are there is not known */

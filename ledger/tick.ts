@@ -33,25 +33,34 @@ const ASK_AGAIN_MS = 60_000;
 
 /** @returns why the tick stopped, for the log */
 export async function tick(ledger: Ledger, why: Tick): Promise<string> {
-  let finishedByMe = false;
+  let [finishedByMe, plannedByMe] = [false, false];
   for (let passes = 0; passes < PASSES_MAX; passes++) {
     const { head } = await readHead(ledger.store);
     const finished = await finishHead(ledger, head);
     if (finished === "by-me") finishedByMe = true;
     if (finished === "again") continue;
-    const pass = await onePass(ledger, why, head, finishedByMe);
-    if (pass !== "again") return pass.stopped;
+    const pass = await onePass(ledger, head, { why, finishedByMe, plannedByMe });
+    if (pass === "planned") plannedByMe = true;
+    else if (pass !== "again") return pass.stopped;
   }
   return "gave way: the state changed in every pass";
 }
 
-async function onePass(ledger: Ledger, why: Tick, head: Head, finishedByMe: boolean): Promise<Pass> {
+/** A tick, and what it has done in its passes before this one: what nobody else may look after. */
+interface Passing {
+  readonly why: Tick;
+  readonly finishedByMe: boolean;
+  readonly plannedByMe: boolean;
+}
+
+async function onePass(ledger: Ledger, head: Head, passing: Passing): Promise<Pass> {
   const { store } = ledger;
+  const { why, finishedByMe } = passing;
   const plan = await readDocument(store, "plan", planKey(head.round + 1));
   const schedule = why.kind === "schedule" && why.timeMs > head.scheduled ? why : undefined;
   if (plan !== undefined) {
-    const pass = await bringOn(ledger, head, plan, why);
-    if (pass !== "again" && schedule !== undefined) await ledger.ticks.ask(why, pass.laterMs ?? ASK_AGAIN_MS);
+    const pass = await bringOn(ledger, head, plan, passing);
+    if (typeof pass === "object" && schedule !== undefined) await ledger.ticks.ask(why, pass.laterMs ?? ASK_AGAIN_MS);
     return pass;
   }
   if (isRefused(head)) {
@@ -70,8 +79,9 @@ async function onePass(ledger: Ledger, why: Tick, head: Head, finishedByMe: bool
 
 // ------------------------------------------------------------------------------------------------ the open round
 
-async function bringOn(ledger: Ledger, head: Head, plan: Read<Plan>, why: Tick): Promise<Pass> {
+async function bringOn(ledger: Ledger, head: Head, plan: Read<Plan>, passing: Passing): Promise<Pass> {
   const { store, jobs, ticks } = ledger;
+  const { why } = passing;
   const { round } = plan.document;
   const result = await readDocument(store, "result", resultKey(round));
   if (result !== undefined) return commit(ledger, head, plan, result);
@@ -111,7 +121,7 @@ async function bringOn(ledger: Ledger, head: Head, plan: Read<Plan>, why: Tick):
     return {
       stopped: `round ${round} stays blocked, as ${budgetText(budget)}: retry it from ${dayOf(budget.untilMs)} 00:00 UTC on, or raise budget first`,
     };
-  if (budget.do === "stop") return waitForBudget(ledger, round, budget, facts.nowMs);
+  if (budget.do === "stop") return waitForBudget(ledger, round, budget, { nowMs: facts.nowMs, passing });
   const timeLimitMs = Math.min(ledger.config.jobs.timeLimit, budget.leftMs);
   return submit(ledger, round, { attempt: nextAttempt(facts.attempts), retry: limit.retry, timeLimitMs });
 }
@@ -121,13 +131,17 @@ async function waitForBudget(
   ledger: Ledger,
   round: number,
   budget: Extract<BudgetDecision, { do: "stop" }>,
-  nowMs: number,
+  { nowMs, passing }: { nowMs: number; passing: Passing },
 ): Promise<Pass> {
   const { untilMs } = budget;
+  const { why, plannedByMe } = passing;
   const message = `round ${round} waits: ${budgetText(budget)}; it goes on at ${dayOf(untilMs)} 00:00 UTC`;
   await ledger.notify.notify({ kind: "budget", pipeline: ledger.config.name, round, untilMs, message });
   const laterMs = untilMs - nowMs + LATE_MS;
-  await ledger.ticks.ask({ kind: "plain" }, laterMs);
+  // Who made the round wait asks, and who was asked: if each tick that meets it did, they would be more each day. Segments meet
+  // it by the thousand, the net comes by itself, and a schedule's asks for itself.
+  const isOneOfMany = why.kind === "net" || why.kind === "segment" || why.kind === "schedule";
+  if (plannedByMe || !isOneOfMany) await ledger.ticks.ask({ kind: "plain" }, laterMs);
   return { stopped: message, laterMs };
 }
 

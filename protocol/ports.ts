@@ -143,6 +143,8 @@ export interface Jobs {
 /** Why a tick comes. It carries no order: the state says what is due. */
 export type Tick =
   | { readonly kind: "plain" }
+  /** comes again and again by itself, so it asks for no later tick */
+  | { readonly kind: "net" }
   /** asked for by intake: the key of the segment it created */
   | { readonly kind: "segment"; readonly segment: string }
   /** an operator's; `seq` is that of the head that the operator saw */

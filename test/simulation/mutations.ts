@@ -495,7 +495,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "budget-unasked",
     breaks: "a used-up budget asks for a tick when the day ends",
     file: "ledger/tick.ts",
-    find: 'await ledger.ticks.ask({ kind: "plain" }, laterMs);',
+    find: 'if (plannedByMe || !isOneOfMany) await ledger.ticks.ask({ kind: "plain" }, laterMs);',
     replace: "",
     profile: { ...BUDGET, plainTicks: false, faults: 0, sweeps: 0, silent: 0, commands: 0, minItems: 1 },
   },

@@ -5,7 +5,13 @@ import type { Process, Scheduler } from "./scheduler.ts";
 
 export interface WriteWatcher {
   /** called as a write takes effect, before it does */
-  before(process: Process, call: "create" | "replace" | "delete", key: string, body: Uint8Array | undefined): void;
+  before(
+    /** what the process had seen when it made the call: one that takes effect late was decided by that */
+    by: Pick<Process, "name" | "seen">,
+    call: "create" | "replace" | "delete",
+    key: string,
+    body: Uint8Array | undefined,
+  ): void;
   /** called as a round's attempts are listed */
   attemptsListed(process: Process, prefix: string): void;
 }
@@ -16,16 +22,20 @@ export function storeOf(process: Process, scheduler: Scheduler, memory: MemorySt
   const write = <T>(label: string, effect: () => Promise<T>): Promise<T> =>
     scheduler.call(process, label, true, effect);
   return {
-    create: (key, body) =>
-      write(`create ${key}`, () => {
-        if (!memory.objects.has(key)) watcher.before(process, "create", key, body);
+    create: (key, body) => {
+      const by = asNow(process);
+      return write(`create ${key}`, () => {
+        if (!memory.objects.has(key)) watcher.before(by, "create", key, body);
         return memory.create(key, body);
-      }),
-    replace: (key, body, expected) =>
-      write(`replace ${key}`, () => {
-        if ((memory.objects.get(key)?.etag ?? null) === expected) watcher.before(process, "replace", key, body);
+      });
+    },
+    replace: (key, body, expected) => {
+      const by = asNow(process);
+      return write(`replace ${key}`, () => {
+        if ((memory.objects.get(key)?.etag ?? null) === expected) watcher.before(by, "replace", key, body);
         return memory.replace(key, body, expected);
-      }),
+      });
+    },
     delete: (key) =>
       read(`delete ${key}`, () => {
         watcher.before(process, "delete", key, undefined);
@@ -53,6 +63,8 @@ export function storeOf(process: Process, scheduler: Scheduler, memory: MemorySt
     copy: (from, to) => write(`copy ${to}`, () => memory.copy(from, to)),
   };
 }
+
+const asNow = ({ name, seen }: Process): Pick<Process, "name" | "seen"> => ({ name, seen: { ...seen } });
 
 function failuresUnder(memory: MemoryStore, prefix: string): Set<string> {
   return new Set([...memory.objects.keys()].filter((key) => key.startsWith(prefix) && key.endsWith(".failure.json")));

@@ -106,6 +106,7 @@ function profileOf(random: Random): Omit<Profile, "memory" | "budget"> {
 const isoOf = (ms: number): string => new Date(ms).toISOString();
 
 const CODE = new TextEncoder().encode("export {}");
+type Seen = Pick<Process, "name" | "seen">;
 const FOREVER = 20_000;
 
 export class World {
@@ -363,12 +364,7 @@ export class World {
     });
   }
 
-  #beforeWrite(
-    process: Process,
-    call: "create" | "replace" | "delete",
-    key: string,
-    body: Uint8Array | undefined,
-  ): void {
+  #beforeWrite(process: Seen, call: "create" | "replace" | "delete", key: string, body: Uint8Array | undefined): void {
     this.#writes++;
     if (body === undefined) return;
     if (call === "create" && key.endsWith("plan.json")) this.#beforePlan(process, key, body);
@@ -376,7 +372,7 @@ export class World {
     if (key.startsWith("log/")) this.#beforeEntry(process, key, body);
   }
 
-  #beforePlan(process: Process, key: string, body: Uint8Array): void {
+  #beforePlan(process: Seen, key: string, body: Uint8Array): void {
     this.books.update();
     const plan = parseDocument("plan", key, body);
     const head = this.books.head.entry;
@@ -393,7 +389,7 @@ export class World {
       violate("R1 a rehearsal is planned without a memory");
   }
 
-  #beforeEntry(process: Process, key: string, body: Uint8Array): void {
+  #beforeEntry(process: Seen, key: string, body: Uint8Array): void {
     if (this.memory.objects.has(key)) return;
     const entry = parseDocument("logEntry", key, body);
     const { paid } = process.seen;
@@ -438,7 +434,7 @@ export class World {
     };
   }
 
-  #checkBudget(process: Process, round: number): void {
+  #checkBudget(process: Seen, round: number): void {
     const { budget } = this.profile;
     const { paid, headSeq } = process.seen;
     if (budget === null || paid === undefined || paid.round !== round) return;
@@ -451,7 +447,7 @@ export class World {
     if (spent > budget.ms) violate(`B3 an attempt although ${spent} ms of ${budget.ms} a ${budget.per} are spent`);
   }
 
-  #beforeIntent(process: Process, key: string, body: Uint8Array): void {
+  #beforeIntent(process: Seen, key: string, body: Uint8Array): void {
     const { round, attempt, retry } = parseDocument("intent", key, body);
     this.#checkBudget(process, round);
     if (retry) {
@@ -551,7 +547,7 @@ export class World {
     const next = Math.min(...this.#ticks.map(({ dueMs }) => dueMs));
     if (Number.isFinite(next)) this.#nowMs = Math.max(this.#nowMs, next);
     else if (!this.#calm || this.random.chance(0.5)) this.#nowMs += 1_000;
-    if (this.profile.plainTicks && this.random.chance(0.3)) this.#tick({ kind: "plain" });
+    if (this.profile.plainTicks && this.random.chance(0.3)) this.#tick({ kind: "net" });
   }
 
   // ---------------------------------------------------------------------------------------------- the end
@@ -579,8 +575,9 @@ export class World {
         if (!this.#isGood()) violate("L1 nobody will look again, and something is left to do");
         return;
       } else {
-        this.#nowMs += 30_000;
-        this.#tick({ kind: "plain" });
+        // whoever was to ask for the end of a budget's day or month may have died: the net's tick finds it then
+        this.#nowMs += this.profile.budget === null ? 30_000 : 6 * 3_600_000;
+        this.#tick({ kind: "net" });
         quiet = this.#isGood() ? quiet + 1 : 0;
       }
       await this.#after();
