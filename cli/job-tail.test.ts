@@ -2,7 +2,7 @@ import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { followLog } from "./job-tail.ts";
+import { followLog, lastLine } from "./job-tail.ts";
 
 let folder: string;
 let path: string;
@@ -31,12 +31,21 @@ describe("the tail of a job's log", () => {
   });
 
   it("tells only the end of a log that is long already", async () => {
-    await writeFile(path, `${"x".repeat(79)}\n`.repeat(10_000));
+    const line = `<${"x".repeat(77)}>`;
+    await writeFile(path, `${line}\n`.repeat(10_000));
     const lines: string[] = [];
     const tail = followLog(path, { everyMs: 60_000, onLine: (line) => lines.push(line) });
     await tail.close();
-    expect(lines.length).toBeGreaterThan(100);
-    expect(lines.length).toBeLessThan(300);
+    // none that begins in its middle
+    expect(new Set(lines)).toEqual(new Set([line]));
+    expect(lines.length).toBeGreaterThan(30);
+    expect(lines.length).toBeLessThan(60);
+  });
+
+  it("has a last line, once one is whole", async () => {
+    expect(await lastLine(path)).toBeUndefined();
+    await writeFile(path, "epoch 1\nepoch 2\nepo");
+    expect(await lastLine(path)).toBe("epoch 2");
   });
 
   it("looks by itself", async () => {

@@ -3,7 +3,7 @@ import { open } from "node:fs/promises";
 import { StringDecoder } from "node:string_decoder";
 
 /** Of a log that is longer when it is first seen, only the end is told. */
-const FIRST_BYTES_MAX = 16_384;
+const FIRST_BYTES_MAX = 4_096;
 const CHUNK_BYTES = 65_536;
 /** A line without an end that is longer is told in parts. */
 const LINE_MAX = 4_096;
@@ -19,6 +19,7 @@ export interface JobTail {
 export function followLog(path: string, options: { everyMs: number; onLine: (line: string) => void }): JobTail {
   let offset: number | undefined;
   let rest = "";
+  let cutIn = false;
   const decoder = new StringDecoder("utf8");
   let reading: Promise<void> | undefined;
 
@@ -27,7 +28,10 @@ export function followLog(path: string, options: { everyMs: number; onLine: (lin
     if (file === undefined) return;
     try {
       const { size } = await file.stat();
-      offset ??= Math.max(0, size - FIRST_BYTES_MAX);
+      if (offset === undefined) {
+        offset = Math.max(0, size - FIRST_BYTES_MAX);
+        cutIn = offset > 0;
+      }
       const buffer = Buffer.alloc(CHUNK_BYTES);
       while (offset < size) {
         const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
@@ -44,6 +48,11 @@ export function followLog(path: string, options: { everyMs: number; onLine: (lin
     // a progress bar writes \r: each state of it is a line
     const lines = (rest + text).split(/\r\n|\n|\r/);
     rest = lines.pop() ?? "";
+    // it began before what is told
+    if (cutIn && lines.length > 0) {
+      lines.shift();
+      cutIn = false;
+    }
     for (const one of lines) if (one.trim() !== "") options.onLine(one);
     if (rest.length > LINE_MAX) {
       options.onLine(rest);
@@ -65,4 +74,14 @@ export function followLog(path: string, options: { everyMs: number; onLine: (lin
       rest = "";
     },
   };
+}
+
+/** The newest whole line of a log; undefined: there is none yet. */
+export async function lastLine(path: string): Promise<string | undefined> {
+  const lines: string[] = [];
+  const tail = followLog(path, { everyMs: 60_000, onLine: (line) => lines.push(line) });
+  await tail.read();
+  const last = lines.at(-1);
+  await tail.close();
+  return last;
 }

@@ -71,6 +71,22 @@ describe("what up says", () => {
     expect(said[0]).toContain("STORE_UNREADABLE: disk \\x1b[2J is gone - Check that the state folder exists");
   });
 
+  it("of steps that come at once the first and the last, before what comes after them", () => {
+    const progress = new Progress(["cats"]);
+    for (const epoch of [1, 2, 3, 4]) progress.job("cats", 3, `round 3 epoch ${epoch}/9 step ${epoch}/9 loss 0.5`);
+    progress.job("cats", 3, "round 3: done");
+    for (const epoch of [5, 6]) progress.job("cats", 3, `round 3 epoch ${epoch}/9 step ${epoch}/9 loss 0.5`);
+    progress.jobEnded();
+    progress.jobEnded();
+    expect(said.map((text) => text.replace(/^cats {2}round 3 +| step.*/g, ""))).toEqual([
+      "epoch 1/9",
+      "epoch 4/9",
+      "done",
+      "epoch 5/9",
+      "epoch 6/9",
+    ]);
+  });
+
   it("a job's line without what is said in front of it", () => {
     new Progress(["cats"]).job("cats", 3, "round 3 epoch 1/5 loss 0.5");
     expect(said.join()).toBe("cats  round 3    epoch 1/5 loss 0.5");

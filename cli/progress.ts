@@ -16,17 +16,24 @@ const STYLES: Readonly<Record<string, Style>> = {
   warning: "yellow",
 };
 
+/** Of steps of a training that come faster, a log gets one in this time, and the last. */
+const STEPS_MS = 1_000;
+const STEP = /^epoch \d+\/\d+ step /;
+
 export class Progress {
   readonly #live = new LiveLine();
   /** what was said last of a thing that comes again with each tick */
   readonly #said = new Map<string, string>();
   readonly #widths = { pipeline: 0, what: 9 };
+  /** by pipeline: when a step was said last, and the newest one that was not */
+  readonly #steps = new Map<string, { saidMs: number; left?: () => void }>();
 
   constructor(pipelines: readonly string[]) {
     this.#widths.pipeline = Math.max(0, ...pipelines.map((name) => name.length));
   }
 
   say(pipeline: string, what: string, message: string): void {
+    this.#sayLeftStep(pipeline);
     this.#live.clear();
     const time = style("dim", clockTime(Date.now()));
     line(
@@ -62,10 +69,29 @@ export class Progress {
       this.#live.set(
         `${clockTime(Date.now())}  ${pipeline.padEnd(this.#widths.pipeline)}  ${`round ${round}`.padEnd(this.#widths.what)}  ${printable(text)}`,
       );
-    else this.say(pipeline, `round ${round}`, text);
+    else this.#sayJob(pipeline, `round ${round}`, text);
+  }
+
+  #sayJob(pipeline: string, what: string, text: string): void {
+    const step = this.#steps.get(pipeline);
+    const nowMs = performance.now();
+    if (!STEP.test(text)) this.say(pipeline, what, text);
+    else if (step !== undefined && nowMs - step.saidMs < STEPS_MS) step.left = () => this.say(pipeline, what, text);
+    else {
+      this.#steps.delete(pipeline); // this one is newer
+      this.say(pipeline, what, text);
+      this.#steps.set(pipeline, { saidMs: nowMs });
+    }
+  }
+
+  #sayLeftStep(pipeline: string): void {
+    const left = this.#steps.get(pipeline)?.left;
+    this.#steps.delete(pipeline);
+    left?.();
   }
 
   jobEnded(): void {
+    for (const pipeline of this.#steps.keys()) this.#sayLeftStep(pipeline);
     this.#live.clear();
   }
 
