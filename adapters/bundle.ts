@@ -61,7 +61,8 @@ export async function bundle(
   try {
     file = await realpath(entry);
   } catch (cause) {
-    throw new AccreteError(code, `${entry}: ${messageOf(cause)}`, { cause });
+    const missing = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
+    throw new AccreteError(code, `${entry}: ${missing ? "there is no such file" : messageOf(cause)}`, { cause });
   }
   const folder = dirname(file);
   const settings = {

@@ -69,7 +69,7 @@ export class Round {
     if (hasOneClass(schema)) {
       throw new AccreteError(
         "CONFIG_INVALID",
-        `all of the round's records have the label "${schema.classes[0]}": name all classes in data.labels, then give the round up with \`accrete rollback --to head\``,
+        `all of the round's records have the label "${schema.classes[0]}": name all classes in data.labels`,
       );
     }
 

@@ -67,7 +67,7 @@ async function beginAndRead(
   const { scratch, say, store } = options;
   const at = { store, scratch, say };
   const staged = await stageItems(options.items, plan, join(scratch, "items"), (done, bytes) => {
-    if (done === plan.items.length) say(`round ${plan.round}: ${done} items staged, ${bytes} bytes`);
+    if (done === plan.items.length) say(`round ${plan.round}: items staged: ${done}, ${bytes} bytes`);
   });
   await using readerOfRun = new Reader({
     folder: join(scratch, "items"),

@@ -105,8 +105,5 @@ function globToRegex(glob: string): RegExp {
 }
 
 function invalid(why: string): AccreteError {
-  return new AccreteError(
-    "CONFIG_INVALID",
-    `trainer.trainable: ${why}. Correct it, then give the round up with \`accrete rollback --to head\``,
-  );
+  return new AccreteError("CONFIG_INVALID", `trainer.trainable: ${why}`);
 }
