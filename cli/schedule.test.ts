@@ -27,7 +27,7 @@ describe.concurrent("a config with", () => {
     expect(await runCli(dir, ["train", "--dry-run"])).toMatchObject({
       code: 0,
       out: expect.stringMatching(
-        /^flowers: round 1 would learn 1 item .*: how long is not known yet[^]*flowers\/day-1\.csv[^]*Nothing was taken in/,
+        /^flowers: round 1 would learn 1 item .*: how long is not known before the first round[^]*flowers\/day-1\.csv[^]*Nothing was taken in/,
       ),
     });
     expect((await runCli(dir, ["status"])).out).toContain("nothing waits");
@@ -35,11 +35,11 @@ describe.concurrent("a config with", () => {
 
     await drop(dir, "day-2.csv", 2);
     const dry = (await runCli(dir, ["train", "--dry-run"])).out;
-    expect(dry).toMatch(/round 2 would learn 1 item .*: about .* s, about \$\d+\.\d\d, by the last round/);
-    expect(dry).toContain("Its job would not start yet: the budget of $60.1 a day is used up");
+    expect(dry).toMatch(/round 2 would learn 1 item .*: about .* s, about \$\d+\.\d\d, judged by the last round/);
+    expect(dry).toContain("Its job would not start yet: the budget of $60.10 a day is used up");
     const once = await runCli(dir, ["up", "--once"]);
     expect(once).toMatchObject({ code: 0 });
-    expect(once.out).toMatch(/budget +round 2 waits: the budget of \$60\.1 a day is used up/);
+    expect(once.out).toMatch(/budget +round 2 waits: the budget of \$60\.10 a day is used up/);
     expect(once.out).toMatch(
       /ends before round 2 is trained: the budget of .* is used up .*: goes on in .*, or raise budget/,
     );
@@ -79,13 +79,13 @@ describe.concurrent("a config with", () => {
     for (const name of await readdir(inbox)) await utimes(join(inbox, name), before, before);
     const up = startCli(dir, ["up"]);
     try {
-      await up.says(/retrains pending at \d{4}-\d\d-\d\d /);
+      await up.says(/retrains what waits at \d{4}-\d\d-\d\d /);
       await up.says(/round 1: 1 item planned/);
       await up.says(/round 1 has learned 1 item/);
     } finally {
       up.process.kill("SIGINT");
     }
     await up.ended;
-    expect((await runCli(dir, ["status"])).out).toMatch(/retrains +pending at .* \(in .*\); needs `accrete up`/);
+    expect((await runCli(dir, ["status"])).out).toMatch(/retrains +what waits at .* \(in .*\); needs `accrete up`/);
   });
 });

@@ -102,6 +102,9 @@ describe("a budget", () => {
   });
   it("says what it was and what was spent", () => {
     expect(budgetText({ per: "day", limit: 5, spent: 5.0234 })).toBe("the budget of $5 a day is used up ($5.02 spent)");
+    expect(budgetText({ per: "month", limit: 60.1, spent: 61 })).toBe(
+      "the budget of $60.10 a month is used up ($61.00 spent)",
+    );
     expect(dollarsOf(HOUR / 2, budget)).toBe(1);
     expect(budgetMs(1, budget)).toBe(HOUR / 2);
   });

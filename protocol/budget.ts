@@ -97,5 +97,6 @@ export function budgetMs(dollars: number, budget: Pick<BudgetConfig, "pricePerHo
 
 /** "the budget of $5 a day is used up ($5.02 spent)" */
 export function budgetText({ per, limit, spent }: { per: "day" | "month"; limit: number; spent: number }): string {
-  return `the budget of $${limit} a ${per} is used up ($${spent.toFixed(2)} spent)`;
+  const dollars = Number.isInteger(limit) ? String(limit) : limit.toFixed(2);
+  return `the budget of $${dollars} a ${per} is used up ($${spent.toFixed(2)} spent)`;
 }

@@ -18,7 +18,7 @@ export function trainCommand(): Command {
   return new Command("train")
     .summary("start a round now, without waiting for the quiet period or the minimum")
     .description(
-      "Takes in what is in the data folder and starts a round of all that waits: before the quiet period is over, and with fewer\nitems than trigger.minItems. The training runs on by itself; `accrete up` commits its result, one that runs already too.",
+      "Takes in what is in the data folder and starts a round of all that waits: before the quiet period is over, and with fewer items than trigger.minItems. The training runs on by itself; `accrete up` commits its result, one that runs already too.",
     )
     .option(
       "--dry-run",
@@ -79,11 +79,11 @@ async function dryRun(pipeline: Pipeline, options: { json?: boolean; all?: boole
 function headline({ items, bytes: size, epochs, jobMs, by, dollars, status }: Forecast): string {
   if (items.length === 0) return "nothing waits to be trained";
   const round = (status.open?.round ?? status.round) + 1;
-  const cost = dollars === undefined ? "" : `, about $${dollars.toFixed(2)}`;
+  const cost = dollars === undefined ? "" : `, ${dollars < 0.005 ? "less than $0.01" : `about $${dollars.toFixed(2)}`}`;
   const time =
     jobMs === undefined
-      ? "how long is not known yet: no round has told"
-      : `about ${duration(jobMs)}${cost}, by ${by === 1 ? "the last round" : `the last ${by} rounds`}`;
+      ? "how long is not known before the first round"
+      : `about ${duration(jobMs)}${cost}, judged by ${by === 1 ? "the last round" : `the last ${by} rounds`}`;
   return `round ${round} would learn ${count(items.length, "item")} (${bytes(size)}), ${count(epochs, "epoch")}: ${time}`;
 }
 
