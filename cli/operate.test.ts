@@ -177,6 +177,25 @@ describe.concurrent("three rounds", SLOW, () => {
     expect(await entries(base)).toBe(3);
   });
 
+  it("a rejected file that was overwritten is not tried again with what it had: the new content is learned by itself", async () => {
+    const dir = await copy("overwritten");
+    await put(dir, "bad.csv", sampleCsv(ROWS, 9));
+    const retry = await runCli(dir, ["retry", "flowers/bad.csv", "--yes"]);
+    expect(retry).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(
+        /error NOTHING_TO_RETRY: flowers\/bad\.csv has other content now: in the data folder, but not taken in yet: `accrete up` does it/,
+      ),
+    });
+    expect(await entries(dir)).toBe(3);
+    await done(dir, "up", "--once");
+    expect(await whereIs(dir, "bad.csv")).toMatchObject({ is: "learned", round: 4 });
+    const id = (await json<{ itemId: string }[]>(dir, "why", "flowers/bad.csv"))[0]!.itemId;
+    expect((await runCli(dir, ["retry", "--", id])).out).toMatch(
+      /trains again +1 item [^]*which is not in the data folder now: put/,
+    );
+  });
+
   it("a rollback with replay and without a file gives the same weights each time, and why tells it", async () => {
     const dirs = await Promise.all([copy("again-1"), copy("again-2")]);
     const weights = await Promise.all(

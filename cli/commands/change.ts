@@ -136,7 +136,15 @@ export async function toTrainAgain(
   const notes: string[] = [];
   const chosen = candidates.flatMap(({ object, consumed }) => {
     const left = consumed.filter((one) => untrained.has(one.itemId));
+    const here = object.versions.find(({ present }) => present);
     const one = left.find(({ present }) => present) ?? left.at(-1);
+    // its old bytes are gone: a round would only reject them
+    if (one !== undefined && here !== undefined && !one.present) {
+      notes.push(
+        `${printable(object.name)} has other content now: ${plainWhereText(here.now)}. What it had before is asked for by its id, ${one.itemId}, once it is back in the data folder`,
+      );
+      return [];
+    }
     if (one === undefined) {
       notes.push(`${printable(object.name)} need not be trained again: ${plainWhereText(consumed.at(-1)!.now)}`);
       return [];
@@ -170,7 +178,8 @@ function rollbackText(pipeline: string, preview: RollbackPreview, missing: reado
       "unlearned",
       `${itemsText(unlearned)}; consumed for good, and not in the model${preview.replay ? "" : ": --replay would train them again"}`,
     ]);
-  if (out.length > 0) rows.push(["takes out", `${itemsText(out)}; not trained any more`]);
+  if (out.length > 0)
+    rows.push(["takes out", `${itemsText(out)}; not trained any more, and left in the data folder as they are`]);
   if (stillLearned.length > 0)
     rows.push([
       "",
@@ -187,7 +196,7 @@ function rollbackText(pipeline: string, preview: RollbackPreview, missing: reado
   if (live !== null && live.manifest !== preview.checkpoint?.manifest)
     rows.push([
       "live",
-      `stays ${checkpoint(live)}${preview.to === 0 ? "" : `; \`accrete promote ${preview.to}\` moves it`}`,
+      `stays ${checkpoint(live)}, until a round passes the gate${preview.to === 0 ? "" : ` or \`accrete promote ${preview.to}\` moves it`}`,
     ]);
   return previewText(pipeline, rows);
 }
@@ -206,7 +215,10 @@ function previewText(pipeline: string, rows: readonly (readonly [string, string]
 }
 
 function itemsText(items: readonly Item[]): string {
-  const names = items.slice(0, ITEMS_SHOWN).map(({ key }) => printable(key));
-  const more = items.length > ITEMS_SHOWN ? `, and ${count(items.length - ITEMS_SHOWN, "more", "more")}` : "";
+  const versions = [...Map.groupBy(items, ({ key }) => key)];
+  const names = versions
+    .slice(0, ITEMS_SHOWN)
+    .map(([key, of]) => `${printable(key)}${of.length > 1 ? ` (${of.length} versions)` : ""}`);
+  const more = versions.length > ITEMS_SHOWN ? `, and ${count(versions.length - ITEMS_SHOWN, "more", "more")}` : "";
   return `${count(items.length, "item")} (${bytes(items.reduce((sum, { size }) => sum + size, 0))}): ${names.join(", ")}${more}`;
 }

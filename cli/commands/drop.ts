@@ -10,7 +10,7 @@ export function dropCommand(): Command {
   return changeCommand("drop")
     .summary("take objects out: the model forgets them and never learns them again")
     .description(
-      "Takes objects out of history: goes back to the newest kept round before the first that has learned one of them, and trains all\nthat came after again without them. What was not learned yet (it waits, or its round is open or blocked) is only kept out. All\nversions of an object are meant; one alone is named by its id. It shows what it will do, and asks.",
+      "Takes objects out of history: goes back to the newest kept round before the first that has learned one of them, and trains all that came after again without them. What was not learned yet (it waits, or its round is open or blocked) is only kept out. All versions of an object are meant; one alone is named by its id. It shows what it will do, and asks.",
     )
     .argument("<object...>", OBJECT_HELP)
     .addHelpText(
@@ -25,7 +25,8 @@ export function dropCommand(): Command {
       if (items.length === 0) {
         const versions = objects.flatMap((object) => object.versions);
         if (options.json === true) return printJson(versions);
-        for (const { item, now } of versions) line(`${printable(item.key)}: nothing to do: ${plainWhereText(now)}`);
+        const said = versions.map(({ item, now }) => `${printable(item.key)}: nothing to do: ${plainWhereText(now)}`);
+        for (const text of new Set(said)) line(text);
         return;
       }
       await changeHistory(pipeline, options, { wish: asRollback(items), typed: `drop ${names.join(" ")}` });
