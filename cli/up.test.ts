@@ -81,7 +81,7 @@ describe.concurrent("up", () => {
     second.process.kill("SIGINT");
     const stopped = await second.ended;
     expect(stopped).toMatchObject({ code: 0, err: "" });
-    expect(stopped.out).toMatch(/stopping {3}flowers-1-1-\S+ is asked to save and end[^]*stopped {4}the next/);
+    expect(stopped.out).toMatch(/stopping {3}the training is asked to save and end[^]*stopped {4}the next/);
     const third = await runCli(dir, ["up", "--once"]);
     expect(third).toMatchObject({ code: 0, err: "" });
     expect(third.out).toMatch(/round 1: attempt 2 started[^]*committed/);
@@ -92,6 +92,18 @@ describe.concurrent("up", () => {
       ],
       result: { epochsAdded: 150 },
     });
+  });
+
+  it("in the middle of a training, status says how far it is", async () => {
+    const dir = await initWorkspace(folder, "far", [["epochs: 5,", "epochs: 100000,"]]);
+    await drop(dir, "day-1.csv", 1);
+    const up = startCli(dir, ["up"]);
+    await up.says(/round 1 {4}epoch /);
+    const status = await runCli(dir, ["status"]);
+    up.process.kill("SIGINT");
+    await up.ended;
+    expect(status.out).toMatch(/\n +epoch \d+\/100000 step \d+\/\d+ loss .*\n +next +attempt 1 is training\n/);
+    expect((await runCli(dir, ["status"])).out).not.toContain("/100000 step");
   });
 
   it("ends with the reason where the state can't be read, and leaves nothing behind that keeps it alive", async () => {

@@ -5,6 +5,7 @@ import { budgetText } from "../../protocol/budget.ts";
 import { printable } from "../../protocol/printable.ts";
 import { isAlive } from "../../protocol/round.ts";
 import type { PipelineConfig } from "../../protocol/config.ts";
+import type { LogEntry } from "../../protocol/types.ts";
 import {
   choosePipeline,
   nextScheduledMs,
@@ -13,6 +14,7 @@ import {
   type GlobalOptions,
   type Pipeline,
 } from "../compose.ts";
+import { lastLine } from "../job-tail.ts";
 import { ago, bytes, checkpoint, count, dateTime, duration, MAIN_METRICS, metrics, table } from "../print.ts";
 import { isTerminal, jsonText, line, printJson, style } from "../terminal.ts";
 
@@ -22,7 +24,7 @@ export function statusCommand(): Command {
   return new Command("status")
     .summary("what the pipeline has learned, what waits, what comes next")
     .description(
-      "Says which checkpoint the pipeline is at and which one is live, what data waits and for what, how the open round is doing,\nand what to type if something is blocked.",
+      "Says which checkpoint the pipeline is at and which one is live, what data waits and for what, how the open round is doing, and what to type if something is blocked.",
     )
     .option("--follow", "go on and say it again when it changes")
     .addHelpText(
@@ -52,6 +54,8 @@ export function statusCommand(): Command {
 /** With what only the config and the clock say. */
 interface Shown extends Status {
   readonly schedule: { readonly retrain: Retrain; readonly nextMs: number } | null;
+  /** what the running job has said last: epoch, step, loss */
+  readonly progress: string | null;
 }
 type Retrain = NonNullable<PipelineConfig["schedule"]>["retrain"];
 
@@ -59,7 +63,9 @@ async function readShown({ config, ...ports }: Pipeline): Promise<Shown> {
   const status = await readStatus({ config, ...ports });
   const nextMs = nextScheduledMs(config, status.nowMs);
   const schedule = nextMs === undefined ? null : { retrain: config.schedule!.retrain, nextMs };
-  return { ...status, schedule };
+  const log = status.next.is === "training" ? status.next.job.log : undefined;
+  const said = log === undefined ? undefined : await lastLine(log);
+  return { ...status, schedule, progress: said?.replace(/^round \d+:? +/, "") ?? null };
 }
 
 /** On a terminal in place, elsewhere a line for each change, until it is interrupted. */
@@ -81,7 +87,7 @@ async function follow(pipeline: Pipeline, json: boolean): Promise<never> {
 
 function withoutTimes(status: Status): string {
   return JSON.stringify(status, (name, value: unknown) =>
-    ["nowMs", "untilMs", "nextMs"].includes(name) ? undefined : value,
+    ["nowMs", "untilMs", "nextMs", "progress"].includes(name) ? undefined : value,
   );
 }
 
@@ -90,21 +96,28 @@ export function oneLine(status: Status): string {
   return `${status.pipeline}: ${checkpoint(status.checkpoint)}${waits}; ${stepText(status.next, status)}`;
 }
 
+/** What the newest entry did to the model, before how long ago that was. */
+const SINCE: Readonly<Record<Exclude<LogEntry["kind"], "promote">, string>> = { round: "", rollback: "rolled back " };
+
 export function statusText(status: Shown): string {
   const { nowMs, entry } = status;
   const measured = metrics(status.metrics, MAIN_METRICS);
   const rows: [string, string][] = [
     [
       "model",
-      `${checkpoint(status.checkpoint)}${measured === "" ? "" : `: ${measured}`}${entry === null ? "" : `, ${ago(status.entryMs, nowMs)}`}`,
+      `${checkpoint(status.checkpoint)}${measured === "" ? "" : `: ${measured}`}${entry === null || entry.kind === "promote" ? "" : `, ${SINCE[entry.kind]}${ago(status.entryMs, nowMs)}`}`,
     ],
     ["live", liveText(status)],
   ];
   if (status.waiting !== null) rows.push(["waits", waitingText(status.waiting, nowMs)]);
   if (status.redoItems > 0) rows.push(["to redo", `${count(status.redoItems, "item")} of a rollback`]);
   if (status.open !== null) rows.push(...openRows(status.open, nowMs));
+  if (status.progress !== null) rows.push(["", printable(status.progress)]);
   if (status.rejected > 0)
-    rows.push(["rejected", `${count(status.rejected, "item")}: \`accrete why OBJECT\` says why`]);
+    rows.push([
+      "rejected",
+      `${count(status.rejected, "item")} in all: \`accrete log\` has their rounds, \`accrete show ROUND\` names them`,
+    ]);
   rows.push(["next", stepText(status.next, status)]);
   if (status.spent !== null)
     rows.push(["spent", `$${status.spent.day.toFixed(2)} today, $${status.spent.month.toFixed(2)} this month (UTC)`]);
@@ -127,9 +140,15 @@ function undeliveredText({ channel, waiting, givenUp, error }: Undelivered): str
   );
 }
 
-/** full at 2026-08-01 03:00:00 (in 3 h) */
+const RETRAINS: Readonly<Record<Retrain, string>> = {
+  pending: "what waits",
+  rehearse: "what waits, or else its memory,",
+  full: "all anew",
+};
+
+/** all anew at 2026-08-01 03:00:00 (in 3 h) */
 export function scheduleText({ retrain, nextMs }: NonNullable<Shown["schedule"]>, nowMs: number): string {
-  return `${retrain} at ${dateTime(nextMs)} (in ${duration(nextMs - nowMs)})`;
+  return `${RETRAINS[retrain]} at ${dateTime(nextMs)} (in ${duration(nextMs - nowMs)})`;
 }
 
 function retrainsText({ full, nowMs }: Shown, schedule: NonNullable<Shown["schedule"]>): string {
@@ -140,7 +159,9 @@ function retrainsText({ full, nowMs }: Shown, schedule: NonNullable<Shown["sched
   return style("red", `not: ${count(full.items, "item")} don't fit one round, so full retraining is left out`);
 }
 
-function liveText({ live, checkpoint: head, entry }: Status): string {
+function liveText({ live, checkpoint: head, entry, entryMs, nowMs }: Status): string {
+  if (entry?.kind === "promote")
+    return `${live === null ? "nothing" : checkpoint(live)}, promoted ${ago(entryMs, nowMs)}`;
   if (live === null) return "nothing yet";
   if (live.manifest === head?.manifest) return "the same";
   const refused =
@@ -175,7 +196,9 @@ function openRows(open: OpenRound, nowMs: number): [string, string][] {
           : "not known any more"
         : isAlive(job)
           ? `${job.state} for ${duration(nowMs - (job.startedMs ?? job.createdMs))}`
-          : printable(job.reason ?? job.state);
+          : job.state === "succeeded"
+            ? job.state
+            : printable(job.reason ?? job.state);
     rows.push([
       "",
       `attempt ${attempt}, ${ago(sinceMs, nowMs)}: ${state}${job?.log === undefined ? "" : `, log ${printable(job.log)}`}`,
@@ -197,7 +220,7 @@ const DUE: Readonly<Record<Extract<NextStep, { is: "due" }>["to"], string>> = {
 export function stepText(next: NextStep, { nowMs }: Pick<Status, "nowMs">): string {
   switch (next.is) {
     case "idle":
-      return "nothing waits: add data, and it is learned";
+      return "nothing waits: `accrete up` takes in and learns what is new in the data folder";
     case "waiting":
       if (next.for === "minimum")
         return `waits until ${count(next.minItems, "item")} are there; \`accrete train\` starts now`;

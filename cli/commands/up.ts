@@ -25,7 +25,7 @@ export function upCommand(): Command {
   return new Command("up")
     .summary("run the loop here: what is dropped into the data folder is learned")
     .description(
-      "Runs the loop on this machine until it is stopped. Files that are put into the data folder are learned once the quiet\nperiod of accrete.config.ts has passed. Ctrl-C asks a running training to save and waits for it; a second Ctrl-C leaves at\nonce. Whatever ends it, nothing is lost: the next `up` goes on where this one was. Changes of accrete.config.ts and of the\nmodel count from the next start.",
+      "Runs the loop on this machine until it is stopped. Files that are put into the data folder are learned once the quiet period of accrete.config.ts has passed. Ctrl-C asks a running training to save and waits for it; a second Ctrl-C leaves at once. Whatever ends it, nothing is lost: the next `up` goes on where this one was. Changes of accrete.config.ts and of the model count from the next start.",
     )
     .option("--once", "end as soon as nothing is left to do; exit code 1 if a round is blocked")
     .addHelpText("after", "\nExamples:\n  $ accrete up\n  $ accrete up --once\n  $ accrete up --pipeline digits")
@@ -147,7 +147,7 @@ async function saveAndLeave(
         progress.say(
           config.name,
           "stopping",
-          `${job.name} is asked to save and end; once more leaves at once, and it trains on`,
+          `the training is asked to save and end; Ctrl-C again leaves at once, and it trains on by itself`,
         );
         await jobs.terminate(job.id, "accrete up was stopped");
       }
