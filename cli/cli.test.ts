@@ -43,7 +43,7 @@ describe("a new workspace", () => {
     ]);
     expect(status).toMatchObject({
       code: 0,
-      out: expect.stringContaining("nothing waits: add data, and it is learned"),
+      out: expect.stringContaining("nothing waits: `accrete up` takes in and learns what is new in the data folder"),
     });
     expect(log).toMatchObject({ code: 0, out: "nothing has been committed yet\n" });
     expect(once).toMatchObject({
@@ -62,7 +62,9 @@ describe("a new workspace", () => {
   it("add copies whole files, and overwrites only if it is told to", async () => {
     expect(await accrete("add", "sample/flowers-1.csv")).toMatchObject({
       code: 0,
-      out: expect.stringMatching(/^added 1 file, 4\.7 kB, to .*under flowers\/\n$/),
+      out: expect.stringMatching(
+        /^added 1 file, 4\.7 kB, to .*under flowers\/\n`accrete up` learns what was added; one that runs already does so by itself\n$/,
+      ),
     });
     expect((await accrete("add", "sample/flowers-1.csv")).out).toContain(
       "1 file is there already with the same content",
@@ -125,6 +127,8 @@ describe("a workspace that learns", () => {
       code: 1,
       err: expect.stringContaining("error NOT_FOUND"),
     });
+    // of its key, the prefix was left out
+    expect((await accrete("why", "flowers-1.csv")).err).toContain(': did you mean "flowers/flowers-1.csv"?\n');
   });
 
   it("train starts at once what waits, and add --force makes a new item of an overwritten object", async () => {
@@ -211,7 +215,9 @@ describe("a workspace that has learned", () => {
   it("status --follow says it again when it changes, one line each", async () => {
     const follow = startCli(dir, ["status", "--follow"]);
     try {
-      await follow.says(/^flowers: round 2, .*; nothing waits: add data, and it is learned\n$/);
+      await follow.says(
+        /^flowers: round 2, .*; nothing waits: `accrete up` takes in and learns what is new in the data folder\n$/,
+      );
       await accrete("add", "sample/flowers-2.csv");
       await accrete("up", "--once");
       await follow.says(/\nflowers: round 3, [^\n]*; nothing waits[^\n]*\n$/);
@@ -244,6 +250,10 @@ describe.concurrent("a command that can't be done", () => {
     expect(option).toMatchObject({ code: 64, err: expect.stringMatching(/unknown option '--onse'[^]*--once/) });
     expect(number).toMatchObject({ code: 64, err: expect.stringContaining("whole number") });
     expect(none.code).toBe(64);
+    expect(verb.err).toMatch(/\nwhat to do: See `accrete --help`\.\n$/);
+    expect((await failing("rollback")).err).toMatch(
+      /'--to <round>' not specified\nwhat to do: See `accrete rollback --help`/,
+    );
   });
 
   it("says that there is no config, or what is wrong with it, exit code 78", async () => {
@@ -309,8 +319,13 @@ describe.concurrent("a command that can't be done", () => {
       "doctor",
       "completion",
     ]);
-    for (const { out } of await Promise.all(verbs.slice(0, 4).map((verb) => failing(verb, "--help"))))
+    for (const { out } of await Promise.all(verbs.slice(0, 4).map((verb) => failing(verb, "--help")))) {
       expect(out).toMatch(/Examples:\n {2}\$ accrete/);
+      // full lines: none ends where its source does
+      const lines = /\n\n([^]*?)\n\n/.exec(out)![1]!.split("\n");
+      for (const [i, next] of lines.slice(1).entries())
+        expect(`${lines[i]} ${next.split(" ")[0]}`.length).toBeGreaterThanOrEqual(80);
+    }
     expect((await failing("--version")).out).toBe(
       `${JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8")).version}\n`,
     );

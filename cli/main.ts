@@ -36,6 +36,7 @@ function program(): Command {
       "after",
       "\nExamples:\n  $ accrete init digits && cd digits    a config, a model and a sample\n  $ accrete up                          learn whatever is put into the data folder\n  $ accrete status --follow             look on from another terminal",
     )
+    .showHelpAfterError("what to do: See `accrete --help`.")
     .exitOverride()
     .hook("preAction", (_root, command) => {
       if (command.optsWithGlobals<{ color: boolean }>().color === false) process.env["NO_COLOR"] = "1";
@@ -59,7 +60,15 @@ function program(): Command {
     doctorCommand,
     completionCommand,
   ];
-  for (const verb of verbs) root.addCommand(verb().configureHelp({ showGlobalOptions: true }).exitOverride());
+  for (const make of verbs) {
+    const verb = make();
+    root.addCommand(
+      verb
+        .configureHelp({ showGlobalOptions: true })
+        .showHelpAfterError(`what to do: See \`accrete ${verb.name()} --help\`.`)
+        .exitOverride(),
+    );
+  }
   root.addCommand(completeCommand(), { hidden: true });
   return root;
 }

@@ -1,5 +1,5 @@
 /** The objects that a command names: by key, by path or by an item's id, with all their versions. */
-import { relative, resolve, sep } from "node:path";
+import { basename, relative, resolve, sep } from "node:path";
 import { whyOf, type Version } from "../ledger/why.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import { nearestName } from "../protocol/nearest-name.ts";
@@ -31,10 +31,12 @@ export async function findObjects(pipeline: Pipeline, names: readonly string[]):
     const path = paths[i];
     const found = [of.get(name)!, ...(path === undefined ? [] : [of.get(path)!])].find(({ length }) => length > 0);
     if (found !== undefined) return { name, versions: found };
-    const near = nearestName(path ?? name, [...keys]);
+    // who leaves the prefix out, or names another folder's file, means this one
+    const sameEnd = [...keys].filter((key) => key.endsWith(`/${basename(name)}`));
+    const near = sameEnd.length === 1 ? sameEnd[0] : nearestName(path ?? name, [...keys]);
     throw new AccreteError(
       "NOT_FOUND",
-      `${name}: no round, no segment and no file in ${workspace.dataFolder} has it${near === undefined ? "" : `: did you mean "${near}"?`}`,
+      `${name}: no round has it, it does not wait, and it is no file in ${workspace.dataFolder}${near === undefined ? "" : `: did you mean "${near}"?`}`,
     );
   });
 }

@@ -82,6 +82,11 @@ export function item(of: Pick<Item, "key" | "size">): string {
   return `${printable(of.key)} (${bytes(of.size)})`;
 }
 
+/** What is wrong with an item, without its key in front: that is said beside it. */
+export function withoutKey(message: string, key: string): string {
+  return message.startsWith(`${key}: `) ? message.slice(key.length + 2) : message;
+}
+
 /** Columns side by side, two spaces between; a column of numbers alone is set to the right. */
 export function table(rows: readonly (readonly string[])[], header?: readonly string[]): string {
   const all = header === undefined ? rows : [header, ...rows];

@@ -84,7 +84,9 @@ describe("finishing a round's entry", () => {
     expect(await finish(fake, cut)).toBe("again");
     expect(await finish(fake, store)).toBe("by-me");
     expect(fake.notices.slice(before).map(({ kind }) => kind)).toEqual(["committed", "committed"]);
-    expect(fake.notices.at(-1)).toMatchObject({ message: "round 1 has learned 3 items, 1 of them rejected" });
+    expect(fake.notices.at(-1)).toMatchObject({
+      message: "round 1 has learned 2 items; 1 was rejected: `accrete show 1` says why",
+    });
   });
 });
 

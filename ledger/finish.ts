@@ -77,8 +77,12 @@ function noticeOf(pipeline: string, entry: LogEntry): Notice {
     const target = entry.checkpoint === null ? "nothing trained" : `round ${entry.checkpoint.round}`;
     return { kind: "rolled-back", pipeline, seq, message: `goes on from ${target}: ${entry.reason}` };
   }
-  const rejected = entry.rejected === 0 ? "" : `, ${entry.rejected} of them rejected`;
-  const what = `round ${entry.round} has learned ${entry.items} item${entry.items === 1 ? "" : "s"}${rejected}`;
+  const learned = entry.items - entry.rejected;
+  const rejected =
+    entry.rejected === 0
+      ? ""
+      : `; ${entry.rejected === 1 ? "1 was" : `${entry.rejected} were`} rejected: \`accrete show ${entry.round}\` says why`;
+  const what = `round ${entry.round} has learned ${learned} item${learned === 1 ? "" : "s"}${rejected}`;
   const { round, metrics } = entry;
   const { passed, reasons } = entry.gate;
   const message = passed ? [what, ...reasons].join("; ") : `${what}, but does not go live: ${reasons.join("; ")}`;

@@ -48,14 +48,15 @@ export const ADVICE = {
   START_NOT_WHOLE:
     "Run `accrete verify --repair`, or restore the file from a backup; then `accrete retry`, or `accrete rollback --to head` to store it anew.",
   // operating
-  NOT_FOUND: "Look at `accrete status` and `accrete log` for what there is.",
+  NOT_FOUND:
+    "Check the name: `accrete log` has the rounds, `accrete show ROUND` their objects, the data folder those that are new.",
   NOT_KEPT: "Only checkpoints that are still kept can be named: `accrete log` marks them.",
   NOTHING_TO_RETRY:
     "No round is blocked, or the object need not be trained again: see `accrete status` and `accrete why OBJECT`.",
   NOTHING_TO_TRAIN: "Add data first: `accrete add FILE...`.",
   COMMAND_LOST:
     "Somebody, or a round, changed the pipeline at the same moment: look at `accrete status`, and ask again.",
-  TARGET_EXISTS: "Name an empty folder, or pass --force.",
+  TARGET_EXISTS: "Choose another name or an empty folder, or pass --force.",
   NOT_VERIFIED:
     "Run `accrete verify --repair`: it mends what can be mended, and says of the rest what to do. What is not named is whole.",
   WATCH_FAILED:

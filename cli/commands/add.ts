@@ -30,7 +30,7 @@ export function addCommand(): Command {
   return new Command("add")
     .summary("put files into the data folder, whole or not at all")
     .description(
-      "Copies files, or folders with all that is in them, into the data folder under the pipeline's data.prefix. Each appears there\nwhole, so that no half of a file is learned. Where another content has the name already, nothing is copied: with --force it\nis overwritten, and the new content is a new item (what the model has learned from the old one stays learned).",
+      "Copies files, or folders with all that is in them, into the data folder under the pipeline's data.prefix. Each appears there whole, so that no half of a file is learned. Where another content has the name already, nothing is copied: with --force it is overwritten, and the new content is a new item (what the model has learned from the old one stays learned).",
     )
     .argument("<file...>", "files or folders")
     .option("--force", "overwrite files of the same name")
@@ -54,7 +54,7 @@ export function addCommand(): Command {
             .map(({ key }) => key)
             .join(
               ", ",
-            )}${others.length > 5 ? `, and ${others.length - 5} more` : ""}; nothing was copied. Give the new data another name, or pass --force: it is a new item then`,
+            )}${others.length > 5 ? `, and ${others.length - 5} more` : ""}; nothing was copied. With --force it is overwritten, and a new item`,
         );
       }
       const toCopy = all.filter(({ there }) => there !== "same");
@@ -76,6 +76,7 @@ export function addCommand(): Command {
       const where = `${printable(pipeline.workspace.dataFolder)}${pipeline.config.data.prefix === "" ? "" : ` under ${printable(pipeline.config.data.prefix)}`}`;
       line(`added ${count(toCopy.length, "file")}, ${bytes(copied)}, to ${where}`);
       if (others.length > 0) line(`${count(others.length, "file was", "files were")} overwritten: a new item each`);
+      if (toCopy.length > 0) line("`accrete up` learns what was added; one that runs already does so by itself");
       if (same > 0) line(`${count(same, "file is", "files are")} there already with the same content`);
     });
 }

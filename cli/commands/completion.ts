@@ -16,7 +16,7 @@ export function completionCommand(): Command {
   return new Command("completion")
     .summary("print a script for tab completion in bash, zsh or fish")
     .description(
-      "Prints a script that completes commands, options, rounds, pipelines and the keys of the data folder. It writes nothing: where it\ngoes is yours to say.",
+      "Prints a script that completes commands, options, rounds, pipelines and the keys of the data folder. It writes nothing: where it goes is yours to say.",
     )
     .addArgument(new Argument("<shell>", "which shell").choices(SHELLS))
     .addHelpText(

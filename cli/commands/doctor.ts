@@ -33,7 +33,7 @@ export function doctorCommand(): Command {
   return new Command("doctor")
     .summary("what this machine can do, and what to do about what is missing")
     .description(
-      "Looks at Node, TensorFlow, GPU, Docker, AWS credentials (names only), the config, disk space and folders. Nothing is changed\nand nothing is sent anywhere, but by --notify. Exit code 1 only if what is needed to train on this machine is missing, or\nif a test notice is not taken.",
+      "Looks at Node, TensorFlow, GPU, Docker, AWS credentials (names only), the config, disk space and folders. Nothing is changed and nothing is sent anywhere, but by --notify. Exit code 1 only if what is needed to train on this machine is missing, or if a test notice is not taken.",
     )
     .option("--notify", "send a test notice by each webhook and command of the config, and say what came back")
     .addHelpText("after", "\nExamples:\n  $ accrete doctor\n  $ accrete doctor --json\n  $ accrete doctor --notify")
@@ -131,7 +131,7 @@ async function gpu(): Promise<Check> {
     name: "GPU",
     state: "missing",
     found: `nvidia-smi ${found.failed}`,
-    advice: "nothing, to train on the processor; for a GPU install NVIDIA's driver",
+    advice: "nothing: this version trains on the processor",
   };
 }
 
@@ -142,7 +142,7 @@ async function docker(): Promise<Check> {
     name: "Docker",
     state: "missing",
     found: `docker ${found.failed}`,
-    advice: "nothing, to train on this machine; containers need Docker with its engine running",
+    advice: "nothing: this version does not use it",
   };
 }
 
@@ -173,7 +173,7 @@ async function aws(): Promise<Check> {
     name: "AWS credentials",
     state: "missing",
     found: "none in the environment, none in ~/.aws",
-    advice: "nothing, to train on this machine; for AWS run `aws configure`",
+    advice: "nothing: this version does not use them",
   };
 }
 

@@ -13,7 +13,7 @@ export function initCommand(): Command {
   return new Command("init")
     .summary("write a config, a model and a sample to start from")
     .description(
-      "Writes accrete.config.ts with comments, a small model and a sample of made-up data, so that `accrete up` learns something at\nonce. Nothing that is there is overwritten.",
+      "Writes accrete.config.ts with comments, a small model and a sample of made-up data, so that `accrete up` learns something at once. Nothing that is there is overwritten.",
     )
     .argument("[dir]", "the folder, made if it is not there", ".")
     .addHelpText("after", "\nExamples:\n  $ accrete init\n  $ accrete init flowers")

@@ -11,7 +11,7 @@ export function logCommand(): Command {
   return new Command("log")
     .summary("what has been committed, newest first")
     .description(
-      "Lists the entries of the log, newest first: rounds, rollbacks, promotes. A checkpoint marked `kept` can be pulled, gone\nback to and promoted.",
+      "Lists the entries of the log, newest first: rounds, rollbacks, promotes. A checkpoint marked `kept` can be pulled, gone back to and promoted.",
     )
     .option("--limit <n>", "so many at most", countOption, 20)
     .addHelpText("after", "\nExamples:\n  $ accrete log\n  $ accrete log --limit 100 --json")

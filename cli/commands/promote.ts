@@ -19,7 +19,7 @@ export function promoteCommand(): Command {
   return changeCommand("promote")
     .summary("make a round's checkpoint the live one")
     .description(
-      "Makes the checkpoint of a round the live one, which users of the model load, and changes nothing else: a running training goes\non, and the next round that passes the gate moves live again. It shows what it will do, and asks.",
+      "Makes the checkpoint of a round the live one, which users of the model load, and changes nothing else: a running training goes on, and the next round that passes the gate moves live again. It shows what it will do, and asks.",
     )
     .argument("<round>", "a round that is kept (`accrete log` marks them), or 0: nothing is live", roundArgument)
     .addHelpText(

@@ -26,7 +26,7 @@ export function pullCommand(): Command {
   return new Command("pull")
     .summary("copy a checkpoint out, its digests checked")
     .description(
-      "Copies the files of a checkpoint to a folder, each checked by its digest. Without a choice it is the live one. The folder\nappears whole or not at all.",
+      "Copies the files of a checkpoint to a folder, each checked by its digest. Without a choice it is the live one. The folder appears whole or not at all.\n\nweights.safetensors has the weights by the names of the layers, for any program that reads safetensors; `trainer.start.from` begins another pipeline with it. schema.json names the features and the classes in their order.",
     )
     .argument("<dir>", "a folder that is not there yet, or is empty")
     .addOption(

@@ -14,7 +14,7 @@ export function rehearseCommand(): Command {
   return new Command("rehearse")
     .summary("start a round on the replay memory alone")
     .description(
-      "Starts a round without new data, on what the checkpoint's replay memory holds of earlier rounds. What waits or is to be trained\nagain comes first.",
+      "Starts a round without new data, on what the checkpoint's replay memory holds of earlier rounds. What waits or is to be trained again comes first. The trainer of this version keeps no such memory yet, so there is nothing to rehearse so far.",
     )
     .addHelpText("after", "\nExamples:\n  $ accrete rehearse && accrete up --once")
     .action(async (_options: unknown, command: Command) => {

@@ -23,7 +23,7 @@ export function retryCommand(): Command {
   return changeCommand("retry")
     .summary("one attempt more for a blocked round; or a second chance for objects")
     .description(
-      "Without an object: makes one attempt more for a round that is blocked, once what blocked it is mended. It trains the same plan:\nsame items, same code and config, from the newest checkpoint that the attempts before have saved.\n\nWith objects: trains those again that were rejected, taken out or left by a rollback, in a new round. It shows what it will do,\nand asks.",
+      "Without an object: makes one attempt more for a round that is blocked, once what blocked it is mended. It trains the same plan: same items, same code and config, from the newest checkpoint that the attempts before have saved.\n\nWith objects: trains those again that were rejected, taken out or left by a rollback, in a new round. It shows what it will do, and asks.",
     )
     .argument("[object...]", OBJECT_HELP)
     .addHelpText(

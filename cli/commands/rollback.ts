@@ -15,7 +15,7 @@ export function rollbackCommand(): Command {
   return changeCommand("rollback")
     .summary("go on from an older round, or give up a blocked one")
     .description(
-      "Goes on from the checkpoint of an older round, in a new round. Nothing is deleted: what the rounds that are left have learned\nstays in the log and consumed, but the model has not seen it. The open round ends, and what it has of the inbox waits again:\n`--to head` plans it anew with today's config and model. It shows what it will do, and asks. Live stays: `promote` moves it.",
+      "Goes on from the checkpoint of an older round, in a new round. Nothing is deleted: what the rounds that are left have learned stays in the log and consumed, but the model has not seen it. The open round ends, and what it has of the inbox waits again: `--to head` plans it anew with today's config and model. It shows what it will do, and asks. Live stays: `promote` moves it.",
     )
     .requiredOption(
       "--to <round>",

@@ -5,19 +5,21 @@ import { printable } from "../../protocol/printable.ts";
 import { isAlive } from "../../protocol/round.ts";
 import { choosePipeline, openWorkspace, type GlobalOptions } from "../compose.ts";
 import { countOption } from "../options.ts";
-import { bytes, count, dateTime, item, metric, table } from "../print.ts";
+import { bytes, count, dateTime, item, metric, table, withoutKey } from "../print.ts";
 import { line, printJson, style } from "../terminal.ts";
 
 const ITEMS_SHOWN = 20;
+/** The newest: of a round of many epochs there are as many. */
+const CHECKPOINTS_SHOWN = 5;
 
 export function showCommand(): Command {
   return new Command("show")
     .summary("all of one round: plan, items, attempts, checkpoints, metrics")
     .description(
-      "Shows a round: what it was to do, its attempts with the paths of their logs, its checkpoints, its metrics beside those of\nthe live checkpoint, what the gate has decided, and what was rejected and why.",
+      "Shows a round: what it was to do, its attempts with the paths of their logs, its checkpoints, its metrics beside those of the live checkpoint, what the gate has decided, and what was rejected and why.",
     )
     .argument("<round>", "its number", countOption)
-    .option("--all", `all items and rejected ones, not just the first ${ITEMS_SHOWN}`)
+    .option("--all", `all items and rejected ones, not just the first ${ITEMS_SHOWN}, and all checkpoints`)
     .addHelpText("after", "\nExamples:\n  $ accrete show 3\n  $ accrete show 3 --json | jq .result.metrics")
     .action(async (round: number, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { all?: boolean }>();
@@ -38,12 +40,14 @@ function* parts(report: RoundReport, limit: number): Generator<string> {
   yield `${style("bold", `round ${round}`)}  ${ended}`;
   const parent =
     plan.parent === null
-      ? "nothing trained"
+      ? plan.start === null
+        ? "nothing trained"
+        : `the weights of trainer.start (sha256 ${plan.start.slice(0, 12)})`
       : `round ${plan.parent.round} (epoch ${plan.parent.epoch}, step ${plan.parent.step})`;
   yield `  ${plan.kind}: ${count(plan.epochsToAdd, "epoch")} from ${parent}, seed ${plan.seed}, code ${plan.code.slice(0, 12)}`;
   yield* items(report, limit);
   yield* attempts(report);
-  yield* checkpoints(report);
+  yield* checkpoints(report, limit === Infinity ? limit : CHECKPOINTS_SHOWN);
   yield* outcome(report, limit);
 }
 
@@ -73,10 +77,12 @@ function* attempts(report: RoundReport): Generator<string> {
   }
 }
 
-function* checkpoints({ checkpoints: folders }: RoundReport): Generator<string> {
+function* checkpoints({ checkpoints: folders }: RoundReport, limit: number): Generator<string> {
   if (folders.length === 0) return;
   yield `\n${style("bold", "checkpoints")}`;
-  for (const folder of folders) {
+  const shown = folders.slice(-limit);
+  if (shown.length < folders.length) yield `  ${count(folders.length - shown.length, "older one")}: --all`;
+  for (const folder of shown) {
     const size = folder.files.reduce((sum, file) => sum + file.size, 0);
     yield `  ${folder.prefix}  ${count(folder.files.length, "file")}, ${bytes(size)}${folder.whole ? "" : ", unfinished"}`;
   }
@@ -105,6 +111,7 @@ function* outcome({ result, entry }: RoundReport, limit: number): Generator<stri
   }
   if (rejected.length === 0) return;
   yield `\n${style("bold", "rejected")}  ${count(rejected.length, "item")}`;
-  for (const one of rejected.slice(0, limit)) yield `  ${item(one.item)}  ${one.code}: ${printable(one.message)}`;
+  for (const one of rejected.slice(0, limit))
+    yield `  ${item(one.item)}  ${one.code}: ${printable(withoutKey(one.message, one.item.key))}`;
   if (rejected.length > limit) yield `  ... and ${count(rejected.length - limit, "more", "more")}: --all`;
 }

@@ -25,7 +25,7 @@ export function verifyCommand(): Command {
   return new Command("verify")
     .summary("check every digest and link of what is stored, and mend what can be mended")
     .description(
-      "Checks each stored file by its digest and each link from the first entry to the head, and names what is damaged or missing.\nWithout --repair it changes nothing. It may run beside `accrete up`. Exit code 1 if something is damaged.\n\n--repair mends what the rest of the state proves: a flipped bit in any file of up to 32 KiB, live.json, consumed/, quarantine/,\na round's entry of the log, the bundled model. The damaged bytes are kept under damaged/ in the state folder.",
+      "Checks each stored file by its digest and each link from the first entry to the head, and names what is damaged or missing. Without --repair it changes nothing. It may run beside `accrete up`. Exit code 1 if something is damaged.\n\n--repair mends what the rest of the state proves: a flipped bit in any file of up to 32 KiB, live.json, consumed/, quarantine/, a round's entry of the log, the bundled model. The damaged bytes are kept under damaged/ in the state folder.",
     )
     .option("--repair", "mend what can be mended, and say of the rest what to do")
     .addHelpText(

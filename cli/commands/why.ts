@@ -4,14 +4,14 @@ import type { Event, Version, Whereabouts } from "../../ledger/why.ts";
 import { printable } from "../../protocol/printable.ts";
 import { choosePipeline, openWorkspace, type GlobalOptions } from "../compose.ts";
 import { findObjects, OBJECT_HELP } from "../objects.ts";
-import { bytes, dateTime } from "../print.ts";
+import { bytes, dateTime, withoutKey } from "../print.ts";
 import { line, printJson, style } from "../terminal.ts";
 
 export function whyCommand(): Command {
   return new Command("why")
     .summary("what became of an object: learned, waiting, rejected, left")
     .description(
-      "Says of each version of an object (each content that it ever had) which round has learned it, or why it waits, was\nrejected, or is not in the model any more.",
+      "Says of each version of an object (each content that it ever had) which round has learned it, or why it waits, was rejected, or is not in the model any more.",
     )
     .argument("<object>", OBJECT_HELP)
     .addHelpText(
@@ -29,7 +29,11 @@ export function whyCommand(): Command {
 
 function versionText({ item, itemId, present, events, now }: Version): string {
   const head = `${style("bold", printable(item.key))}  ${bytes(item.size)}  ${style("dim", `${itemId}  etag ${printable(item.etag).slice(0, 16)}`)}${present ? "" : "  (not in the data folder now)"}`;
-  return [head, `  ${whereText(now)}`, ...events.map((event) => `  ${style("dim", eventText(event))}`)].join("\n");
+  return [
+    head,
+    `  ${whereText(now, item.key)}`,
+    ...events.map((event) => `  ${style("dim", eventText(event, item.key))}`),
+  ].join("\n");
 }
 
 const CODES: Readonly<Record<string, string>> = {
@@ -44,7 +48,7 @@ export function plainWhereText(now: Whereabouts): string {
   return stripVTControlCharacters(whereText(now));
 }
 
-function whereText(now: Whereabouts): string {
+function whereText(now: Whereabouts, key = ""): string {
   switch (now.is) {
     case "learned":
       return style("green", `learned by round ${now.round}`);
@@ -57,7 +61,7 @@ function whereText(now: Whereabouts): string {
     case "rejected":
       return style(
         "yellow",
-        `rejected by round ${now.round}: ${CODES[now.code] ?? now.code}: ${printable(now.message)}`,
+        `rejected by round ${now.round}: ${CODES[now.code] ?? now.code}: ${printable(withoutKey(now.message, key))}`,
       );
     case "taken-out":
       return `taken out by entry ${now.seq}: ${printable(now.reason)}`;
@@ -75,14 +79,14 @@ function whereText(now: Whereabouts): string {
   }
 }
 
-function eventText(event: Event): string {
+function eventText(event: Event, key: string): string {
   if (event.what === "given-up") return `planned by round ${event.round}, which was closed without a commit`;
   const at = dateTime(event.atMs);
   switch (event.what) {
     case "trained":
-      return `${at}  trained by round ${event.round} (entry ${event.seq})${event.onLine ? "" : ", which is not on the head's line any more"}`;
+      return `${at}  trained by round ${event.round} (entry ${event.seq})${event.onLine ? "" : ", which was left by a rollback"}`;
     case "rejected":
-      return `${at}  rejected by round ${event.round} (entry ${event.seq}): ${event.code}: ${printable(event.message)}`;
+      return `${at}  rejected by round ${event.round} (entry ${event.seq}): ${event.code}: ${printable(withoutKey(event.message, key))}`;
     case "taken-out":
     case "asked-again":
       return `${at}  ${event.what === "taken-out" ? "taken out" : "asked for again"} by ${printable(event.by)} (entry ${event.seq}): ${printable(event.reason)}`;
