@@ -115,6 +115,27 @@ describe("what jobs took is in the log", () => {
 describe("a budget", () => {
   const budget = { perDay: 4, perMonth: 100, pricePerHour: 2 };
 
+  it("that is used up makes no tick of many ask for another: there would be more of them each day", async () => {
+    const at = place({ budget });
+    await intake(at.ledger, [A]);
+    await tick(at.ledger, PLAIN);
+    at.begin();
+    at.pass(2 * HOUR);
+    at.end("time limit of 7200 s");
+    await tick(at.ledger, PLAIN); // the job's end: whoever makes the round wait asks
+    expect(at.asked.filter(({ why }) => why.kind === "plain")).toHaveLength(1);
+    at.asked.length = 0;
+    for (let more = 0; more < 3; more++) {
+      const { segments } = await intake(at.ledger, [{ ...B, key: `more-${more}.csv` }]);
+      at.asked.length = 0; // intake's own
+      for (const segment of segments) await tick(at.ledger, { kind: "segment", segment });
+      await tick(at.ledger, { kind: "net" });
+      expect(at.asked).toEqual([]);
+    }
+    await tick(at.ledger, PLAIN); // the one that was asked for, come early
+    expect(at.asked).toHaveLength(1);
+  });
+
   it("caps each attempt by what is left, and is used up: nothing is submitted until the day ends", async () => {
     const at = place({ budget });
     await intake(at.ledger, [A]);

@@ -90,9 +90,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "delete-at-plan",
     breaks: "segments are deleted after the commit",
     file: "ledger/start.ts",
-    find: 'if ((await store.create(key, documentBytes("plan", key, plan))) === "won") {',
-    replace:
-      'if ((await store.create(key, documentBytes("plan", key, plan))) === "won") { for (const one of work.segments) await store.delete(one);',
+    find: 'if (written === "won") {',
+    replace: 'if (written === "won") { for (const one of work.segments) await store.delete(one);',
   },
   {
     name: "split-segment",
@@ -128,8 +127,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "plan-overwrite",
     breaks: "a plan is never replaced",
     file: "ledger/start.ts",
-    find: 'if ((await store.create(key, documentBytes("plan", key, plan))) === "won") {',
-    replace: 'await store.delete(key); if ((await store.create(key, documentBytes("plan", key, plan))) === "won") {',
+    find: 'const written = await store.create(key, documentBytes("plan", key, plan));',
+    replace: 'await store.delete(key); const written = await store.create(key, documentBytes("plan", key, plan));',
   },
   {
     name: "log-overwrite",
@@ -497,6 +496,14 @@ export const MUTATIONS: readonly Mutation[] = [
     file: "ledger/tick.ts",
     find: 'if (plannedByMe || !isOneOfMany) await ledger.ticks.ask({ kind: "plain" }, laterMs);',
     replace: "",
+    profile: { ...BUDGET, plainTicks: false, faults: 0, sweeps: 0, silent: 0, commands: 0, minItems: 1 },
+  },
+  {
+    name: "budget-planner-silent",
+    breaks: "the tick that planned a round which the budget keeps waiting asks for one when the day ends",
+    file: "ledger/tick.ts",
+    find: "if (plannedByMe || !isOneOfMany)",
+    replace: "if (!isOneOfMany)",
     profile: { ...BUDGET, plainTicks: false, faults: 0, sweeps: 0, silent: 0, commands: 0, minItems: 1 },
   },
   {
