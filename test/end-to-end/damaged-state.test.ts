@@ -176,10 +176,10 @@ describe.concurrent("a file of the state that was cut short", () => {
 
 describe.concurrent("other damage", () => {
   it("a checkpoint of the open round: training goes on from the one before it, and says so", async () => {
-    const dir = await initWorkspace(folder, "resumes", [["epochs: 5,", "epochs: 60,"]]);
+    const dir = await initWorkspace(folder, "resumes", [["epochs: 5,", "epochs: 300,"]]);
     await drop(dir, "1.csv", csv(1, 300));
     const up = startCli(dir, ["up"]);
-    await up.says(/round 1 {4}epoch [2-9]\//);
+    await up.says(/round 1 {4}epoch (?:[2-9]|\d{2,3})\//);
     up.process.kill("SIGINT");
     await up.ended;
     const newest = (await filesIn(state(dir))).findLast((key) => key.endsWith("/weights.safetensors"))!;
@@ -188,7 +188,7 @@ describe.concurrent("other damage", () => {
     expect(again.out).toMatch(/CHECKPOINT_NOT_WHOLE: .*weights\.safetensors is not what its manifest names; going on/);
     expect(again.out).toMatch(/round 1 {4}resumes at step \d+/);
     expect(JSON.parse((await runCli(dir, ["show", "1", "--json"])).out)).toMatchObject({
-      result: { epochsAdded: 60 },
+      result: { epochsAdded: 300 },
     });
   });
 
