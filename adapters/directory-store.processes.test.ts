@@ -55,6 +55,9 @@ async function startHammer(
   return { child, name, told, ended };
 }
 
+/** Until the processes have met in one. */
+const RACES_MAX = 20;
+
 async function startAll(hammers: readonly Promise<Hammer>[]): Promise<Hammer[]> {
   const started = await Promise.all(hammers);
   for (const { child } of started) child.stdin?.write("go\n");
@@ -62,19 +65,22 @@ async function startAll(hammers: readonly Promise<Hammer>[]): Promise<Hammer[]> 
 }
 
 it("tells exactly one of four processes that it has won a key", async () => {
-  const root = join(base, "race");
   const names = ["p0", "p1", "p2", "p3"];
-  const hammers = await startAll(names.map((name) => startHammer(root, "create", name, 100)));
-  await Promise.all(hammers.map((hammer) => hammer.ended));
-  const store = openDirectoryStore(root);
   const winners = new Set<string>();
-  for (let i = 0; i < 100; i++) {
-    const won = hammers.filter(({ told }) => told[i]!.outcome === "won");
-    expect(won.length, `winners of key ${i}`).toBe(1);
-    expect(startOf((await store.get(`race/${i}`))!.body)).toBe(`${won[0]!.name} ${i}`);
-    winners.add(won[0]!.name);
+  // on a busy machine one may be done before the others begin: a race in which they never met shows nothing
+  for (let race = 0; race < RACES_MAX && winners.size < 2; race++) {
+    winners.clear();
+    const root = join(base, `race-${race}`);
+    const hammers = await startAll(names.map((name) => startHammer(root, "create", name, 100)));
+    await Promise.all(hammers.map((hammer) => hammer.ended));
+    const store = openDirectoryStore(root);
+    for (let i = 0; i < 100; i++) {
+      const won = hammers.filter(({ told }) => told[i]!.outcome === "won");
+      expect(won.length, `winners of key ${i}`).toBe(1);
+      expect(startOf((await store.get(`race/${i}`))!.body)).toBe(`${won[0]!.name} ${i}`);
+      winners.add(won[0]!.name);
+    }
   }
-  // else they never met, and the test has shown nothing
   expect(winners.size).toBeGreaterThan(1);
 });
 
