@@ -201,6 +201,16 @@ describe("verify names what is whole in itself but in the wrong place", () => {
       (store, key) => overwrite(store, key, () => bytesOf(store, logKey(2))),
     ],
     [
+      "an entry that says more of the time of jobs than it adds to the one before",
+      logKey(5),
+      /sums of the time of jobs do not follow from entry 4/,
+      (store, key) =>
+        reseal(store, "logEntry", key, (entry) => ({
+          ...entry,
+          spent: { ...entry.spent, dayMs: entry.spent.dayMs + 1_000_000_000 },
+        })),
+    ],
+    [
       "a plan of another round",
       planKey(1),
       /it is the plan of round 2/,

@@ -56,7 +56,6 @@ export async function filesIn(folder: string): Promise<string[]> {
 
 /** No stack, no raw escape: whatever was in a file's name or in a message. */
 export function expectSafe({ out, err }: CliResult): void {
-  // oxlint-disable-next-line no-control-regex
   expect(out + err).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/);
   expect(out + err).not.toMatch(/^ +at .*\.[tj]s:\d+/m);
   expect(out + err).not.toContain("This was not expected");
