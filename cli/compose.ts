@@ -151,6 +151,11 @@ export function choosePipeline(workspace: Workspace, name: string | undefined): 
   return openPipeline(workspace, config);
 }
 
+/** The pipeline that a command's options mean. @throws {AccreteError} as openWorkspace and choosePipeline */
+export async function openPipelineOf(options: GlobalOptions): Promise<Pipeline> {
+  return choosePipeline(await openWorkspace(options), options.pipeline);
+}
+
 export function openPipeline(workspace: Workspace, config: PipelineConfig): Pipeline {
   const stateFolder = join(workspace.stateFolder, config.name);
   const jobsFolder = join(workspace.jobsFolder, config.name);

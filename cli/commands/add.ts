@@ -5,14 +5,7 @@ import { Command } from "commander";
 import { AccreteError } from "../../protocol/errors.ts";
 import { dropReason } from "../../protocol/intake.ts";
 import { printable } from "../../protocol/printable.ts";
-import {
-  choosePipeline,
-  isPassedOver,
-  openWorkspace,
-  userFolder,
-  type GlobalOptions,
-  type Pipeline,
-} from "../compose.ts";
+import { isPassedOver, openPipelineOf, userFolder, type GlobalOptions, type Pipeline } from "../compose.ts";
 import { fileSha256 } from "../digest-of-object.ts";
 import { bytes, count } from "../print.ts";
 import { line, LiveLine, printJson } from "../terminal.ts";
@@ -40,7 +33,7 @@ export function addCommand(): Command {
     )
     .action(async (files: string[], _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { force?: boolean }>();
-      const pipeline = choosePipeline(await openWorkspace(options), options.pipeline);
+      const pipeline = await openPipelineOf(options);
       const all = await lookAt(
         pipeline,
         files.map((file) => resolve(userFolder(process.env), file)),

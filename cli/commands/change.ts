@@ -15,7 +15,7 @@ import { itemId } from "../../protocol/digest.ts";
 import { AccreteError } from "../../protocol/errors.ts";
 import { printable } from "../../protocol/printable.ts";
 import type { Item, LogEntry } from "../../protocol/types.ts";
-import { choosePipeline, NO_TICKS, openLedger, openWorkspace, type GlobalOptions, type Pipeline } from "../compose.ts";
+import { NO_TICKS, openLedger, type GlobalOptions, type Pipeline } from "../compose.ts";
 import { isConfirmed } from "../confirm.ts";
 import { consumedOf, once, type NamedObject } from "../objects.ts";
 import { bytes, checkpoint, count, table } from "../print.ts";
@@ -44,10 +44,6 @@ function reasonOption(text: string): string {
   if (text.length > REASON_LENGTH_MAX)
     throw new InvalidArgumentError(`at most ${REASON_LENGTH_MAX} characters were expected.`);
   return text;
-}
-
-export async function openPipelineOf(options: GlobalOptions): Promise<Pipeline> {
-  return choosePipeline(await openWorkspace(options), options.pipeline);
 }
 
 /** What a command makes one tick with, and says what happens. */

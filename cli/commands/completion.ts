@@ -2,7 +2,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Argument, Command } from "commander";
 import { readEntry, readHead } from "../../ledger/read.ts";
-import { choosePipeline, isPassedOver, openWorkspace } from "../compose.ts";
+import { isPassedOver, openPipelineOf, openWorkspace } from "../compose.ts";
 import { complete, type Candidate, type Completion, type Known } from "../completion.ts";
 import { dateTime, MAIN_METRICS, metrics } from "../print.ts";
 import { COMPLETION_SCRIPTS } from "../shell-scripts.ts";
@@ -64,7 +64,7 @@ const ROUNDS_SHOWN = 50;
 
 const KNOWN: Known = {
   async rounds(command, at) {
-    const { store } = choosePipeline(await openWorkspace(at), at.pipeline);
+    const { store } = await openPipelineOf(at);
     const { head } = await readHead(store);
     if (command === "show") {
       const open = head.round + 1;

@@ -3,8 +3,9 @@ import { asRollback } from "../../ledger/rollback.ts";
 import { printable } from "../../protocol/printable.ts";
 import { findObjects, OBJECT_HELP, stillToTakeOut } from "../objects.ts";
 import { line, printJson } from "../terminal.ts";
-import { changeCommand, changeHistory, openPipelineOf, type ChangeOptions } from "./change.ts";
+import { changeCommand, changeHistory, type ChangeOptions } from "./change.ts";
 import { plainWhereText } from "./why.ts";
+import { openPipelineOf } from "../compose.ts";
 
 export function dropCommand(): Command {
   return changeCommand("drop")

@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { readEntry, readHead } from "../../ledger/read.ts";
 import type { LogEntry } from "../../protocol/types.ts";
 import { printable } from "../../protocol/printable.ts";
-import { choosePipeline, openWorkspace, type GlobalOptions } from "../compose.ts";
+import { openPipelineOf, type GlobalOptions } from "../compose.ts";
 import { count, dateTime, MAIN_METRICS, metrics, table } from "../print.ts";
 import { line, printJson } from "../terminal.ts";
 import { countOption } from "../options.ts";
@@ -17,7 +17,7 @@ export function logCommand(): Command {
     .addHelpText("after", "\nExamples:\n  $ accrete log\n  $ accrete log --limit 100 --json")
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { limit: number }>();
-      const { store } = choosePipeline(await openWorkspace(options), options.pipeline);
+      const { store } = await openPipelineOf(options);
       const { head } = await readHead(store);
       const entries: LogEntry[] = [];
       for (let seq = head.seq; seq > 0 && entries.length < options.limit; seq--)

@@ -4,16 +4,8 @@ import { previewPromote } from "../../ledger/rollback.ts";
 import { isConfirmed } from "../confirm.ts";
 import { checkpoint } from "../print.ts";
 import { line, printJson } from "../terminal.ts";
-import {
-  changeCommand,
-  goOn,
-  nothingChanged,
-  openLedgerOf,
-  openPipelineOf,
-  promoteText,
-  said,
-  type ChangeOptions,
-} from "./change.ts";
+import { changeCommand, goOn, nothingChanged, openLedgerOf, promoteText, said, type ChangeOptions } from "./change.ts";
+import { openPipelineOf } from "../compose.ts";
 
 export function promoteCommand(): Command {
   return changeCommand("promote")

@@ -8,7 +8,7 @@ import { AccreteError } from "../../protocol/errors.ts";
 import { MANIFEST } from "../../protocol/keys.ts";
 import type { Store } from "../../protocol/ports.ts";
 import { parseDocument } from "../../protocol/types.ts";
-import { choosePipeline, openWorkspace, userFolder, type GlobalOptions } from "../compose.ts";
+import { openPipelineOf, userFolder, type GlobalOptions } from "../compose.ts";
 import { fileSha256 } from "../digest-of-object.ts";
 import { countOption } from "../options.ts";
 import { bytes, count } from "../print.ts";
@@ -45,7 +45,7 @@ export function pullCommand(): Command {
     )
     .action(async (dir: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<PullOptions>();
-      const { store } = choosePipeline(await openWorkspace(options), options.pipeline);
+      const { store } = await openPipelineOf(options);
       const target = resolve(userFolder(process.env), dir);
       await refuseFull(target, options.force === true);
       const which: WhichCheckpoint =

@@ -5,9 +5,9 @@ import { readStatus } from "../../ledger/status.ts";
 import { tick } from "../../ledger/tick.ts";
 import { AccreteError } from "../../protocol/errors.ts";
 import { printable } from "../../protocol/printable.ts";
-import type { GlobalOptions } from "../compose.ts";
+import { openPipelineOf, type GlobalOptions } from "../compose.ts";
 import { line, printJson } from "../terminal.ts";
-import { openLedgerOf, openPipelineOf, RUNS_ON } from "./change.ts";
+import { openLedgerOf, RUNS_ON } from "./change.ts";
 import { stepText } from "./status.ts";
 
 export function rehearseCommand(): Command {

@@ -4,18 +4,10 @@ import { tick } from "../../ledger/tick.ts";
 import type { Version } from "../../ledger/why.ts";
 import { AccreteError } from "../../protocol/errors.ts";
 import { printable } from "../../protocol/printable.ts";
-import type { Pipeline } from "../compose.ts";
+import { openPipelineOf, type Pipeline } from "../compose.ts";
 import { findObjects, OBJECT_HELP } from "../objects.ts";
 import { line, printJson } from "../terminal.ts";
-import {
-  changeCommand,
-  changeHistory,
-  openLedgerOf,
-  openPipelineOf,
-  RUNS_ON,
-  toTrainAgain,
-  type ChangeOptions,
-} from "./change.ts";
+import { changeCommand, changeHistory, openLedgerOf, RUNS_ON, toTrainAgain, type ChangeOptions } from "./change.ts";
 import { stepText } from "./status.ts";
 import { plainWhereText } from "./why.ts";
 

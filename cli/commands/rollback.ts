@@ -2,7 +2,8 @@ import { Command, InvalidArgumentError } from "commander";
 import { itemId } from "../../protocol/digest.ts";
 import { AccreteError } from "../../protocol/errors.ts";
 import { findObjects, toTakeOut } from "../objects.ts";
-import { changeCommand, changeHistory, openPipelineOf, toTrainAgain, type ChangeOptions } from "./change.ts";
+import { changeCommand, changeHistory, toTrainAgain, type ChangeOptions } from "./change.ts";
+import { openPipelineOf } from "../compose.ts";
 
 interface RollbackOptions extends ChangeOptions {
   readonly to: number | "head";

@@ -3,7 +3,7 @@ import { readRound, type RoundReport } from "../../ledger/round-report.ts";
 import { itemId } from "../../protocol/digest.ts";
 import { printable } from "../../protocol/printable.ts";
 import { isAlive } from "../../protocol/round.ts";
-import { choosePipeline, openWorkspace, type GlobalOptions } from "../compose.ts";
+import { openPipelineOf, type GlobalOptions } from "../compose.ts";
 import { countOption } from "../options.ts";
 import { bytes, count, dateTime, item, metric, table, withoutKey } from "../print.ts";
 import { line, printJson, style } from "../terminal.ts";
@@ -23,7 +23,7 @@ export function showCommand(): Command {
     .addHelpText("after", "\nExamples:\n  $ accrete show 3\n  $ accrete show 3 --json | jq .result.metrics")
     .action(async (round: number, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { all?: boolean }>();
-      const report = await readRound(choosePipeline(await openWorkspace(options), options.pipeline), round);
+      const report = await readRound(await openPipelineOf(options), round);
       if (options.json === true) printJson(report);
       else for (const part of parts(report, options.all === true ? Infinity : ITEMS_SHOWN)) line(part);
     });

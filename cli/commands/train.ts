@@ -7,11 +7,11 @@ import { sweep } from "../../ledger/sweep.ts";
 import { tick } from "../../ledger/tick.ts";
 import { budgetText } from "../../protocol/budget.ts";
 import { AccreteError } from "../../protocol/errors.ts";
-import type { GlobalOptions, Pipeline } from "../compose.ts";
+import { openPipelineOf, type GlobalOptions, type Pipeline } from "../compose.ts";
 import { bytes, count, duration, item } from "../print.ts";
 import { printable } from "../../protocol/printable.ts";
 import { line, printJson } from "../terminal.ts";
-import { openLedgerOf, openPipelineOf, RUNS_ON } from "./change.ts";
+import { openLedgerOf, RUNS_ON } from "./change.ts";
 import { stepText } from "./status.ts";
 
 export function trainCommand(): Command {

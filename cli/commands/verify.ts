@@ -4,7 +4,7 @@ import type { Finding } from "../../ledger/verify-context.ts";
 import { verify, type Verified } from "../../ledger/verify.ts";
 import { AccreteError } from "../../protocol/errors.ts";
 import { printable } from "../../protocol/printable.ts";
-import { bundleToday, choosePipeline, openWorkspace, type GlobalOptions, type Pipeline } from "../compose.ts";
+import { bundleToday, openPipelineOf, type GlobalOptions, type Pipeline } from "../compose.ts";
 import { digestThroughFile } from "../digest-of-object.ts";
 import { bytes, count } from "../print.ts";
 import { line, LiveLine, printJson, style, type Style } from "../terminal.ts";
@@ -34,7 +34,7 @@ export function verifyCommand(): Command {
     )
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { repair?: boolean }>();
-      const pipeline = choosePipeline(await openWorkspace(options), options.pipeline);
+      const pipeline = await openPipelineOf(options);
       const quiet = options.json === true;
       const repaired: Repaired[] = [];
       let { verified, findings } = await check(pipeline, quiet);

@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from "node:util";
 import { Command } from "commander";
 import type { Event, Version, Whereabouts } from "../../ledger/why.ts";
 import { printable } from "../../protocol/printable.ts";
-import { choosePipeline, openWorkspace, type GlobalOptions } from "../compose.ts";
+import { openPipelineOf, type GlobalOptions } from "../compose.ts";
 import { findObjects, OBJECT_HELP } from "../objects.ts";
 import { bytes, dateTime, withoutKey } from "../print.ts";
 import { line, printJson, style } from "../terminal.ts";
@@ -20,7 +20,7 @@ export function whyCommand(): Command {
     )
     .action(async (object: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const pipeline = choosePipeline(await openWorkspace(options), options.pipeline);
+      const pipeline = await openPipelineOf(options);
       const versions = (await findObjects(pipeline, [object])).flatMap((found) => found.versions);
       if (options.json === true) return printJson(versions);
       for (const version of versions) line(versionText(version));
