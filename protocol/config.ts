@@ -1,19 +1,19 @@
 /**
  * The schema of accrete.config.ts. Strict: an unknown name is an error that names the nearest known one. The parts are in
- * config-parts.ts.
+ * config-parts.ts, data-config.ts and trainer-config.ts.
  */
 import * as z from "zod/mini";
 import {
   BudgetConfig,
-  DataConfig,
   GateConfig,
   JobsConfig,
   KeepConfig,
   NotifyConfig,
   RetrainingConfig,
-  TrainerConfig,
   TriggerConfig,
 } from "./config-parts.ts";
+import { DataConfig } from "./data-config.ts";
+import { TrainerConfig } from "./trainer-config.ts";
 import { BUDGET_LEAST_MS, budgetMs } from "./budget.ts";
 import { describeIssue } from "./config-issue.ts";
 import { AccreteError } from "./errors.ts";

@@ -5,7 +5,8 @@
 import * as z from "zod/mini";
 import { AccreteError, messageOf } from "./errors.ts";
 import { canonicalJson, canonicalMembers, joinMembers, jsonBytes, sha256 } from "./digest.ts";
-import { DataConfig, TrainerConfig } from "./config-parts.ts";
+import { DataConfig } from "./data-config.ts";
+import { TrainerConfig } from "./trainer-config.ts";
 
 const MiB = 1_048_576;
 

@@ -1,6 +1,6 @@
 /** What is different in a round that goes on from another: a new optimizer, another rate, another model, frozen layers. */
 import { describe, expect, it } from "vitest";
-import type { TrainerConfig } from "../protocol/config-parts.ts";
+import type { TrainerConfig } from "../protocol/trainer-config.ts";
 import type { Checkpoint } from "../protocol/types.ts";
 import { parseState, type State } from "./state.ts";
 import {

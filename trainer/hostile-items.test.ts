@@ -2,7 +2,7 @@
 import { gzipSync } from "node:zlib";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
-import { DataConfig } from "../protocol/config-parts.ts";
+import { DataConfig } from "../protocol/data-config.ts";
 import { file, idxArray, newReader, read, rows, whyBad, type DataInput } from "./testing/reading.ts";
 
 const csv = { format: "csv" } as const;

@@ -2,7 +2,7 @@
 import { pathToFileURL } from "node:url";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 import type { ModelContext, ModelDefinition } from "../protocol/model.ts";
-import type { TrainerConfig } from "../protocol/config-parts.ts";
+import type { TrainerConfig } from "../protocol/trainer-config.ts";
 import { CounterRandom, withSeededRandom } from "./random.ts";
 import type { Schema } from "./schema.ts";
 import type { LayersModel, Tensor, Tf, Variable } from "./tf.ts";

@@ -2,7 +2,7 @@
  * Optimizers whose whole state is (slots by name, number of updates). Not tf.train.*: those keep slots by position, leave
  * out Adam's beta powers when saved, and so cannot be resumed bit for bit.
  */
-import type { OptimizerConfig } from "../protocol/config-parts.ts";
+import type { OptimizerConfig } from "../protocol/trainer-config.ts";
 import type { Tensor, Tf, Variable } from "./tf.ts";
 
 export interface Update {

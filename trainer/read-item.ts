@@ -1,7 +1,7 @@
 /** Reads one item, whatever its format. Only the reader does this: what is read may crash the libraries that read it. */
 import type { DuckDBConnection } from "@duckdb/node-api";
 import type { SharpConstructor } from "sharp";
-import type { DataConfig } from "../protocol/config-parts.ts";
+import type { DataConfig } from "../protocol/data-config.ts";
 import type { FileToRead, LabelKind, Layout, RecordsOfItem } from "./item-records.ts";
 import { lineOfRecord } from "./csv-scan.ts";
 import { idxRecord, readIdx } from "./read-idx.ts";

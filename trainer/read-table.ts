@@ -1,5 +1,5 @@
 /** CSV and JSONL: a record a row. Numbers are one input each, text columns one input for each category of round 1. */
-import type { DataConfig } from "../protocol/config-parts.ts";
+import type { DataConfig } from "../protocol/data-config.ts";
 import { BadItem, labelBuilder, shown, type LabelKind, type RecordsOfItem } from "./item-records.ts";
 import { CATEGORIES_MAX, compareNames, inputsOf, type Column } from "./schema.ts";
 import type { Cell, TableSource } from "./table-source.ts";

@@ -4,7 +4,7 @@
  */
 import { mkdir, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import type { DataConfig } from "../protocol/config-parts.ts";
+import type { DataConfig } from "../protocol/data-config.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import { BadItem, type FileToRead, type Layout, type RecordsOfItem } from "./item-records.ts";
 import { ReaderChild, ReaderEnded, type Answered } from "./reader-child.ts";

@@ -4,7 +4,7 @@
  * is; Node's own channel between processes would trust them.
  */
 import * as z from "zod/mini";
-import { DataConfig } from "../protocol/config-parts.ts";
+import { DataConfig } from "../protocol/data-config.ts";
 import { CLASSES_MAX, ColumnDocument, widthOf, type Column } from "./schema.ts";
 
 /** Of a line of JSON: 10,000 columns with long names fit many times. */

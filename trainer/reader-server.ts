@@ -1,6 +1,6 @@
 /** The reader's own side: answers one request after the other, and ends when the trainer does. */
 import { Socket } from "node:net";
-import type { DataConfig } from "../protocol/config-parts.ts";
+import type { DataConfig } from "../protocol/data-config.ts";
 import { messageOf } from "../protocol/errors.ts";
 import { BadItem, type FileToRead, type Layout } from "./item-records.ts";
 import type { ItemReader } from "./read-item.ts";

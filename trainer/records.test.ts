@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { DataConfig } from "../protocol/config-parts.ts";
+import { DataConfig } from "../protocol/data-config.ts";
 import { isHoldout } from "./holdout.ts";
 import { file, read, rows, type DataInput } from "./testing/reading.ts";
 import { numericMask, parseSchema, type Schema } from "./schema.ts";

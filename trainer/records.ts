@@ -1,5 +1,5 @@
 /** A round's files as one array of records: in the plan's order, and in each file's own order. */
-import type { DataConfig } from "../protocol/config-parts.ts";
+import type { DataConfig } from "../protocol/data-config.ts";
 import type { RejectedItem } from "../protocol/types.ts";
 import { isHoldout } from "./holdout.ts";
 import { BadItem, shown, type FileToRead, type Layout, type RecordsOfItem } from "./item-records.ts";

@@ -1,7 +1,7 @@
 /** Saved weights and slots put into a model: all of them, or as far as they fit. */
 import { AccreteError } from "../protocol/errors.ts";
 import type { Dtype } from "../protocol/safetensors.ts";
-import type { TrainerConfig } from "../protocol/config-parts.ts";
+import type { TrainerConfig } from "../protocol/trainer-config.ts";
 import type { Model, Weight } from "./model.ts";
 import type { NamedTensor } from "./safetensors.ts";
 import { assign, type Stepper } from "./step.ts";

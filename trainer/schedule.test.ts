@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { LearningRateSchedule } from "../protocol/config-parts.ts";
+import type { LearningRateSchedule } from "../protocol/trainer-config.ts";
 import { learningRateAt } from "./schedule.ts";
 
 const optimizer = { name: "sgd", learningRate: 0.4, momentum: 0 } as const;

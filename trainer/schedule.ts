@@ -1,4 +1,4 @@
-import type { TrainerConfig } from "../protocol/config-parts.ts";
+import type { TrainerConfig } from "../protocol/trainer-config.ts";
 import type { Plan } from "../protocol/types.ts";
 
 /** Of a round that goes on from trained weights; the same in each such round, it does not add up. */

@@ -1,6 +1,6 @@
 /** What a record looks like: found out in round 1, stored as schema.json in each checkpoint, enforced in later rounds. */
 import * as z from "zod/mini";
-import type { DataConfig } from "../protocol/config-parts.ts";
+import type { DataConfig } from "../protocol/data-config.ts";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 
 /** As for data.labels: more are hardly classes. */

@@ -1,6 +1,7 @@
 /** The optimizers and the step against numbers worked out by hand, on the wasm backend as in a round. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { DataConfig, TrainerConfig, type OptimizerConfig } from "../protocol/config-parts.ts";
+import { DataConfig } from "../protocol/data-config.ts";
+import { TrainerConfig, type OptimizerConfig } from "../protocol/trainer-config.ts";
 import type { ModelDefinition } from "../protocol/model.ts";
 import type { Plan } from "../protocol/types.ts";
 import { buildModel } from "./model.ts";

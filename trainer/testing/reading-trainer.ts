@@ -1,6 +1,6 @@
 /** For the tests: a process that reads `item` of a folder under a key, and says the pid of its reader. SIGTERM ends it as it ends the trainer. */
 import { join } from "node:path";
-import { DataConfig } from "../../protocol/config-parts.ts";
+import { DataConfig } from "../../protocol/data-config.ts";
 import { Reader } from "../reader-process.ts";
 
 process.on("SIGTERM", () => process.exit(143));

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import { DataConfig } from "../../protocol/config-parts.ts";
+import { DataConfig } from "../../protocol/data-config.ts";
 import { itemId, sha256 } from "../../protocol/digest.ts";
 import { Reader } from "../reader-process.ts";
 import { readRecords } from "../records.ts";

@@ -1,0 +1,40 @@
+/** `data` of a pipeline: what is learned. A plan carries it, so it is a stored format: what is added has a default that means what was before. */
+import * as z from "zod/mini";
+import { AtLeast1, Fraction, Name } from "./config-values.ts";
+import { Duration, Moment, Size } from "./units.ts";
+
+export const DataConfig = z.strictObject({
+  /** only objects whose key starts so */
+  prefix: z._default(z.string().check(z.maxLength(512)), ""),
+  /** only objects whose key ends with one of these; none: all of the prefix */
+  suffixes: z._default(z.array(Name).check(z.maxLength(100)), []),
+  /**
+   * csv and jsonl: a record a line. idx: one file with an array of records and then an array of labels, one after the
+   * other, gzip or not. images: a picture a file, the label is its folder's name.
+   */
+  format: z.enum(["csv", "jsonl", "idx", "images"]),
+  task: z._default(z.enum(["classification", "regression"]), "classification"),
+  /** csv, jsonl: the column with the label */
+  label: z._default(Name, "label"),
+  /** csv, jsonl: the columns to learn from, in this order; null: all but the label, as in round 1 */
+  features: z._default(z.nullable(z.array(Name).check(z.minLength(1), z.maxLength(10_000))), null),
+  /** names of the classes, in order; null: those of round 1, sorted */
+  labels: z._default(z.nullable(z.array(Name).check(z.minLength(2), z.maxLength(10_000))), null),
+  /** images: what each is scaled to: height, width, channels (1 or 3); null: as the first of round 1 */
+  imageShape: z._default(z.nullable(z.tuple([AtLeast1, AtLeast1, z.union([z.literal(1), z.literal(3)])])), null),
+  /** this part of the records, chosen by a hash of their content, is never trained on */
+  holdout: z._default(Fraction.check(z.lt(1)), 0.1),
+  /** objects that were last written before it do not count (a file's modification time); null: all that are there */
+  since: z._default(z.nullable(Moment), null),
+  /** what reading one item may take; an item that takes more is rejected, and the others are read */
+  limits: z.prefault(
+    z.strictObject({
+      memory: z._default(Size.check(z.gte(268_435_456)), 4 * 1_073_741_824),
+      time: z._default(Duration.check(z.gte(1_000)), 600_000),
+      /** after it was decompressed */
+      bytes: z._default(Size.check(z.gte(1)), 4 * 1_073_741_824),
+    }),
+    {},
+  ),
+});
+export type DataConfig = z.infer<typeof DataConfig>;
