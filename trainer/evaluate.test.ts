@@ -1,5 +1,6 @@
 /** The figures of a holdout against numbers worked out by hand; the network hands its inputs through. */
 import { expect, it } from "vitest";
+import { WITHOUT_NATIVE } from "./testing/backends.ts";
 import { evaluate } from "./evaluate.ts";
 import type { Model } from "./model.ts";
 import { loadTf } from "./tf.ts";
@@ -7,7 +8,7 @@ import { loadTf } from "./tf.ts";
 const through: Model = { network: undefined as never, weights: [], apply: (x) => x };
 
 it("mse, mae and loss of values, as a whole and by round", async () => {
-  const { tf } = await loadTf();
+  const { tf } = await loadTf(WITHOUT_NATIVE);
   const holdout = {
     count: 3,
     width: 1,
@@ -20,7 +21,7 @@ it("mse, mae and loss of values, as a whole and by round", async () => {
 });
 
 it("accuracy and cross-entropy of scores, also of extreme ones and over more than a batch", async () => {
-  const { tf } = await loadTf();
+  const { tf } = await loadTf(WITHOUT_NATIVE);
   const shape = { inputShape: [2], classes: 2, task: "classification" } as const;
   const count = 600;
   const features = Float32Array.from({ length: count * 2 }, (_, i) => (i % 2 === 0 ? Math.log(3) : 0)); // 3/4 for the first class
@@ -46,7 +47,7 @@ it("accuracy and cross-entropy of scores, also of extreme ones and over more tha
 });
 
 it("a figure that is not finite is left out, and inputs are scaled as in training", async () => {
-  const { tf } = await loadTf();
+  const { tf } = await loadTf(WITHOUT_NATIVE);
   const holdout = {
     count: 1,
     width: 1,

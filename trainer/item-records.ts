@@ -20,8 +20,12 @@ export interface RecordsOfItem extends Labels {
   readonly count: number;
   /** of one record */
   readonly shape: readonly number[];
-  /** count * width */
-  readonly features: Float32Array;
+  /** count * width: numbers as they are; bytes stand for 0..1 in parts of 255; 32-bit integers are token ids */
+  readonly features: Float32Array | Uint8Array | Int32Array;
+  /** of each record, what it counts for in the loss; left out: all count 1 */
+  readonly weights?: Float32Array;
+  /** of each record, by what data.holdout chooses: a time in ms, or a hash of its group; left out: its content */
+  readonly marks?: Float64Array;
 }
 
 /** What records look like, but for their classes. */

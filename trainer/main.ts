@@ -22,16 +22,18 @@ process.on("exit", () => {
 });
 process.on("SIGINT", () => {}); // Ctrl-C in the terminal of `accrete up` is its affair: it ends jobs by SIGTERM
 
-const [{ mkdtemp, rm }, { tmpdir }, { join }, { fileURLToPath }, { randomBytes }] = await Promise.all([
-  import("node:fs/promises"),
-  import("node:os"),
-  import("node:path"),
-  import("node:url"),
-  import("node:crypto"),
-]);
+const [{ mkdtemp, rm }, { availableParallelism, tmpdir }, { join }, { fileURLToPath }, { randomBytes }] =
+  await Promise.all([
+    import("node:fs/promises"),
+    import("node:os"),
+    import("node:path"),
+    import("node:url"),
+    import("node:crypto"),
+  ]);
 const { countRequests, requestsText } = await import("../adapters/counted-store.ts");
 const { openDirectoryStore } = await import("../adapters/directory-store.ts");
 const { openDirectoryItems } = await import("../adapters/directory-items.ts");
+const { findNative } = await import("../adapters/native-library.ts");
 const { fileError } = await import("../adapters/file-errors.ts");
 const { AccreteError, EXIT } = await import("../protocol/errors.ts");
 const { isPlanKey } = await import("../protocol/keys.ts");
@@ -81,6 +83,8 @@ async function main(): Promise<number> {
           stopAsked: () => stopAsked,
           begin,
           nowMs: () => performance.now(),
+          addon: findNative()?.addon ?? null,
+          threads: availableParallelism(),
         },
         plan,
         sha256,

@@ -9,7 +9,8 @@ import { evaluate } from "./evaluate.ts";
 import { buildModel, loadDefinition, type Model } from "./model.ts";
 import { restoreInOrder, restoreWeights } from "./restore.ts";
 import type { Trained } from "./session.ts";
-import { missingKernel, type Shape } from "./step.ts";
+import type { Shape } from "./step.ts";
+import { missingKernel } from "./eager-step.ts";
 import { useCpu, type Tf } from "./tf.ts";
 
 /** What will be so at each attempt; anything else may pass. */

@@ -3,7 +3,8 @@
  * out Adam's beta powers when saved, and so cannot be resumed bit for bit.
  */
 import type { OptimizerConfig } from "../protocol/trainer-config.ts";
-import type { Tensor, Tf, Variable } from "./tf.ts";
+import type { StepAt } from "./step.ts";
+import type { Scalar, Tensor, Tf, Variable } from "./tf.ts";
 
 export interface Update {
   readonly variable: Variable;
@@ -12,14 +13,33 @@ export interface Update {
   readonly slots: ReadonlyMap<string, Variable>;
 }
 
+/** An input of a kernel. A scalar is one of `scalars`, by its name. */
+export type KernelInput =
+  | "variable"
+  | "gradient"
+  | { readonly slot: string }
+  | { readonly scalar: string }
+  | { readonly constant: number };
+
+/** One of TensorFlow's own update operations: it changes the variable and its slots in place. */
+export interface UpdateKernel {
+  /** such as ResourceApplyAdam */
+  readonly op: string;
+  readonly inputs: readonly KernelInput[];
+  readonly flags?: Readonly<Record<string, boolean>>;
+}
+
 export interface Optimizer {
-  /** a slot of each kind, of the variable's shape and starting at 0, belongs to each trainable variable */
+  /** a slot of each kind, of the variable's shape, belongs to each trainable variable */
   readonly slotKinds: readonly string[];
-  /**
-   * Changes the variable and its slots. Leaves no tensor behind inside a tidy.
-   * @param at.update how many updates there will have been with this one, from 1
-   */
-  apply(tf: Tf, update: Update, at: { learningRate: number; update: number }): void;
+  /** what each slot of a kind begins as; @default 0 */
+  readonly slotStart?: number;
+  /** The numbers that differ from update to update, by name. Pure: nothing but where the run is has to be saved. */
+  scalars(at: Pick<StepAt, "update" | "learningRate">): Readonly<Record<string, number>>;
+  /** Changes the variable and its slots, operation by operation. Leaves no tensor behind inside a tidy. */
+  apply(tf: Tf, update: Update, scalars: Readonly<Record<string, Scalar>>): void;
+  /** The same update by a kernel, where there is one: the same formula, maybe rounded otherwise. */
+  readonly kernel: UpdateKernel | null;
 }
 
 /** The name of a slot in optimizer.safetensors. */
@@ -35,9 +55,11 @@ export function createOptimizer(config: OptimizerConfig): Optimizer {
 function plainSgd(): Optimizer {
   return {
     slotKinds: [],
-    apply(tf, { variable, gradient }, { learningRate }) {
-      variable.assign(tf.sub(variable, tf.mul(gradient, learningRate)));
+    scalars: ({ learningRate }) => ({ rate: learningRate }),
+    apply(tf, { variable, gradient }, { rate }) {
+      variable.assign(tf.sub(variable, tf.mul(gradient, rate!)));
     },
+    kernel: { op: "ResourceApplyGradientDescent", inputs: ["variable", { scalar: "rate" }, "gradient"] },
   };
 }
 
@@ -48,10 +70,15 @@ function plainSgd(): Optimizer {
 function momentumSgd(momentum: number): Optimizer {
   return {
     slotKinds: ["momentum"],
-    apply(tf, { variable, gradient, slots }, { learningRate }) {
+    scalars: ({ learningRate }) => ({ rate: learningRate }),
+    apply(tf, { variable, gradient, slots }, { rate }) {
       const velocity = tf.add(tf.mul(slots.get("momentum")!, momentum), gradient);
-      variable.assign(tf.sub(variable, tf.mul(velocity, learningRate)));
+      variable.assign(tf.sub(variable, tf.mul(velocity, rate!)));
       slots.get("momentum")!.assign(velocity);
+    },
+    kernel: {
+      op: "ResourceApplyMomentum",
+      inputs: ["variable", { slot: "momentum" }, { scalar: "rate" }, "gradient", { constant: momentum }],
     },
   };
 }
@@ -65,13 +92,37 @@ function momentumSgd(momentum: number): Optimizer {
 function adam({ beta1, beta2, epsilon }: { beta1: number; beta2: number; epsilon: number }): Optimizer {
   return {
     slotKinds: ["m", "v"],
-    apply(tf, { variable, gradient, slots }, { learningRate, update }) {
-      const rate = (learningRate * Math.sqrt(1 - beta2 ** update)) / (1 - beta1 ** update);
+    scalars: ({ learningRate, update }) => {
+      const [beta1Power, beta2Power] = [beta1 ** update, beta2 ** update];
+      return {
+        rate: learningRate,
+        beta1Power,
+        beta2Power,
+        corrected: (learningRate * Math.sqrt(1 - beta2Power)) / (1 - beta1Power),
+      };
+    },
+    apply(tf, { variable, gradient, slots }, { corrected }) {
       const m = tf.add(tf.mul(slots.get("m")!, beta1), tf.mul(gradient, 1 - beta1));
       const v = tf.add(tf.mul(slots.get("v")!, beta2), tf.mul(tf.square(gradient), 1 - beta2));
-      variable.assign(tf.sub(variable, tf.div(tf.mul(m, rate), tf.add(tf.sqrt(v), epsilon))));
+      variable.assign(tf.sub(variable, tf.div(tf.mul(m, corrected!), tf.add(tf.sqrt(v), epsilon))));
       slots.get("m")!.assign(m);
       slots.get("v")!.assign(v);
+    },
+    kernel: {
+      op: "ResourceApplyAdam",
+      inputs: [
+        "variable",
+        { slot: "m" },
+        { slot: "v" },
+        { scalar: "beta1Power" },
+        { scalar: "beta2Power" },
+        { scalar: "rate" },
+        { constant: beta1 },
+        { constant: beta2 },
+        { constant: epsilon },
+        "gradient",
+      ],
+      flags: { use_nesterov: false },
     },
   };
 }

@@ -203,7 +203,8 @@ function recordsOf(outcome: ReadOutcome, array: ArrayBuffer): ReadFile | BadItem
 
 /** Whoever writes past its own memory still answers in time: a label of no class would be learned as the first, a NaN would spoil the model. */
 function areSound({ count, names, labels, features }: ReadFile, { task }: DataConfig): boolean {
-  if (!areFinite(features) || !names.every(({ record }) => record < count)) return false;
+  if ((features instanceof Float32Array && !areFinite(features)) || !names.every(({ record }) => record < count))
+    return false;
   return task === "classification"
     ? labels instanceof Int32Array && labels.every((label) => label >= 0 && label < names.length)
     : labels instanceof Float32Array && areFinite(labels);

@@ -1,11 +1,11 @@
 /** Saved weights and slots put into a model: all of them, or as far as they fit. */
 import { AccreteError } from "../protocol/errors.ts";
-import type { Dtype } from "../protocol/safetensors.ts";
 import type { TrainerConfig } from "../protocol/trainer-config.ts";
 import type { Model, Weight } from "./model.ts";
 import type { NamedTensor } from "./safetensors.ts";
-import { assign, type Stepper } from "./step.ts";
+import type { Stepper } from "./step.ts";
 import type { Tf, Variable } from "./tf.ts";
+import { assign, dtypeOfVariable } from "./variables.ts";
 
 export type SavedTensors = ReadonlyMap<string, NamedTensor>;
 
@@ -89,19 +89,17 @@ export function restoreInOrder(tf: Tf, model: Model, weights: SavedTensors, of: 
   model.weights.forEach(({ variable }, i) => assign(tf, variable, valuesOf(saved[i]!)));
 }
 
-/** Slots of another optimizer, or of other weights, are left at 0: the optimizer begins anew. @returns whether they were restored */
-export function restoreSlots(tf: Tf, stepper: Stepper, slots: SavedTensors): boolean {
-  for (const [name, variable] of stepper.slots) {
+/** Slots of another optimizer, or of other weights, are left as they are: the optimizer begins anew. @returns whether they were restored */
+export function restoreSlots(stepper: Stepper, slots: SavedTensors): boolean {
+  const values = new Map<string, Float32Array>();
+  for (const { name, dtype, shape } of stepper.slots) {
     const saved = slots.get(name);
-    if (saved === undefined || !fits(variable, saved)) return false;
+    if (saved?.dtype !== dtype || saved.shape.join() !== shape.join() || !(saved.data instanceof Float32Array))
+      return false;
+    values.set(name, saved.data);
   }
-  for (const [name, variable] of stepper.slots) assign(tf, variable, valuesOf(slots.get(name)!));
+  stepper.setSlots(values);
   return true;
-}
-
-/** The type under which a variable is saved. */
-export function dtypeOfVariable({ dtype }: Variable): Dtype {
-  return dtype === "int32" ? "I32" : dtype === "bool" ? "U8" : "F32";
 }
 
 function fits(variable: Variable, saved: NamedTensor): boolean {

@@ -1,28 +1,27 @@
 /** The training of one round: from where it begins to its result. */
 import { join } from "node:path";
-import { canonicalJson } from "../protocol/digest.ts";
-import { AccreteError, EXIT } from "../protocol/errors.ts";
+import { AccreteError } from "../protocol/errors.ts";
 import { startKey } from "../protocol/keys.ts";
-import type { Checkpoint, Metrics, Plan, RejectedItem } from "../protocol/types.ts";
+import type { Checkpoint, Manifest, Metrics, Plan, RejectedItem } from "../protocol/types.ts";
 import type { BeginAt, Beginning } from "./begin.ts";
 import type { Saved } from "./checkpoint.ts";
+import { chooseStepper } from "./choose-stepper.ts";
 import { evaluate } from "./evaluate.ts";
 import { emptyHoldout, extendHoldout, indexesOf, type Holdout } from "./holdout-state.ts";
+import { trainLoop } from "./loop.ts";
 import { measureLive } from "./measure-live.ts";
 import { buildModel, loadDefinition, type Model } from "./model.ts";
 import { emptyNormalisation, updateNormalisation, type Normalisation } from "./normalise.ts";
-import { Progress } from "./progress.ts";
 import { restoreFitting, restoreSlots } from "./restore.ts";
 import { writeResult, type Found } from "./result.ts";
 import type { Records } from "./records.ts";
 import { epochOrder } from "./sampler.ts";
 import { numericMask, type Schema } from "./schema.ts";
 import { environment, savedOf, Saver, type RunName, type Trained } from "./session.ts";
-import { START, type Position, type State } from "./state.ts";
-import { Stepper, type Shape } from "./step.ts";
-import { supersededBy } from "./superseded.ts";
-import { loadTf, useCpu, type Backend, type Tf } from "./tf.ts";
-import { batchAt, stepsOf, trainFrom, trainingSet, type TrainingSet } from "./train.ts";
+import { START, type State } from "./state.ts";
+import type { Batch, Shape, Stepper } from "./step.ts";
+import { loadTf, type Loaded, type Tf } from "./tf.ts";
+import { batchAt, stepsOf, trainingSet, type TrainingSet } from "./train.ts";
 import { readStart } from "./warm-start.ts";
 
 export interface RoundOptions extends BeginAt {
@@ -30,6 +29,10 @@ export interface RoundOptions extends BeginAt {
   /** SIGTERM has come: save and end */
   readonly stopAsked: () => boolean;
   readonly nowMs: () => number;
+  /** path of tfjs-node's addon over TensorFlow's library; null: without it */
+  readonly addon: string | null;
+  /** of one operation */
+  readonly threads: number;
 }
 
 /** What a round is trained on. */
@@ -49,7 +52,6 @@ export class Round {
   readonly #own: boolean;
   readonly #data: Data;
   readonly #startedMs: number;
-  #metricsText: string;
 
   constructor(options: RoundOptions, name: RunName, from: { beginning: Beginning | null; own: boolean; data: Data }) {
     this.#options = options;
@@ -58,7 +60,6 @@ export class Round {
     this.#own = from.own;
     this.#data = from.data;
     this.#startedMs = options.nowMs();
-    this.#metricsText = from.beginning?.metricsText ?? "";
   }
 
   async train(definitionPath: string): Promise<number> {
@@ -73,7 +74,8 @@ export class Round {
       );
     }
 
-    const { tf, backend } = await loadTf();
+    const began = await loadTf(this.#options);
+    const { tf } = began;
     const normalisation = this.#normalisation(schema);
     const set = trainingSet(records, normalisation);
     const shape: Shape = {
@@ -81,13 +83,16 @@ export class Round {
       classes: schema.task === "regression" ? 1 : schema.classes.length,
       task: schema.task,
     };
+    const { plan } = this.#name;
     const definition = await loadDefinition(definitionPath);
-    const model = buildModel(tf, definition, this.#name.plan, schema);
-    const stepper = new Stepper(tf, model, this.#name.plan, shape);
-    const chosen = await this.#chooseBackend(tf, backend, stepper, set);
-    const state = await this.#restore(tf, { model, stepper });
+    const model = buildModel(tf, definition, plan, schema);
+    const takenOver = await this.#restoreWeights(tf, model);
+    const { say } = this.#options;
+    const { stepper, loaded } = await chooseStepper(began, { model, plan, shape, batch: firstBatch(set, plan), say });
+    this.#sayWhereOtherwise(loaded);
+    const state = this.#restoreState(stepper, takenOver);
     const trained: Trained = { tf, model, stepper, schema, holdout: this.#holdout(schema), normalisation };
-    return this.#loop(trained, set, shape, state, chosen);
+    return this.#loop(trained, set, shape, state, loaded);
   }
 
   /** With this round's records; a checkpoint of this round has them already. */
@@ -112,45 +117,33 @@ export class Round {
     );
   }
 
-  /** wasm, unless the model needs what it lacks: found by a step that changes nothing. */
-  async #chooseBackend(tf: Tf, backend: Backend, stepper: Stepper, set: TrainingSet): Promise<Backend> {
-    const { plan } = this.#name;
-    let chosen = backend;
-    if (set.rows.length > 0) {
-      const batch = batchAt(
-        set,
-        epochOrder({ seed: plan.seed, epochIndex: 0, records: set.rows.length }),
-        0,
-        plan.trainer.batchSize,
-      );
-      const missing = stepper.probe(batch);
-      if (missing !== undefined) {
-        this.#options.say(`backend: plain JavaScript, as wasm lacks ${missing}`);
-        chosen = await useCpu(tf);
-        stepper.probe(batch);
-      }
-    }
-    const [now, then] = [environment(chosen), this.#beginning?.restored.manifest.environment];
+  /** The round's own checkpoint was made by another machine. */
+  #sayWhereOtherwise(loaded: Loaded): void {
+    const [now, then] = [environment(this.#options, loaded), this.#beginning?.restored.manifest.environment];
     const differs = then === undefined ? [] : Object.keys(now).filter((key) => now[key] !== then[key]);
     if (this.#own && differs.length > 0)
       this.#options.say(`the checkpoint was made with another ${differs.join(", ")}: the bits may differ`);
-    return chosen;
   }
 
-  /** At the start of a round by `onRound` and `onModelChange`; within it exactly, so that a resume changes no bit. */
-  async #restore(tf: Tf, { model, stepper }: Pick<Trained, "model" | "stepper">): Promise<State> {
+  /** At the start of a round as `onModelChange` says; within it exactly, so that a resume changes no bit. @returns whether there were any */
+  async #restoreWeights(tf: Tf, model: Model): Promise<boolean> {
     const from = this.#beginning;
-    const { say } = this.#options;
-    const { onRound, onModelChange } = this.#name.plan.trainer;
     if (from?.weights == null) {
       await this.#startWarm(tf, model);
-      return this.#untrained();
+      return false;
     }
     const of = `the checkpoint of round ${from.restored.manifest.round}`;
-    const how = { of, onModelChange: this.#own ? "fail" : onModelChange, say } as const;
-    const takenOver = restoreFitting(tf, model, from.weights, how);
-    const reset = !this.#own && onRound.optimizer === "reset";
-    const kept = takenOver && !reset && restoreSlots(tf, stepper, from.slots);
+    const onModelChange = this.#own ? "fail" : this.#name.plan.trainer.onModelChange;
+    return restoreFitting(tf, model, from.weights, { of, onModelChange, say: this.#options.say });
+  }
+
+  /** At the start of a round as `onRound` says. */
+  #restoreState(stepper: Stepper, takenOver: boolean): State {
+    const from = this.#beginning;
+    if (from?.weights == null) return this.#untrained();
+    const { say } = this.#options;
+    const reset = !this.#own && this.#name.plan.trainer.onRound.optimizer === "reset";
+    const kept = takenOver && !reset && restoreSlots(stepper, from.slots);
     if (reset) say("the optimizer begins anew, as onRound says");
     else if (!kept) say("the optimizer or what it trains was changed: it begins anew");
     return { ...from.state, updates: kept ? from.state.updates : 0, records: this.#data.digest };
@@ -177,58 +170,21 @@ export class Round {
     };
   }
 
-  async #loop(trained: Trained, set: TrainingSet, shape: Shape, begun: State, backend: Backend): Promise<number> {
+  async #loop(trained: Trained, set: TrainingSet, shape: Shape, begun: State, loaded: Loaded): Promise<number> {
     const { plan } = this.#name;
-    const { store, say, nowMs } = this.#options;
-    const before = {
-      step: begun.step - begun.position.step,
-      epoch: begun.epoch - begun.position.epochIndex,
-      updates: begun.updates - begun.position.step,
-    };
-    const stateAt = (position: Position): State => ({
-      format: 1,
-      step: before.step + position.step,
-      epoch: before.epoch + position.epochIndex,
-      updates: before.updates + position.step,
-      position,
-      records: begun.records,
-      normalisation: trained.normalisation,
-    });
-    const saver = this.#saver(backend, savedOf(this.#beginning));
-    const steps = stepsOf(set, plan);
+    const { say } = this.#options;
     const from = begun.position.step;
-    const progress = new Progress({ say, nowMs, round: plan.round, epochs: plan.epochsToAdd, steps, from });
     say(
       from > 0
-        ? `round ${plan.round}: resumes at step ${from} of ${steps}`
-        : `round ${plan.round}: ${set.rows.length} records to train on, ${trained.holdout.count} in the holdout, backend ${backend}`,
+        ? `round ${plan.round}: resumes at step ${from} of ${stepsOf(set, plan)}`
+        : `round ${plan.round}: ${set.rows.length} records to train on, ${trained.holdout.count} in the holdout, backend ${loaded.backend}`,
     );
-
-    let position = begun.position;
-    let lastSave = { step: position.step, ms: nowMs() };
-    let final: Checkpoint | undefined;
-    for (const done of trainFrom(trained.stepper, set, plan, position, before.updates)) {
-      ({ position } = done);
-      progress.step(done);
-      if (done.epochEnded)
-        this.#metricsText += `${canonicalJson({ round: plan.round, epoch: before.epoch + position.epochIndex, step: before.step + position.step, trainLoss: position.epochLoss })}\n`;
-      await new Promise((resolve) => setImmediate(resolve)); // signals and timers come between steps
-      const stop = this.#options.stopAsked();
-      if (!stop && !isSaveDue(plan, done, lastSave, nowMs())) continue;
-      final = await saver.save(stateAt(position), trained, this.#metricsText);
-      lastSave = { step: position.step, ms: nowMs() };
-      if (stop) {
-        say(`saved at step ${position.step} of ${steps}: asked to stop`);
-        return EXIT.interrupted;
-      }
-      const superseded = await supersededBy(store, { round: plan.round, attempt: this.#options.attempt });
-      if (superseded !== undefined) {
-        say(`stops: ${superseded}`);
-        return EXIT.ok;
-      }
-    }
-    final ??= await saver.save(stateAt(position), trained, this.#metricsText);
-    return this.#finish(final, trained, shape, {
+    const saver = this.#saver(environment(this.#options, loaded), savedOf(this.#beginning));
+    const metricsText = this.#beginning?.metricsText ?? "";
+    const ended = await trainLoop({ ...this.#options, plan, saver, metricsText }, trained, set, begun);
+    if (ended.outcome === "ended") return ended.exit;
+    const { position } = ended;
+    return this.#finish(ended.checkpoint, trained, shape, {
       steps: position.step,
       epochs: position.epochIndex,
       trainLoss: position.epochLoss,
@@ -236,9 +192,9 @@ export class Round {
     });
   }
 
-  #saver(backend: Backend, before: Saved): Saver {
+  #saver(environmentOfRun: Manifest["environment"], before: Saved): Saver {
     const { store, scratch } = this.#options;
-    return new Saver({ store, name: this.#name, folder: join(scratch, "save"), backend, before });
+    return new Saver({ store, name: this.#name, folder: join(scratch, "save"), environment: environmentOfRun, before });
   }
 
   async #finish(
@@ -247,7 +203,8 @@ export class Round {
     shape: Shape,
     done: { steps: number; epochs: number; trainLoss: number | null; records: number },
   ): Promise<number> {
-    const { tf, model, holdout, normalisation } = trained;
+    const { tf, model, holdout, normalisation, stepper } = trained;
+    stepper.pull();
     const seconds = (this.#options.nowMs() - this.#startedMs) / 1_000;
     const metrics: Metrics = {
       ...evaluate(tf, model, holdout, shape, normalisation),
@@ -269,7 +226,7 @@ export class Round {
   async #saveNothingTrained(): Promise<number> {
     const { schema } = this.#data;
     const read = schema === null || hasOneClass(schema) ? null : { schema, holdout: this.#holdout(schema) };
-    const saver = this.#saver("cpu", new Map());
+    const saver = this.#saver(environment(this.#options, { backend: "cpu", version: "none" }), new Map());
     const checkpoint = await saver.saveUntrained(this.#untrained(), read);
     return this.#writeResult({
       checkpoint,
@@ -290,13 +247,8 @@ function hasOneClass({ task, classes }: Schema): boolean {
   return task === "classification" && classes.length < 2;
 }
 
-function isSaveDue(
-  { trainer }: Plan,
-  done: { position: Position; epochEnded: boolean },
-  last: { step: number; ms: number },
-  nowMs: number,
-): boolean {
-  if (done.epochEnded) return true;
-  if (trainer.saveEverySteps > 0 && done.position.step - last.step >= trainer.saveEverySteps) return true;
-  return nowMs - last.ms >= trainer.saveEvery;
+/** One to try the model with, as large as any. */
+function firstBatch(set: TrainingSet, { seed, trainer }: Plan): Batch | undefined {
+  if (set.rows.length === 0) return undefined;
+  return batchAt(set, epochOrder({ seed, epochIndex: 0, records: set.rows.length }), 0, trainer.batchSize);
 }

@@ -12,12 +12,11 @@ import { save, type FileToSave, type Saved } from "./checkpoint.ts";
 import { holdoutTensors, type Holdout } from "./holdout-state.ts";
 import type { Model } from "./model.ts";
 import type { Normalisation } from "./normalise.ts";
-import { dtypeOfVariable } from "./restore.ts";
 import { writeSafetensors, type NamedTensor } from "./safetensors.ts";
 import type { Schema } from "./schema.ts";
 import { stateText, type State } from "./state.ts";
-import type { Stepper } from "./step.ts";
-import type { Backend, Tf, Variable } from "./tf.ts";
+import type { SnapshotTensor, Stepper } from "./step.ts";
+import type { Loaded, Tf } from "./tf.ts";
 
 /** What names a checkpoint of this run. */
 export interface RunName {
@@ -50,14 +49,20 @@ export class Saver {
   readonly #store: Store;
   readonly #name: RunName;
   readonly #folder: string;
-  readonly #backend: Backend;
+  readonly #environment: Manifest["environment"];
   #saved: Saved;
 
-  constructor(options: { store: Store; name: RunName; folder: string; backend: Backend; before: Saved }) {
+  constructor(options: {
+    store: Store;
+    name: RunName;
+    folder: string;
+    environment: Manifest["environment"];
+    before: Saved;
+  }) {
     this.#store = options.store;
     this.#name = options.name;
     this.#folder = options.folder;
-    this.#backend = options.backend;
+    this.#environment = options.environment;
     this.#saved = options.before;
   }
 
@@ -71,9 +76,9 @@ export class Saver {
    * @throws {AccreteError} LOSS_NOT_FINITE, before anything is written: no later run could go on from such weights
    */
   async save(state: State, trained: Trained, metricsText: string): Promise<Checkpoint> {
-    const { model, stepper } = trained;
-    const weights = model.weights.map(({ name, variable }) => tensorOf(name, variable));
-    const slots = [...stepper.slots].map(([name, variable]) => tensorOf(name, variable));
+    const snapshot = trained.stepper.snapshot();
+    const weights = snapshot.weights.map(read);
+    const slots = snapshot.slots.map(read);
     checkFinite([...weights, ...slots], state);
     return this.#save(state, async () => [
       await this.#tensors("weights.safetensors", weights),
@@ -103,7 +108,7 @@ export class Saver {
       run,
       step: state.step,
       epoch: state.epoch,
-      environment: environment(this.#backend),
+      environment: this.#environment,
     };
     const { checkpoint, saved } = await save(this.#store, files, about, this.#saved);
     this.#saved = saved;
@@ -122,10 +127,12 @@ export class Saver {
   }
 }
 
-function tensorOf(name: string, variable: Variable): NamedTensor {
-  const data = variable.dataSync();
-  return { name, dtype: dtypeOfVariable(variable), shape: variable.shape, data: data as Float32Array };
-}
+const read = ({ name, dtype, shape, read: values }: SnapshotTensor): NamedTensor => ({
+  name,
+  dtype,
+  shape,
+  data: values(),
+});
 
 function checkFinite(tensors: readonly NamedTensor[], { position }: State): void {
   const broken = tensors.find(({ data }) => data.some((value) => !Number.isFinite(value)));
@@ -134,12 +141,16 @@ function checkFinite(tensors: readonly NamedTensor[], { position }: State): void
 }
 
 /** What the bits depend on. Another machine may round otherwise: a resume there goes on, and says so. */
-export function environment(backend: Backend): Manifest["environment"] {
+export function environment(
+  { threads }: { readonly threads: number },
+  { backend, version }: Pick<Loaded, "backend" | "version">,
+): Manifest["environment"] {
   return {
     backend,
     cpu: (cpus()[0]?.model ?? "unknown").trim().slice(0, 256),
     node: process.version,
     platform: `${process.platform}-${process.arch}`,
-    threads: "1",
+    tensorflow: version,
+    threads: backend === "native" ? String(threads) : "1",
   };
 }

@@ -4,28 +4,53 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DataType, Tensor } from "@tensorflow/tfjs-core";
+import { messageOf } from "../protocol/errors.ts";
 import type { TensorFlow } from "../protocol/model.ts";
+import { useNative } from "./native-backend.ts";
 
 export type Tf = TensorFlow;
 export type { Scalar, Tensor, Variable } from "@tensorflow/tfjs-core";
 export type { LayersModel } from "@tensorflow/tfjs-layers";
 
-export type Backend = "wasm" | "cpu";
+/** native: TensorFlow's own library. wasm and cpu: TensorFlow.js alone; cpu has every operation, and is slow. */
+export type Backend = "native" | "wasm" | "cpu";
 
-/** TensorFlow.js with both backends; wasm is the one in use where this machine can run it. */
-export async function loadTf(): Promise<{ tf: Tf; backend: Backend }> {
-  const [core, layers, wasm] = await Promise.all([
+export interface LoadOptions {
+  /** path of tfjs-node's addon over TensorFlow's library; null: without it */
+  readonly addon: string | null;
+  /** of one of TensorFlow's operations */
+  readonly threads: number;
+  readonly say: (line: string) => void;
+}
+
+export interface Loaded {
+  readonly tf: Tf;
+  readonly backend: Backend;
+  /** of TensorFlow where the backend is native, else of TensorFlow.js */
+  readonly version: string;
+}
+
+/** TensorFlow.js with the fastest backend that this machine can run. */
+export async function loadTf({ addon, threads, say }: LoadOptions): Promise<Loaded> {
+  const [core, layers] = await Promise.all([
     import("@tensorflow/tfjs-core").then(exportsOf),
     import("@tensorflow/tfjs-layers").then(exportsOf),
-    import("@tensorflow/tfjs-backend-wasm").then(exportsOf),
-    import("@tensorflow/tfjs-backend-cpu"),
   ]);
   const tf: Tf = { ...core, ...layers };
   chainOperations(core);
   tf.env().set("PROD", true); // no advice about other packages on the console
+  if (addon !== null) {
+    try {
+      return { tf, backend: "native", version: await useNative(tf, addon, { threads }) };
+    } catch (error) {
+      say(`backend: TensorFlow's library can't be used: ${messageOf(error)}`);
+    }
+  }
+  const version = core.version_core;
+  const wasm = await import("@tensorflow/tfjs-backend-wasm").then(exportsOf);
   wasm.setWasmPaths(wasmFolder());
   const works = await tf.setBackend("wasm").catch(() => false);
-  return { tf, backend: works ? "wasm" : await useCpu(tf) };
+  return { tf, backend: works ? "wasm" : await useCpu(tf), version };
 }
 
 /** They are CommonJS: Node finds their names, a bundle has them in `default` alone. */
@@ -107,6 +132,7 @@ function chainedOf(
 
 /** The plain backend: every operation, slower. Tensors move to it as they are used. */
 export async function useCpu(tf: Tf): Promise<Backend> {
+  await import("@tensorflow/tfjs-backend-cpu");
   await tf.setBackend("cpu");
   return "cpu";
 }

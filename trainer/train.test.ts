@@ -1,9 +1,11 @@
 /** Which batches the loop trains on, and with what: the steps are real ones, listened to. */
 import { memory } from "@tensorflow/tfjs-core";
 import { expect, it } from "vitest";
+import { WITHOUT_NATIVE } from "./testing/backends.ts";
 import { learningRateAt } from "./schedule.ts";
 import { START, type Position } from "./state.ts";
-import { Stepper, type Batch } from "./step.ts";
+import { EagerStepper } from "./eager-step.ts";
+import type { Batch } from "./step.ts";
 import { buildModel } from "./model.ts";
 import type { Schema } from "./schema.ts";
 import { Place } from "./testing/rounds.ts";
@@ -18,7 +20,7 @@ interface Heard {
   readonly tensors: number;
 }
 
-class HeardStepper extends Stepper {
+class HeardStepper extends EagerStepper {
   readonly heard: Heard[] = [];
   override run(batch: Batch, at: Heard["at"]): number {
     const loss = super.run(batch, at);
@@ -41,7 +43,7 @@ async function heardFrom(
   position: Position,
   updates: number,
 ): Promise<{ heard: readonly Heard[]; done: StepDone[]; plan: Awaited<ReturnType<Place["plan"]>> }> {
-  const { tf } = await loadTf();
+  const { tf } = await loadTf(WITHOUT_NATIVE);
   const plan = await new Place().plan({ items: [], trainer: { epochs: 3, batchSize: 4 } });
   const model = buildModel(
     tf,

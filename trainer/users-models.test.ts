@@ -1,5 +1,6 @@
 /** What users write and drop: layers, regularizers, masks, first deliveries that lack something. */
 import { describe, expect, it } from "vitest";
+import { WITHOUT_NATIVE } from "./testing/backends.ts";
 import { parseSafetensors } from "./safetensors.ts";
 import { dense, INPUT, jsonl, moduleOf, Place, tableRow } from "./testing/rounds.ts";
 import { loadTf } from "./tf.ts";
@@ -69,7 +70,7 @@ describe("a model", () => {
 });
 
 it("x.flatten(), x.concat(y) and the like do as in @tensorflow/tfjs", async () => {
-  const { tf } = await loadTf();
+  const { tf } = await loadTf(WITHOUT_NATIVE);
   const call = (x: object, name: string, ...more: unknown[]): unknown => {
     const result: unknown = Reflect.apply(Reflect.get(x, name), x, more);
     return result instanceof tf.Tensor ? result.arraySync() : result;

@@ -25,6 +25,8 @@ import {
 import { exitCodeOf, recordFailure } from "../failure.ts";
 import { Reader } from "../reader-process.ts";
 import { readPlan, runTrainer } from "../run.ts";
+import type { LoadOptions } from "../tf.ts";
+import { WITHOUT_NATIVE } from "./backends.ts";
 import { parseSafetensors, type NamedTensor } from "../safetensors.ts";
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
@@ -118,6 +120,8 @@ export interface RunInput {
   readonly items?: Items;
   readonly stopAsked?: () => boolean;
   readonly nowMs?: () => number;
+  /** @default without TensorFlow's library */
+  readonly backend?: LoadOptions | undefined;
   readonly reader?: Reader;
 }
 
@@ -190,6 +194,8 @@ export class Place {
       stopAsked: input.stopAsked ?? (() => false),
       begin: () => undefined,
       nowMs: input.nowMs ?? (() => performance.now()),
+      addon: (input.backend ?? WITHOUT_NATIVE).addon,
+      threads: (input.backend ?? WITHOUT_NATIVE).threads,
       reader: input.reader ?? shared,
     };
     try {

@@ -1,0 +1,61 @@
+/** Where `accrete native` has put TensorFlow's C library with tfjs-node's addon over it, and which one a training uses. */
+import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import * as z from "zod/mini";
+
+/** A whole installation: the folder is moved into its place once everything in it works. */
+export interface NativeLibrary {
+  readonly folder: string;
+  /** path of the addon, to be required */
+  readonly addon: string;
+  /** of TensorFlow: "2.21.0" */
+  readonly tensorflow: string;
+  /** built for CUDA */
+  readonly gpu: boolean;
+}
+
+const About = z.strictObject({
+  format: z.literal(1),
+  tensorflow: z.string(),
+  platform: z.string(),
+  gpu: z.boolean(),
+});
+
+/** ACCRETE_NATIVE_DIR, or accrete/native in the user's cache folder. */
+export function nativeRoot(env: NodeJS.ProcessEnv = process.env): string {
+  if (env["ACCRETE_NATIVE_DIR"]) return env["ACCRETE_NATIVE_DIR"];
+  const cache = env["XDG_CACHE_HOME"];
+  if (cache?.startsWith("/")) return join(cache, "accrete", "native");
+  return process.platform === "darwin"
+    ? join(homedir(), "Library", "Caches", "accrete", "native")
+    : join(homedir(), ".cache", "accrete", "native");
+}
+
+/** The TensorFlow that this version is built for, and tested with. */
+export const TENSORFLOW = "2.21.0";
+
+/** Name of an installation's folder: another TensorFlow or platform gets another one. */
+export function nativeFolder(kind: { readonly gpu: boolean }, root = nativeRoot()): string {
+  return join(root, `tensorflow-${TENSORFLOW}-${process.platform}-${process.arch}${kind.gpu ? "-gpu" : ""}`);
+}
+
+/** The one for GPUs where it is there, else the one for CPUs; undefined: there is none for this machine. */
+export function findNative(root = nativeRoot()): NativeLibrary | undefined {
+  for (const gpu of [true, false]) {
+    const folder = nativeFolder({ gpu }, root);
+    const [about, addon] = [join(folder, "native.json"), join(folder, "tfjs_binding.node")];
+    if (!existsSync(about) || !existsSync(addon)) continue;
+    const parsed = z.safeParse(About, parseOrNull(readFileSync(about, "utf8")));
+    if (parsed.success) return { folder, addon, tensorflow: parsed.data.tensorflow, gpu };
+  }
+  return undefined;
+}
+
+function parseOrNull(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

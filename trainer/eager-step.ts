@@ -1,0 +1,141 @@
+/** The step operation by operation, on any backend. */
+import { AccreteError, messageOf } from "../protocol/errors.ts";
+import type { Plan } from "../protocol/types.ts";
+import { trainingLoss } from "./loss.ts";
+import type { Model } from "./model.ts";
+import { createOptimizer, slotName, type Optimizer } from "./optimizer.ts";
+import { CounterRandom, withSeededRandom } from "./random.ts";
+import type { Batch, Shape, Snapshot, SnapshotTensor, StepAt, Stepper, TensorSpec } from "./step.ts";
+import type { Tensor, Tf, Variable } from "./tf.ts";
+import { assign, dtypeOfVariable } from "./variables.ts";
+
+export class EagerStepper implements Stepper {
+  readonly kind: string;
+  readonly #tf: Tf;
+  readonly #model: Model;
+  readonly #shape: Shape;
+  readonly #seed: number;
+  readonly #optimizer: Optimizer;
+  readonly #trainable: readonly Variable[];
+  /** by name, see slotName */
+  readonly #slots = new Map<string, Variable>();
+  /** the same, by weight and kind */
+  readonly #slotsOf = new Map<string, ReadonlyMap<string, Variable>>();
+
+  constructor(tf: Tf, model: Model, plan: Plan, shape: Shape) {
+    this.#tf = tf;
+    this.kind = "op by op";
+    this.#model = model;
+    this.#shape = shape;
+    this.#seed = plan.seed;
+    this.#optimizer = createOptimizer(plan.trainer.optimizer);
+    this.#trainable = model.weights.filter(({ trainable }) => trainable).map(({ variable }) => variable);
+    const { slotKinds, slotStart = 0 } = this.#optimizer;
+    for (const { name, variable, trainable } of model.weights) {
+      if (!trainable) continue;
+      const slots = slotKinds.map((kind): [string, Variable] => [
+        kind,
+        tf.tidy(() => tf.variable(tf.fill(variable.shape, slotStart), false)),
+      ]);
+      for (const [kind, slot] of slots) this.#slots.set(slotName(plan.trainer.optimizer.name, kind, name), slot);
+      this.#slotsOf.set(name, new Map(slots));
+    }
+  }
+
+  get slots(): readonly TensorSpec[] {
+    return [...this.#slots].map(([name, { shape }]) => ({ name, dtype: "F32", shape }));
+  }
+
+  setSlots(values: ReadonlyMap<string, Float32Array>): void {
+    for (const [name, slot] of this.#slots) assign(this.#tf, slot, values.get(name)!);
+  }
+
+  run(batch: Batch, at: StepAt): number {
+    const tf = this.#tf;
+    return tf.tidy(() => {
+      const { value, grads } = this.#gradients(batch, at.step);
+      const scalars = Object.fromEntries(
+        Object.entries(this.#optimizer.scalars(at)).map(([name, scalar]) => [name, tf.scalar(scalar)]),
+      );
+      for (const { name, variable, trainable } of this.#model.weights) {
+        const gradient = grads[variable.name];
+        if (!trainable || gradient === undefined) continue;
+        this.#optimizer.apply(tf, { variable, gradient, slots: this.#slotsOf.get(name)! }, scalars);
+      }
+      return value.dataSync()[0]!;
+    });
+  }
+
+  snapshot(): Snapshot {
+    const held: Tensor[] = [];
+    const hold = (name: string, variable: Variable): SnapshotTensor => {
+      // a clone shares the values with the variable, and keeps them when the variable is given others
+      const tensor = this.#tf.keep(variable.clone());
+      held.push(tensor);
+      return {
+        name,
+        dtype: dtypeOfVariable(variable),
+        shape: variable.shape,
+        read: () => {
+          const values = tensor.dataSync();
+          tensor.dispose();
+          return values as Float32Array;
+        },
+      };
+    };
+    return {
+      weights: this.#model.weights.map(({ name, variable }) => hold(name, variable)),
+      slots: [...this.#slots].map(([name, variable]) => hold(name, variable)),
+      dispose: () => held.forEach((tensor) => tensor.dispose()),
+    };
+  }
+
+  /** The model's variables are what is trained. */
+  pull(): void {}
+
+  dispose(): void {
+    for (const slot of this.#slots.values()) slot.dispose();
+  }
+
+  #gradients(batch: Batch, step: number): { value: Tensor; grads: Readonly<Record<string, Tensor>> } {
+    const tf = this.#tf;
+    const { inputShape, task } = this.#shape;
+    const x = tf.tensor(batch.x, [batch.size, ...inputShape], "float32");
+    const y = tf.tensor(batch.y, [batch.size], task === "regression" ? "float32" : "int32");
+    const random = new CounterRandom({ seed: this.#seed, stream: "step", index: step });
+    return withSeededRandom(random, () =>
+      tf.variableGrads(() => trainingLoss(tf, this.#model, this.#shape, x, y), [...this.#trainable]),
+    );
+  }
+
+  /**
+   * Tries forward and backward on a batch and changes nothing.
+   * @returns the operation that this backend lacks, if that is what stops it
+   * @throws {AccreteError} MODEL_INVALID for whatever else the model throws
+   */
+  probe(batch: Batch): string | undefined {
+    const tf = this.#tf;
+    const before = this.#model.weights.map(({ variable }) => variable.dataSync().slice());
+    try {
+      tf.tidy(() => void this.#gradients(batch, 0).value.dataSync());
+      return undefined;
+    } catch (cause) {
+      const missing = missingKernel(tf, cause);
+      if (missing !== undefined) return missing;
+      throw new AccreteError(
+        "MODEL_INVALID",
+        `the model throws on a batch of ${batch.size} records: ${messageOf(cause)}`,
+        { cause },
+      );
+    } finally {
+      // batch norm's moving averages are changed by a forward pass
+      this.#model.weights.forEach(({ variable }, i) => assign(tf, variable, before[i]!));
+    }
+  }
+}
+
+/** The operation that the backend in use lacks, if that is what was thrown; the plain one lacks none. */
+export function missingKernel(tf: Tf, thrown: unknown): string | undefined {
+  if (tf.getBackend() === "cpu") return undefined;
+  return /Kernel '?(\w+)'? not registered/i.exec(messageOf(thrown))?.[1];
+}

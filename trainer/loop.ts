@@ -1,0 +1,106 @@
+/** The loop of a round: steps, and between them what is said, saved and looked at. */
+import { canonicalJson } from "../protocol/digest.ts";
+import { EXIT } from "../protocol/errors.ts";
+import type { Store } from "../protocol/ports.ts";
+import type { Checkpoint, Plan } from "../protocol/types.ts";
+import { Progress } from "./progress.ts";
+import type { Saver, Trained } from "./session.ts";
+import type { Position, State } from "./state.ts";
+import { supersededBy } from "./superseded.ts";
+import { stepsOf, trainFrom, type TrainingSet } from "./train.ts";
+
+export interface LoopOptions {
+  readonly store: Store;
+  readonly plan: Plan;
+  readonly attempt: number;
+  readonly say: (line: string) => void;
+  readonly stopAsked: () => boolean;
+  readonly nowMs: () => number;
+  readonly saver: Saver;
+  /** of the checkpoint that it begins from */
+  readonly metricsText: string;
+}
+
+/** ended: with this exit code, before the round was done. */
+export type LoopOutcome =
+  | { readonly outcome: "ended"; readonly exit: number }
+  | { readonly outcome: "done"; readonly checkpoint: Checkpoint; readonly position: Position };
+
+export async function trainLoop(
+  options: LoopOptions,
+  trained: Trained,
+  set: TrainingSet,
+  begun: State,
+): Promise<LoopOutcome> {
+  const { plan, store, say, nowMs, saver } = options;
+  let { metricsText } = options;
+  const before = {
+    step: begun.step - begun.position.step,
+    epoch: begun.epoch - begun.position.epochIndex,
+    updates: begun.updates - begun.position.step,
+  };
+  const save = (position: Position): Promise<Checkpoint> =>
+    saver.save(stateAt(position, before, begun, trained), trained, metricsText);
+  const steps = stepsOf(set, plan);
+  const progress = new Progress({
+    say,
+    nowMs,
+    round: plan.round,
+    epochs: plan.epochsToAdd,
+    steps,
+    from: begun.position.step,
+  });
+
+  let position = begun.position;
+  let lastSave = { step: position.step, ms: nowMs() };
+  let final: Checkpoint | undefined;
+  for (const done of trainFrom(trained.stepper, set, plan, position, before.updates)) {
+    ({ position } = done);
+    progress.step(done);
+    if (done.epochEnded)
+      metricsText += `${canonicalJson({ round: plan.round, epoch: before.epoch + position.epochIndex, step: before.step + position.step, trainLoss: position.epochLoss })}\n`;
+    await new Promise((resolve) => setImmediate(resolve)); // signals and timers come between steps
+    const stop = options.stopAsked();
+    if (!stop && !isSaveDue(plan, done, lastSave, nowMs())) continue;
+    final = await save(position);
+    lastSave = { step: position.step, ms: nowMs() };
+    if (stop) {
+      say(`saved at step ${position.step} of ${steps}: asked to stop`);
+      return { outcome: "ended", exit: EXIT.interrupted };
+    }
+    const superseded = await supersededBy(store, { round: plan.round, attempt: options.attempt });
+    if (superseded !== undefined) {
+      say(`stops: ${superseded}`);
+      return { outcome: "ended", exit: EXIT.ok };
+    }
+  }
+  return { outcome: "done", checkpoint: final ?? (await save(position)), position };
+}
+
+function stateAt(
+  position: Position,
+  before: Pick<State, "step" | "epoch" | "updates">,
+  begun: State,
+  { normalisation }: Trained,
+): State {
+  return {
+    format: 1,
+    step: before.step + position.step,
+    epoch: before.epoch + position.epochIndex,
+    updates: before.updates + position.step,
+    position,
+    records: begun.records,
+    normalisation,
+  };
+}
+
+function isSaveDue(
+  { trainer }: Plan,
+  done: { position: Position; epochEnded: boolean },
+  last: { step: number; ms: number },
+  nowMs: number,
+): boolean {
+  if (done.epochEnded) return true;
+  if (trainer.saveEverySteps > 0 && done.position.step - last.step >= trainer.saveEverySteps) return true;
+  return nowMs - last.ms >= trainer.saveEvery;
+}

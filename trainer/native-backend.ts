@@ -1,0 +1,101 @@
+/**
+ * TensorFlow.js on TensorFlow's own C library. tfjs-node's kernels are taken one by one, not its entry point: that one looks for the
+ * addon where its install script would have put it.
+ */
+import { createRequire } from "node:module";
+import type { Tf } from "./tf.ts";
+
+const require = createRequire(import.meta.url);
+
+/** A tensor of TensorFlow's, as the addon hands it out. */
+export interface TensorHandle {
+  readonly id: number;
+  readonly shape: number[];
+  /** TensorFlow's number of the type: 1 float32, 3 int32, 10 bool */
+  readonly dtype: number;
+}
+
+export interface OpAttribute {
+  readonly name: string;
+  readonly type: number;
+  readonly value: unknown;
+}
+
+export type TensorValues = Float32Array | Int32Array | Uint8Array;
+
+/** What of tfjs-node's addon is used beside its own kernels. Its ids are of tensors that it holds until they are deleted. */
+export interface Binding {
+  readonly TF_Version: string;
+  readonly TF_FLOAT: number;
+  readonly TF_INT32: number;
+  readonly TF_BOOL: number;
+  readonly TF_ATTR_STRING: number;
+  readonly TF_ATTR_INT: number;
+  readonly TF_ATTR_FLOAT: number;
+  readonly TF_ATTR_BOOL: number;
+  readonly TF_ATTR_TYPE: number;
+  readonly TF_ATTR_SHAPE: number;
+  createTensor(shape: readonly number[], dtype: number, data: TensorValues): number;
+  deleteTensor(id: number): void;
+  tensorDataSync(id: number): TensorValues;
+  executeOp(op: string, attributes: readonly OpAttribute[], inputs: readonly number[], outputs: number): TensorHandle[];
+  loadSavedModel(folder: string, tags: string): number;
+  deleteSavedModel(session: number): void;
+  /** @param inputs,outputs names, separated by commas */
+  runSavedModel(session: number, ids: readonly number[], inputs: string, outputs: string): TensorHandle[];
+  isUsingGPUDevice(): boolean;
+}
+
+/** tfjs-node's backend, as far as the graph step looks inside it. */
+export interface NativeBackend {
+  binding: Binding;
+  readonly isUsingGpuDevice: boolean;
+  getInputTensorIds(tensors: readonly object[]): number[];
+  executeSingleOutput(op: string, attributes: readonly OpAttribute[], inputs: readonly object[]): object;
+  executeMultipleOutputs(
+    op: string,
+    attributes: readonly OpAttribute[],
+    inputs: readonly object[],
+    outputs: number,
+  ): object[];
+}
+
+/** The backend in use. @throws {Error} if it is another one */
+export function nativeBackendOf(tf: Tf): NativeBackend {
+  if (tf.getBackend() !== "tensorflow") throw new Error(`the backend is ${tf.getBackend()}, not TensorFlow`);
+  return tf.backend() as unknown as NativeBackend;
+}
+
+export interface ThreadSettings {
+  /** of one operation; the bits depend on it */
+  readonly threads: number;
+}
+
+/**
+ * Registers and chooses the backend. TensorFlow reads its settings from the environment, once, as its library is loaded.
+ * @param addon path
+ * @returns the version of TensorFlow
+ * @throws {Error} if the library can't be loaded, or does not work
+ */
+export async function useNative(tf: Tf, addon: string, { threads }: ThreadSettings): Promise<string> {
+  polyfillUtil();
+  process.env["TF_CPP_MIN_LOG_LEVEL"] ??= "2";
+  process.env["TF_NUM_INTRAOP_THREADS"] = String(threads);
+  process.env["TF_NUM_INTEROP_THREADS"] ??= "1";
+  process.env["TF_FORCE_GPU_ALLOW_GROWTH"] ??= "true";
+  const [{ NodeJSKernelBackend }] = await Promise.all([
+    import("@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js"),
+    import("@tensorflow/tfjs-node-gpu/dist/register_all_kernels.js"),
+  ]);
+  const binding = require(addon) as Binding;
+  tf.registerBackend("tensorflow", () => new NodeJSKernelBackend(binding as never, "@tensorflow/tfjs-node-gpu"));
+  if (!(await tf.setBackend("tensorflow"))) throw new Error("its backend does not start");
+  return binding.TF_Version;
+}
+
+/** Node 23 has dropped these two; tfjs-node calls them. The object that require gives can be added to, an import's can't. */
+function polyfillUtil(): void {
+  const util = require("node:util") as { isNullOrUndefined?: unknown; isArray?: unknown };
+  util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
+  util.isArray ??= Array.isArray;
+}
