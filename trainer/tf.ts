@@ -68,13 +68,14 @@ function chainOperations(core: typeof import("@tensorflow/tfjs-core")): void {
       continue;
     Object.defineProperty(core.Tensor.prototype, name, {
       configurable: true,
+      writable: true, // the whole package, which tfjs-node loads, sets the same
       value(this: Tensor, ...more: unknown[]): unknown {
         return Reflect.apply(operation, undefined, [this, ...more]);
       },
     });
   }
   for (const [name, value] of Object.entries(chainedOf(core)))
-    Object.defineProperty(core.Tensor.prototype, name, { configurable: true, value });
+    Object.defineProperty(core.Tensor.prototype, name, { configurable: true, writable: true, value });
 }
 
 /** Those whose first argument is no tensor, and those that are no operation of their own. */
