@@ -43,6 +43,9 @@ function stepContest(python: string, model: ModelName, size: number): Contest {
   };
 }
 
+/** rows, columns, epochs, batch size */
+const EPOCHS = [100_000, 20, 5, 256] as const;
+
 export function contests(python: string): Contest[] {
   return [
     stepContest(python, "mlp", 32),
@@ -51,5 +54,24 @@ export function contests(python: string): Contest[] {
     stepContest(python, "cnn", 256),
     stepContest(python, "cnn-bn", 32),
     stepContest(python, "cnn-bn", 256),
+    {
+      name: "first step",
+      unit: "ms from the start of the process",
+      ours: ours("first-step", "accrete"),
+      peers: [{ ...ours("first-step", python, path("peers/keras_start.py")), name: "Keras" }],
+      goals: [{ peer: "Keras", atMost: 0.5 }],
+      core: null,
+    },
+    {
+      name: "epochs from CSV",
+      unit: "µs of CPU a record and epoch",
+      ours: ours("epochs", ...EPOCHS),
+      peers: [
+        { ...ours("epochs", python, path("peers/keras_epochs.py"), ...EPOCHS), name: "Keras and tf.data" },
+        { ...ours("epochs", python, path("peers/torch_epochs.py"), ...EPOCHS), name: "torch DataLoader" },
+      ],
+      goals: [{ peer: "Keras and tf.data", atMost: 1 }],
+      core: 0,
+    },
   ];
 }
