@@ -40,16 +40,22 @@ export function nativeFolder(kind: { readonly gpu: boolean }, root = nativeRoot(
   return join(root, `tensorflow-${TENSORFLOW}-${process.platform}-${process.arch}${kind.gpu ? "-gpu" : ""}`);
 }
 
+/** tfjs-node's addon, and the one that keeps what TensorFlow says while it is loaded off stderr. */
+export const ADDON = "tfjs_binding.node";
+export const MUTE = "mute.node";
+
+/** undefined: it is not there. Whether it works says only a try. */
+export function nativeAt(kind: { readonly gpu: boolean }, root = nativeRoot()): NativeLibrary | undefined {
+  const folder = nativeFolder(kind, root);
+  const [about, addon] = [join(folder, "native.json"), join(folder, ADDON)];
+  if (!existsSync(about) || !existsSync(addon)) return undefined;
+  const parsed = z.safeParse(About, parseOrNull(readFileSync(about, "utf8")));
+  return parsed.success ? { folder, addon, tensorflow: parsed.data.tensorflow, gpu: kind.gpu } : undefined;
+}
+
 /** The one for GPUs where it is there, else the one for CPUs; undefined: there is none for this machine. */
 export function findNative(root = nativeRoot()): NativeLibrary | undefined {
-  for (const gpu of [true, false]) {
-    const folder = nativeFolder({ gpu }, root);
-    const [about, addon] = [join(folder, "native.json"), join(folder, "tfjs_binding.node")];
-    if (!existsSync(about) || !existsSync(addon)) continue;
-    const parsed = z.safeParse(About, parseOrNull(readFileSync(about, "utf8")));
-    if (parsed.success) return { folder, addon, tensorflow: parsed.data.tensorflow, gpu };
-  }
-  return undefined;
+  return nativeAt({ gpu: true }, root) ?? nativeAt({ gpu: false }, root);
 }
 
 function parseOrNull(text: string): unknown {

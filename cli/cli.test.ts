@@ -317,6 +317,7 @@ describe.concurrent("a command that can't be done", () => {
       "drop",
       "promote",
       "doctor",
+      "native",
       "completion",
     ]);
     for (const { out } of await Promise.all(verbs.slice(0, 4).map((verb) => failing(verb, "--help")))) {

@@ -6,6 +6,7 @@ import { addCommand } from "./commands/add.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { initCommand } from "./commands/init.ts";
 import { logCommand } from "./commands/log.ts";
+import { nativeCommand } from "./commands/native.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { retryCommand } from "./commands/retry.ts";
 import { showCommand } from "./commands/show.ts";
@@ -58,6 +59,7 @@ function program(): Command {
     dropCommand,
     promoteCommand,
     doctorCommand,
+    nativeCommand,
     completionCommand,
   ];
   for (const make of verbs) {

@@ -47,6 +47,8 @@ export const ADVICE = {
     "Free disk space: `accrete up` goes on then, and nothing is lost; a blocked round needs `accrete retry`.",
   START_NOT_WHOLE:
     "Run `accrete verify --repair`, or restore the file from a backup; then `accrete retry`, or `accrete rollback --to head` to store it anew.",
+  BACKEND_NOT_USABLE:
+    "Leave ACCRETE_BACKEND away, or run `accrete native` for TensorFlow's library; then `accrete retry`. `accrete doctor` says what works.",
   // operating
   NOT_FOUND:
     "Check the name: `accrete log` has the rounds, `accrete show ROUND` their objects, the data folder those that are new.",
@@ -67,6 +69,8 @@ export const ADVICE = {
     "Go back to a newer round, or leave --replay out: what is not trained again can be asked for by --with.",
   NO_MEMORY:
     "Only rounds on data are possible: add data, or train the same again with `accrete rollback --to 0 --replay`.",
+  NATIVE_NOT_BUILT:
+    "Mend what the message says, then run `accrete native` again. Until then trainings use TensorFlow.js on wasm, which is slower.",
 } as const;
 
 export type ErrorCode = keyof typeof ADVICE;
@@ -88,7 +92,7 @@ export const EXIT = {
   ok: 0,
   usage: 64,
   dataUnusable: 65,
-  noGpu: 69,
+  unavailable: 69,
   bug: 70,
   interrupted: 75,
   config: 78,

@@ -21,7 +21,11 @@ const RULES: readonly Rule[] = [
   { folder: "ledger", ours: ["ledger", "protocol"], packages: [] },
   { folder: "adapters", ours: ["adapters", "protocol"] },
   { folder: "trainer", but: ["trainer/main.ts"], ours: ["trainer", "protocol"] },
-  { folder: "cli", but: ["cli/main.ts", "cli/compose.ts"], ours: ["cli", "ledger", "protocol"] },
+  {
+    folder: "cli",
+    but: ["cli/main.ts", "cli/compose.ts", "cli/compose-native.ts"],
+    ours: ["cli", "ledger", "protocol"],
+  },
 ];
 
 const IMPORT = /^\s*(?:import|export)\s+(type\s+)?(?:[^"';]*?\sfrom\s+)?"([^"]+)"|(?<!typeof )\bimport\("([^"]+)"\)/gm;

@@ -14,6 +14,7 @@ const LASTING: Partial<Record<ErrorCode, number>> = {
   START_NOT_WHOLE: EXIT.bug,
   LOSS_NOT_FINITE: EXIT.bug,
   TOO_MANY_REJECTED: EXIT.dataUnusable,
+  BACKEND_NOT_USABLE: EXIT.unavailable,
 };
 
 /** The data is unusable; names the items, the first few. */

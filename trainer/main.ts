@@ -3,6 +3,7 @@
  * URLs) and the attempt. SIGTERM is listened to before anything that takes time is loaded.
  */
 import { rmSync } from "node:fs";
+import type { Backend } from "../protocol/backend.ts";
 
 let stopAsked = false;
 let training = false;
@@ -35,6 +36,7 @@ const { openDirectoryStore } = await import("../adapters/directory-store.ts");
 const { openDirectoryItems } = await import("../adapters/directory-items.ts");
 const { findNative } = await import("../adapters/native-library.ts");
 const { fileError } = await import("../adapters/file-errors.ts");
+const { BACKENDS, isBackend } = await import("../protocol/backend.ts");
 const { AccreteError, EXIT } = await import("../protocol/errors.ts");
 const { isPlanKey } = await import("../protocol/keys.ts");
 const { printable } = await import("../protocol/printable.ts");
@@ -52,9 +54,24 @@ function folderOf(name: string): string {
   return value?.startsWith("file:") ? fileURLToPath(value) : wrongUsage(name, "a file: URL");
 }
 
-function countOf(name: string): number {
-  const value = process.env[name] ?? "1";
+function countOf(name: string, otherwise = 1): number {
+  const value = process.env[name] ?? String(otherwise);
   return /^\d{1,10}$/.test(value) ? Number(value) : wrongUsage(name, "a whole number");
+}
+
+/** More than any machine has: TensorFlow would start them all. */
+const THREADS_MAX = 1_024;
+
+/** Of one of TensorFlow's operations: the bits depend on it. A container may have fewer processors than Node sees. */
+function threads(): number {
+  const count = countOf("ACCRETE_THREADS", availableParallelism());
+  return count >= 1 && count <= THREADS_MAX ? count : wrongUsage("ACCRETE_THREADS", `from 1 to ${THREADS_MAX}`);
+}
+
+function backend(): Backend | undefined {
+  const value = process.env["ACCRETE_BACKEND"];
+  if (value === undefined || isBackend(value)) return value;
+  return wrongUsage("ACCRETE_BACKEND", `one of ${BACKENDS.join(", ")}`);
 }
 
 const say = (line: string): void => console.log(printable(line));
@@ -63,6 +80,13 @@ async function main(): Promise<number> {
   const planKey = process.env["ACCRETE_PLAN"] ?? "";
   if (!isPlanKey(planKey)) wrongUsage("ACCRETE_PLAN", "the key of a plan");
   const [attempt, retry] = [countOf("ACCRETE_ATTEMPT"), countOf("AWS_BATCH_JOB_ATTEMPT")];
+  const native = findNative();
+  const computing = {
+    addon: native?.addon ?? null,
+    gpu: native?.gpu ?? false,
+    threads: threads(),
+    backend: backend(),
+  };
   const { store, requests } = countRequests(openDirectoryStore(folderOf("ACCRETE_STATE")));
   const items = openDirectoryItems(folderOf("ACCRETE_DATA"));
   scratch = await mkdtemp(join(process.env["ACCRETE_SCRATCH"] ?? tmpdir(), "accrete-"));
@@ -83,8 +107,7 @@ async function main(): Promise<number> {
           stopAsked: () => stopAsked,
           begin,
           nowMs: () => performance.now(),
-          addon: findNative()?.addon ?? null,
-          threads: availableParallelism(),
+          ...computing,
         },
         plan,
         sha256,

@@ -2,7 +2,9 @@
  * TensorFlow.js on TensorFlow's own C library. tfjs-node's kernels are taken one by one, not its entry point: that one looks for the
  * addon where its install script would have put it.
  */
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import type { Tf } from "./tf.ts";
 
 const require = createRequire(import.meta.url);
@@ -43,7 +45,7 @@ export interface Binding {
   deleteSavedModel(session: number): void;
   /** @param inputs,outputs names, separated by commas */
   runSavedModel(session: number, ids: readonly number[], inputs: string, outputs: string): TensorHandle[];
-  isUsingGPUDevice(): boolean;
+  isUsingGpuDevice(): boolean;
 }
 
 /** tfjs-node's backend, as far as the graph step looks inside it. */
@@ -87,10 +89,26 @@ export async function useNative(tf: Tf, addon: string, { threads }: ThreadSettin
     import("@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js"),
     import("@tensorflow/tfjs-node-gpu/dist/register_all_kernels.js"),
   ]);
-  const binding = require(addon) as Binding;
+  const binding = loadQuietly(addon);
   tf.registerBackend("tensorflow", () => new NodeJSKernelBackend(binding as never, "@tensorflow/tfjs-node-gpu"));
   if (!(await tf.setBackend("tensorflow"))) throw new Error("its backend does not start");
   return binding.TF_Version;
+}
+
+/**
+ * While it is loaded, TensorFlow says on stderr what no setting of its own keeps it from saying. A failure is thrown and not said: nothing of it is
+ * lost, unless the library ends the process, which `accrete doctor` tells of.
+ */
+function loadQuietly(addon: string): Binding {
+  const path = join(dirname(addon), "mute.node");
+  const quiet = process.env["TF_CPP_MIN_LOG_LEVEL"] !== "0" && existsSync(path);
+  const stderr = quiet ? (require(path) as { mute(): void; unmute(): void }) : undefined;
+  stderr?.mute();
+  try {
+    return require(addon) as Binding;
+  } finally {
+    stderr?.unmute();
+  }
 }
 
 /** Node 23 has dropped these two; tfjs-node calls them. The object that require gives can be added to, an import's can't. */

@@ -20,19 +20,15 @@ import { numericMask, type Schema } from "./schema.ts";
 import { environment, savedOf, Saver, type RunName, type Trained } from "./session.ts";
 import { START, type State } from "./state.ts";
 import type { Batch, Shape, Stepper } from "./step.ts";
-import { loadTf, type Loaded, type Tf } from "./tf.ts";
+import { loadTf, type LoadOptions, type Loaded, type Tf } from "./tf.ts";
 import { batchAt, stepsOf, trainingSet, type TrainingSet } from "./train.ts";
 import { readStart } from "./warm-start.ts";
 
-export interface RoundOptions extends BeginAt {
+export interface RoundOptions extends BeginAt, LoadOptions {
   readonly attempt: number;
   /** SIGTERM has come: save and end */
   readonly stopAsked: () => boolean;
   readonly nowMs: () => number;
-  /** path of tfjs-node's addon over TensorFlow's library; null: without it */
-  readonly addon: string | null;
-  /** of one operation */
-  readonly threads: number;
 }
 
 /** What a round is trained on. */

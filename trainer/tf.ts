@@ -4,16 +4,15 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DataType, Tensor } from "@tensorflow/tfjs-core";
-import { messageOf } from "../protocol/errors.ts";
+import type { Backend } from "../protocol/backend.ts";
+import { AccreteError, messageOf } from "../protocol/errors.ts";
 import type { TensorFlow } from "../protocol/model.ts";
-import { useNative } from "./native-backend.ts";
+import { nativeBackendOf, useNative } from "./native-backend.ts";
 
 export type Tf = TensorFlow;
 export type { Scalar, Tensor, Variable } from "@tensorflow/tfjs-core";
 export type { LayersModel } from "@tensorflow/tfjs-layers";
-
-/** native: TensorFlow's own library. wasm and cpu: TensorFlow.js alone; cpu has every operation, and is slow. */
-export type Backend = "native" | "wasm" | "cpu";
+export type { Backend } from "../protocol/backend.ts";
 
 export interface LoadOptions {
   /** path of tfjs-node's addon over TensorFlow's library; null: without it */
@@ -21,6 +20,10 @@ export interface LoadOptions {
   /** of one of TensorFlow's operations */
   readonly threads: number;
   readonly say: (line: string) => void;
+  /** the addon's library is for GPUs: it is said if it sees none */
+  readonly gpu?: boolean;
+  /** this one or none; undefined: the fastest that can be loaded */
+  readonly backend?: Backend | undefined;
 }
 
 export interface Loaded {
@@ -30,8 +33,11 @@ export interface Loaded {
   readonly version: string;
 }
 
-/** TensorFlow.js with the fastest backend that this machine can run. */
-export async function loadTf({ addon, threads, say }: LoadOptions): Promise<Loaded> {
+/**
+ * TensorFlow.js with the fastest backend that this machine can run, or with the one that is asked for.
+ * @throws {AccreteError} BACKEND_NOT_USABLE if that one can't be loaded
+ */
+export async function loadTf({ addon, threads, say, gpu = false, backend }: LoadOptions): Promise<Loaded> {
   const [core, layers] = await Promise.all([
     import("@tensorflow/tfjs-core").then(exportsOf),
     import("@tensorflow/tfjs-layers").then(exportsOf),
@@ -39,18 +45,29 @@ export async function loadTf({ addon, threads, say }: LoadOptions): Promise<Load
   const tf: Tf = { ...core, ...layers };
   chainOperations(core);
   tf.env().set("PROD", true); // no advice about other packages on the console
-  if (addon !== null) {
+  if (backend === "native" && addon === null) throw notUsable(backend, "TensorFlow's library is not installed");
+  if (addon !== null && (backend ?? "native") === "native") {
     try {
-      return { tf, backend: "native", version: await useNative(tf, addon, { threads }) };
+      const version = await useNative(tf, addon, { threads });
+      if (gpu && !nativeBackendOf(tf).isUsingGpuDevice)
+        say("backend: TensorFlow sees no GPU, and trains on the processor; `accrete doctor` says why");
+      return { tf, backend: "native", version };
     } catch (error) {
+      if (backend === "native") throw notUsable(backend, messageOf(error), error);
       say(`backend: TensorFlow's library can't be used: ${messageOf(error)}`);
     }
   }
   const version = core.version_core;
+  if (backend === "cpu") return { tf, backend: await useCpu(tf), version };
   const wasm = await import("@tensorflow/tfjs-backend-wasm").then(exportsOf);
   wasm.setWasmPaths(wasmFolder());
   const works = await tf.setBackend("wasm").catch(() => false);
+  if (!works && backend === "wasm") throw notUsable(backend, "its .wasm files can't be loaded");
   return { tf, backend: works ? "wasm" : await useCpu(tf), version };
+}
+
+function notUsable(backend: Backend, why: string, cause?: unknown): AccreteError {
+  return new AccreteError("BACKEND_NOT_USABLE", `ACCRETE_BACKEND=${backend} can't be used: ${why}`, { cause });
 }
 
 /** They are CommonJS: Node finds their names, a bundle has them in `default` alone. */
