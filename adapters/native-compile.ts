@@ -39,7 +39,10 @@ export async function compileAddon(part: string, { compiler }: Tools, signal?: A
   const common = ["-O2", "-std=c++17", "-fPIC", "-shared", "-w", `-DNAPI_VERSION=${NAPI_VERSION}`, "-I", headers];
   if (isMac) common.push("-undefined", "dynamic_lookup");
   const binding = [
-    ...["-I", tfjs, "-I", join(library, "include")],
+    "-I",
+    tfjs,
+    "-I",
+    join(library, "include"),
     ...["tfjs_backend.cc", "tfjs_binding.cc"].map((name) => join(tfjs, "binding", name)),
     ...["cc", "framework"].map((name) => join(library, `libtensorflow_${name}.${end}`)),
     // the folder is moved once all is well

@@ -48,7 +48,7 @@ export const MUTE = "mute.node";
 export function nativeAt(kind: { readonly gpu: boolean }, root = nativeRoot()): NativeLibrary | undefined {
   const folder = nativeFolder(kind, root);
   const [about, addon] = [join(folder, "native.json"), join(folder, ADDON)];
-  if (!existsSync(about) || !existsSync(addon)) return undefined;
+  if (![about, addon, join(folder, MUTE)].every((path) => existsSync(path))) return undefined;
   const parsed = z.safeParse(About, parseOrNull(readFileSync(about, "utf8")));
   return parsed.success ? { folder, addon, tensorflow: parsed.data.tensorflow, gpu: kind.gpu } : undefined;
 }

@@ -3,15 +3,40 @@
  * with TensorFlow.js, so that nobody who installs the package needs its packages or their install scripts.
  */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, globSync, mkdirSync, rmSync } from "node:fs";
+import { copyFileSync, cpSync, globSync, mkdirSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const DIST = join(ROOT, "dist");
 const require = createRequire(import.meta.url);
+
+/**
+ * tfjs-node's kernels ask for the whole of TensorFlow.js, with WebGL, converters and data sets, and for the messages of TensorBoard. They use what
+ * the trainer has anyway, and no message.
+ */
+const kernels: Plugin = {
+  name: "kernels",
+  setup(bundle) {
+    const contents = new Map([
+      [
+        "@tensorflow/tfjs",
+        'module.exports={...require("@tensorflow/tfjs-core"),...require("@tensorflow/tfjs-layers")}',
+      ],
+      ["./proto/api_pb", ""],
+    ]);
+    bundle.onResolve({ filter: /^(@tensorflow\/tfjs|\.\/proto\/api_pb)$/ }, ({ path }) => ({
+      path,
+      namespace: "kernels",
+    }));
+    bundle.onLoad({ filter: /./, namespace: "kernels" }, ({ path }) => ({
+      contents: contents.get(path) ?? "",
+      resolveDir: ROOT,
+    }));
+  },
+};
 
 rmSync(DIST, { recursive: true, force: true });
 execFileSync(
@@ -37,8 +62,17 @@ await build({
   banner: {
     js: 'import{createRequire as __accreteRequire}from"node:module";var require=__accreteRequire(import.meta.url);',
   },
+  plugins: [kernels],
   logLevel: "warning",
 });
 const wasm = dirname(require.resolve("@tensorflow/tfjs-backend-wasm"));
 for (const file of globSync("*.wasm", { cwd: wasm }))
   copyFileSync(join(wasm, file), join(DIST, "trainer", basename(file)));
+// what `accrete native` compiles: nobody who installs the package gets tfjs-node itself, whose install script would run
+const NATIVE = join(DIST, "native");
+const tfjsNode = dirname(require.resolve("@tensorflow/tfjs-node-gpu/package.json"));
+const nodeApi = dirname(require.resolve("node-api-headers/package.json"));
+cpSync(join(tfjsNode, "binding"), join(NATIVE, "binding"), { recursive: true });
+cpSync(join(nodeApi, "include"), join(NATIVE, "node-api"), { recursive: true });
+copyFileSync(join(nodeApi, "LICENSE"), join(NATIVE, "node-api", "LICENSE"));
+copyFileSync(join(ROOT, "adapters/native/mute.cc"), join(NATIVE, "mute.cc"));

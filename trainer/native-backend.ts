@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { exportsOf } from "./exports-of.ts";
 import type { Tf } from "./tf.ts";
 
 const require = createRequire(import.meta.url);
@@ -86,7 +87,7 @@ export async function useNative(tf: Tf, addon: string, { threads }: ThreadSettin
   process.env["TF_NUM_INTEROP_THREADS"] ??= "1";
   process.env["TF_FORCE_GPU_ALLOW_GROWTH"] ??= "true";
   const [{ NodeJSKernelBackend }] = await Promise.all([
-    import("@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js"),
+    import("@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js").then(exportsOf),
     import("@tensorflow/tfjs-node-gpu/dist/register_all_kernels.js"),
   ]);
   const binding = loadQuietly(addon);

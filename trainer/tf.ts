@@ -7,6 +7,7 @@ import type { DataType, Tensor } from "@tensorflow/tfjs-core";
 import type { Backend } from "../protocol/backend.ts";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 import type { TensorFlow } from "../protocol/model.ts";
+import { exportsOf } from "./exports-of.ts";
 import { nativeBackendOf, useNative } from "./native-backend.ts";
 
 export type Tf = TensorFlow;
@@ -68,11 +69,6 @@ export async function loadTf({ addon, threads, say, gpu = false, backend }: Load
 
 function notUsable(backend: Backend, why: string, cause?: unknown): AccreteError {
   return new AccreteError("BACKEND_NOT_USABLE", `ACCRETE_BACKEND=${backend} can't be used: ${why}`, { cause });
-}
-
-/** They are CommonJS: Node finds their names, a bundle has them in `default` alone. */
-function exportsOf<Module extends object>(module: Module & { default?: Module }): Module {
-  return module.default ?? module;
 }
 
 /** What TensorFlow.js calls its operations: `mul__op`. */

@@ -1,33 +1,18 @@
-import { execFile } from "node:child_process";
 import { access, constants, stat, statfs } from "node:fs/promises";
-import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
 import { availableParallelism, homedir, totalmem } from "node:os";
 import { dirname, join } from "node:path";
-import { promisify } from "node:util";
 import { Command } from "commander";
 import { messageOf } from "../../protocol/errors.ts";
 import { noticeBody } from "../../protocol/notices.ts";
 import { printable } from "../../protocol/printable.ts";
 import { noticeChannels, openWorkspace, userFolder, type GlobalOptions, type Workspace } from "../compose.ts";
 import { bytes, count } from "../print.ts";
+import { backendChecks } from "./doctor-backend.ts";
+import { outputOf, type Check } from "./doctor-check.ts";
 import { line, printJson, style } from "../terminal.ts";
-
-interface Check {
-  readonly name: string;
-  readonly state: "ok" | "missing" | "info";
-  readonly found: string;
-  /** what to do about it */
-  readonly advice?: string;
-  /** without it nothing can be trained here */
-  readonly needed?: boolean;
-}
 
 const NODE_MAJOR = 24;
 const DISK_MIN_BYTES = 1e9;
-const PROBE_MS = 5_000;
-const run = promisify(execFile);
 
 export function doctorCommand(): Command {
   return new Command("doctor")
@@ -45,8 +30,7 @@ export function doctorCommand(): Command {
       const folder = workspace instanceof Error ? userFolder(process.env) : workspace.folder;
       const checks = await Promise.all([
         node(),
-        tensorflow(),
-        gpu(),
+        ...backendChecks(process.env),
         docker(),
         aws(),
         config(workspace),
@@ -77,61 +61,6 @@ async function node(): Promise<Check> {
     found,
     needed: true,
     advice: `install Node ${NODE_MAJOR} or newer, or the npm package \`node\``,
-  };
-}
-
-/** The trainer as it is published: one bundle with TensorFlow.js in it. */
-const TRAINER = fileURLToPath(new URL("../../trainer/", import.meta.url));
-const WASM = "tfjs-backend-wasm-simd.wasm";
-
-/** Whether a training finds the .wasm files: beside its bundle, or in their package where it runs from source. */
-function hasWasm(): boolean {
-  if (existsSync(join(TRAINER, WASM))) return true;
-  try {
-    const packageFolder = dirname(createRequire(import.meta.url).resolve("@tensorflow/tfjs-backend-wasm/package.json"));
-    return existsSync(join(packageFolder, "dist", WASM));
-  } catch {
-    return false;
-  }
-}
-
-/** Native TensorFlow is not used by this version: what a training will use is said, and why. */
-async function tensorflow(): Promise<Check> {
-  const native = "native TensorFlow is not used by this version";
-  if (hasWasm())
-    return { name: "TensorFlow", state: "ok", found: `trainings use TensorFlow.js on WebAssembly; ${native}` };
-  return {
-    name: "TensorFlow",
-    state: "missing",
-    found: `${WASM} is missing; ${native}`,
-    advice: "install accrete anew",
-    needed: true,
-  };
-}
-
-/** Output of a program; undefined if it is not there, fails or takes too long. */
-async function outputOf(program: string, args: readonly string[]): Promise<{ text: string } | { failed: string }> {
-  try {
-    const { stdout } = await run(program, [...args], { timeout: PROBE_MS });
-    return { text: stdout.trim() };
-  } catch (error) {
-    const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
-    if (missing) return { failed: "is not installed" };
-    const said =
-      error instanceof Error && "stderr" in error && typeof error.stderr === "string" ? error.stderr.trim() : "";
-    return { failed: `does not answer: ${(said === "" ? messageOf(error) : said).split("\n")[0] ?? ""}` };
-  }
-}
-
-async function gpu(): Promise<Check> {
-  const found = await outputOf("nvidia-smi", ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]);
-  if ("text" in found)
-    return { name: "GPU", state: "info", found: `${found.text.split("\n").join("; ")}; not used by this version` };
-  return {
-    name: "GPU",
-    state: "missing",
-    found: `nvidia-smi ${found.failed}`,
-    advice: "nothing: this version trains on the processor",
   };
 }
 
