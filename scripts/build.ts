@@ -59,8 +59,9 @@ await build({
   platform: "node",
   target: "node24",
   external: ["@duckdb/node-api", "sharp"], // native: dependencies of the package
+  // what CommonJS modules take for granted: without __dirname the wasm backend does not start
   banner: {
-    js: 'import{createRequire as __accreteRequire}from"node:module";var require=__accreteRequire(import.meta.url);',
+    js: 'import{createRequire as __accreteRequire}from"node:module";var require=__accreteRequire(import.meta.url),__dirname=import.meta.dirname,__filename=import.meta.filename;',
   },
   plugins: [kernels],
   logLevel: "warning",

@@ -1,16 +1,23 @@
 /**
  * What a user gets: the package is built, packed, installed into an empty project, and used there from plain JavaScript and from
- * TypeScript; `accrete init`, `add` and `up --once` really train with the bundled trainer.
+ * TypeScript; `accrete init`, `add` and `up --once` really train with the bundled trainer, on wasm and on TensorFlow's library. That is made
+ * by the package's own `accrete native` (ACCRETE_NATIVE_REQUIRED=1), or it is the one of this machine.
  */
 import { execFileSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { findNative } from "../adapters/native-library.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
+const required = process.env["ACCRETE_NATIVE_REQUIRED"] === "1";
 const folder = mkdtempSync(join(tmpdir(), "accrete-package-"));
 let passed = 0;
+
+/** where the package's own `accrete native` puts it; empty at first */
+const ownNative = join(folder, "native");
+let nativeRoot = ownNative;
 
 function run(cwd: string, command: string, ...args: string[]): string {
   // nothing of the clone but its Node: the project has to bring the rest
@@ -20,6 +27,7 @@ function run(cwd: string, command: string, ...args: string[]): string {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("npm_") && name !== "INIT_CWD");
   const env = {
     ...Object.fromEntries(inherited),
+    ACCRETE_NATIVE_DIR: nativeRoot,
     PATH: `${node}${delimiter}${(process.env["PATH"] ?? "")
       .split(delimiter)
       .filter((entry) => !entry.includes("node_modules"))
@@ -100,7 +108,8 @@ try {
   check("a misspelt name is refused by the types", refused);
 
   accrete("--dir", "toy", "add", "toy/sample/flowers-1.csv");
-  accrete("--dir", "toy", "up", "--once");
+  const onWasm = accrete("--dir", "toy", "up", "--once");
+  check("without TensorFlow's library it trains on wasm", onWasm.includes("backend wasm"));
   const status = JSON.parse(accrete("--dir", "toy", "--json", "status")) as {
     round: number;
     metrics: { accuracy?: number } | null;
@@ -111,6 +120,18 @@ try {
   );
   accrete("--dir", "toy", "verify");
   check("and what it has stored is whole", true);
+
+  const there = findNative();
+  if (required) accrete("native", "--cpu");
+  else if (there !== undefined) nativeRoot = dirname(there.folder);
+  if (required || there !== undefined) {
+    const tried = JSON.parse(accrete("native", "--check", "--json")) as { works: boolean; tensorflow: string }[];
+    check(`TensorFlow ${tried[0]?.tensorflow}${required ? ", by its own accrete native," : ""} works`, tried[0]!.works);
+    accrete("--dir", "toy", "add", "toy/sample/flowers-2.csv");
+    const onNative = accrete("--dir", "toy", "up", "--once");
+    check("and then it trains on that", onNative.includes("backend native"));
+  } else console.log("  SKIPPED: training on TensorFlow's library, which is not on this machine (npm run native)");
+  check("nothing of tfjs-node is installed", !existsSync(join(project, "node_modules/@tensorflow/tfjs-node-gpu")));
   console.log(`${passed} passed, 0 failed`);
 } catch (error) {
   const { stdout } = error as { stdout?: unknown };
