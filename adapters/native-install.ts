@@ -74,16 +74,17 @@ export async function installNative({ gpu, say, signal, root = nativeRoot() }: I
   }
 }
 
-function chooseBuild(gpu: boolean | undefined): NativeBuild {
+/** @throws {AccreteError} NATIVE_NOT_BUILT if there is none */
+export function chooseBuild(gpu: boolean | undefined, platform_ = PLATFORM): NativeBuild {
   if (process.platform === "linux" && !hasGlibc())
     throw notBuilt("there is no TensorFlow for a Linux without glibc, such as Alpine: use one with it, such as Debian");
-  const here = BUILDS.filter(({ platform }) => platform === PLATFORM);
+  const here = BUILDS.filter(({ platform }) => platform === platform_);
   const wanted = gpu ?? (hasNvidia() && here.some((build) => build.gpu));
   const build = here.find((one) => one.gpu === wanted);
   if (build !== undefined) return build;
   const for_ = BUILDS.filter((one) => one.gpu === wanted).map(({ platform }) => platform);
   throw notBuilt(
-    `there is no TensorFlow ${TENSORFLOW}${wanted ? " for GPUs" : ""} for ${PLATFORM}: there is one for ${for_.join(", ")}`,
+    `there is no TensorFlow ${TENSORFLOW}${wanted ? " for GPUs" : ""} for ${platform_}: there is one for ${for_.join(", ")}`,
   );
 }
 
@@ -95,7 +96,7 @@ function hasGlibc(): boolean {
 }
 
 /** A folder to make it in, on a disk that has room: pip has a wheel twice for a moment. */
-async function roomFor(build: NativeBuild, root: string): Promise<string> {
+export async function roomFor(build: NativeBuild, root: string): Promise<string> {
   const kept = build.wheels.reduce((sum, wheel) => sum + wheel.kept, 0);
   const needed = kept + 2 * Math.max(...build.wheels.map(({ size }) => size));
   try {

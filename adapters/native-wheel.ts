@@ -97,7 +97,7 @@ function whyNotFetched({ name, version }: Wheel, said: string): string {
   )
     return `${wheel} can't be fetched: pip finds no way to its index; look at the network, proxy and certificate settings of pip (${because})`;
   if (/No matching distribution|Could not find a version/i.test(said))
-    return `the index of pip has no ${wheel} for this platform, or pip is too old: \`python3 -m pip index versions ${name}\` says what it has (${because})`;
+    return `the index of pip has no wheel ${name} ${version} for this platform, or pip is too old: \`python3 -m pip index versions ${name}\` says what it has (${because})`;
   return `${wheel} can't be fetched (${because})`;
 }
 

@@ -7,6 +7,8 @@ import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
 import { planKey, resultKey } from "../protocol/keys.ts";
+import { nativeRoot } from "../adapters/native-library.ts";
+import { WITH_NATIVE } from "./testing/backends.ts";
 import { csv, dense, INPUT, moduleOf, newFolder, Place, type PlanInput } from "./testing/rounds.ts";
 
 interface Started {
@@ -64,6 +66,9 @@ describe.concurrent("the trainer's process", () => {
       [{ ...env, ACCRETE_PLAN: planKey(7) }, `${planKey(7)} is not in the state store`],
       [{ ...env, ACCRETE_ATTEMPT: "first" }, "ACCRETE_ATTEMPT"],
       [{ ...env, AWS_BATCH_JOB_ATTEMPT: "-1" }, "AWS_BATCH_JOB_ATTEMPT"],
+      [{ ...env, ACCRETE_BACKEND: "tpu" }, "ACCRETE_BACKEND has to be one of native, wasm, cpu, not tpu"],
+      [{ ...env, ACCRETE_THREADS: "0" }, "ACCRETE_THREADS has to be from 1 to 1024, not 0"],
+      [{ ...env, ACCRETE_THREADS: "many" }, "ACCRETE_THREADS has to be a whole number, not many"],
     ];
     const before = await place.keys();
     for (const [names, why] of cases) {
@@ -128,4 +133,35 @@ describe.concurrent("the trainer's process", () => {
     expect(output).not.toContain("\u001b");
     expect(output).not.toContain("\u202e");
   });
+
+  it("exits 69 with a failure record if the backend that is asked for can't be had, and says what to do", async () => {
+    const { env, place } = await started();
+    const { exit, output } = await main({ ...env, ACCRETE_BACKEND: "native", ACCRETE_NATIVE_DIR: newFolder() });
+    expect(exit, output).toBe(69);
+    expect(output).toMatch(
+      /BACKEND_NOT_USABLE: ACCRETE_BACKEND=native can't be used: TensorFlow's library is not installed \nwhat to do: .*accrete native/,
+    );
+    expect(await place.failure(2)).toMatchObject({ code: "BACKEND_NOT_USABLE", exit: 69 });
+  });
+
+  it.each(["wasm", "cpu"])("trains on %s if that is asked for", async (backend) => {
+    const { env, place } = await started();
+    const { exit, output } = await main({ ...env, ACCRETE_BACKEND: backend });
+    expect(exit, output).toBe(0);
+    const { environment } = await place.manifest((await place.result()).checkpoint.manifest);
+    expect(environment).toMatchObject({ backend, threads: "1" });
+  });
+
+  it.skipIf(WITH_NATIVE === undefined)(
+    "trains on TensorFlow's library where it is, which says nothing in the log",
+    async () => {
+      const { env, place } = await started();
+      const asked = { ACCRETE_NATIVE_DIR: nativeRoot(), ACCRETE_BACKEND: "native", ACCRETE_THREADS: "1" };
+      const { exit, output } = await main({ ...env, ...asked });
+      expect(exit, output).toBe(0);
+      for (const line of output.trim().split("\n")) expect(line).toMatch(/^(round 1|backend: TensorFlow sees no GPU)/);
+      const { environment } = await place.manifest((await place.result()).checkpoint.manifest);
+      expect(environment).toMatchObject({ backend: "native", threads: "1", tensorflow: expect.stringMatching(/^2\./) });
+    },
+  );
 });
