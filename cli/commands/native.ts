@@ -15,7 +15,7 @@ interface NativeOptions extends GlobalOptions {
 
 export function nativeCommand(): Command {
   return new Command("native")
-    .summary("put TensorFlow's own library on this machine: trainings are several times faster")
+    .summary("put TensorFlow's own library on this machine, for faster trainings and for GPUs")
     .description(
       "Fetches the wheel that TensorFlow publishes by pip, checks its sha256, keeps its C library (0.6 GB; 4.3 GB for GPUs) in the user's cache folder or in ACCRETE_NATIVE_DIR, and compiles Node's addon for it. It needs python3 with pip and a C++ compiler (PYTHON and CXX name others), while it is built and not later. All trainings on this machine use it from then on. If it is there and works nothing is done.",
     )
