@@ -35,7 +35,7 @@ async function sizeOf(folder: string): Promise<number> {
 }
 
 it(
-  "it works, takes at most 650 MB, and nothing is done a second time; a broken one is made anew",
+  "works, takes at most 650 MB, and nothing is done a second time; a broken one is made anew",
   async () => {
     const root = join(temporary, "one");
     const said: string[] = [];

@@ -167,6 +167,7 @@ function start(
       ...process.env,
       NODE_COMPILE_CACHE: compiled,
       ACCRETE_PLAN: planKey(round),
+      ACCRETE_BACKEND: "wasm", // as the undisturbed run within this process
       ACCRETE_ATTEMPT: String(attempt),
       ACCRETE_STATE: pathToFileURL(disk.stateFolder).href,
       ACCRETE_DATA: pathToFileURL(disk.place.dataFolder).href,
