@@ -19,8 +19,8 @@ export const TriggerConfig = z.strictObject({
 export type TriggerConfig = z.infer<typeof TriggerConfig>;
 
 export const GateConfig = z.strictObject({
-  /** measured on the holdouts: accuracy (more is better), loss, mae, mse (less is better) */
-  metric: z._default(z.enum(["accuracy", "loss", "mae", "mse"]), "accuracy"),
+  /** measured on the holdouts: accuracy, f1 (more is better), loss, mae, mse (less is better) */
+  metric: z._default(z.enum(["accuracy", "f1", "loss", "mae", "mse"]), "accuracy"),
   /** so much worse than live, in the metric's own unit, and the round does not go live */
   maxDrop: z._default(z.number().check(z.gte(0)), 0.02),
   /** hold: train on, but not live; pause: wait for an operator; rollback: go on from the checkpoint before */

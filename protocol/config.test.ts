@@ -38,6 +38,13 @@ it("fills in all that is left out", () => {
       onModelChange: "fail",
       epochs: 3,
       batchSize: 32,
+      loss: null,
+      labelSmoothing: 0,
+      classWeights: null,
+      weightDecay: 0,
+      clip: null,
+      accumulate: 1,
+      earlyStopping: null,
       seed: 1,
       saveEverySteps: 0,
       saveEvery: 300_000,
@@ -70,7 +77,7 @@ it("fills in the rest of a part that is given in part", () => {
     trainer: { model: "m.ts", optimizer: { name: "sgd" } },
     trigger: { quietPeriod: "2 min" },
   });
-  expect(trainer.optimizer).toEqual({ name: "sgd", learningRate: 0.01, momentum: 0 });
+  expect(trainer.optimizer).toEqual({ name: "sgd", learningRate: 0.01, momentum: 0, nesterov: false });
   expect(trigger).toMatchObject({ quietPeriod: 120_000, longestWait: 3_600_000 });
 });
 
@@ -207,6 +214,7 @@ describe("the gate", () => {
   it("measures what the task has, if nothing is said", () => {
     expect(parseOne().gate?.metric).toBe("accuracy");
     expect(parseOne({ data: { format: "csv", task: "regression" } }).gate?.metric).toBe("mse");
+    expect(parseOne({ data: { format: "csv", task: "multi-label" } }).gate?.metric).toBe("f1");
   });
 
   it("is none without a holdout, if nothing is said, and where null says so", () => {
@@ -221,8 +229,9 @@ describe("the gate", () => {
   });
 
   it.each([
-    ["classification", ["accuracy", "loss"], ["mae", "mse"]],
-    ["regression", ["loss", "mae", "mse"], ["accuracy"]],
+    ["classification", ["accuracy", "f1", "loss"], ["mae", "mse"]],
+    ["multi-label", ["f1", "accuracy", "loss"], ["mae", "mse"]],
+    ["regression", ["mse", "mae", "loss"], ["accuracy", "f1"]],
   ])("of a %s takes only what is measured for it", (task, measured, not) => {
     const data = { format: "csv", task };
     for (const metric of measured) expect(parseOne({ data, gate: { metric } }).gate?.metric).toBe(metric);

@@ -12,11 +12,12 @@ import {
   RetrainingConfig,
   TriggerConfig,
 } from "./config-parts.ts";
-import { DataConfig } from "./data-config.ts";
+import { DataConfig, type Task } from "./data-config.ts";
 import { TrainerConfig } from "./trainer-config.ts";
 import { BUDGET_LEAST_MS, budgetMs } from "./budget.ts";
 import { describeIssue } from "./config-issue.ts";
 import { AccreteError } from "./errors.ts";
+import { taskFault } from "./task-config.ts";
 
 export const PipelineConfig = z.strictObject({
   /** a prefix in both buckets: [a-z][a-z0-9-]{0,39} */
@@ -65,7 +66,9 @@ export function parseConfig(value: unknown): Config {
   const names = parsed.data.pipelines.map((pipeline) => pipeline.name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new AccreteError("CONFIG_INVALID", `pipelines: two are named ${twice}`);
-  for (const { name: pipeline, trigger, budget } of parsed.data.pipelines) {
+  for (const { name: pipeline, data, trainer, trigger, budget } of parsed.data.pipelines) {
+    const fault = taskFault(data, trainer);
+    if (fault !== undefined) throw new AccreteError("CONFIG_INVALID", `${pipeline}: ${fault}`);
     for (const per of ["perDay", "perMonth"] as const) {
       const limit = budget?.[per] ?? null;
       if (budget !== null && limit !== null && budgetMs(limit, budget) < BUDGET_LEAST_MS)
@@ -83,18 +86,24 @@ export function parseConfig(value: unknown): Config {
   return { pipelines: parsed.data.pipelines.map((pipeline) => ({ ...pipeline, gate: gateOf(pipeline) })) };
 }
 
+/** What the gate can go by; the first if nothing else is said. */
+const GATE_METRICS: Readonly<Record<Task, readonly [GateConfig["metric"], ...GateConfig["metric"][]]>> = {
+  classification: ["accuracy", "f1", "loss"],
+  "multi-label": ["f1", "accuracy", "loss"],
+  regression: ["mse", "mae", "loss"],
+};
+
 /** The gate to use: the configured one if it can be measured on this data, else what fits the task. */
 function gateOf(pipeline: z.infer<typeof PipelineConfig>): GateConfig | null {
   const { data, gate, name } = pipeline;
   if (gate === null) return null;
-  if (gate === undefined)
-    return data.holdout === 0 ? null : GateConfig.parse({ metric: data.task === "regression" ? "mse" : "accuracy" });
+  if (gate === undefined) return data.holdout === 0 ? null : GateConfig.parse({ metric: GATE_METRICS[data.task][0] });
   if (data.holdout === 0)
     throw new AccreteError(
       "CONFIG_INVALID",
       `${name}: gate: there is nothing to measure with data.holdout: 0; set it above 0, or gate: null`,
     );
-  const fits = data.task === "regression" ? ["loss", "mae", "mse"] : ["accuracy", "loss"];
+  const fits: readonly string[] = GATE_METRICS[data.task];
   if (!fits.includes(gate.metric))
     throw new AccreteError(
       "CONFIG_INVALID",
@@ -119,11 +128,20 @@ const KNOWN_NAMES: readonly string[] = [
   // of the parts within those
   "learningRate",
   "momentum",
+  "nesterov",
+  "rho",
+  "centered",
+  "initialAccumulator",
   "beta1",
   "beta2",
   "epsilon",
   "warmup",
   "floor",
+  "factor",
+  "norm",
+  "value",
+  "patience",
+  "minDelta",
   "every",
   "cron",
   "timeZone",

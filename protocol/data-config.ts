@@ -13,7 +13,8 @@ export const DataConfig = z.strictObject({
    * other, gzip or not. images: a picture a file, the label is its folder's name.
    */
   format: z.enum(["csv", "jsonl", "idx", "images"]),
-  task: z._default(z.enum(["classification", "regression"]), "classification"),
+  /** multi-label: any number of classes is right for a record */
+  task: z._default(z.enum(["classification", "multi-label", "regression"]), "classification"),
   /** csv, jsonl: the column with the label */
   label: z._default(Name, "label"),
   /** csv, jsonl: the columns to learn from, in this order; null: all but the label, as in round 1 */
@@ -38,3 +39,4 @@ export const DataConfig = z.strictObject({
   ),
 });
 export type DataConfig = z.infer<typeof DataConfig>;
+export type Task = DataConfig["task"];

@@ -1,5 +1,6 @@
 /** What a user's model module gives. Types and the identity only: TensorFlow.js itself is handed to `build`. */
 import type { LayersModel } from "@tensorflow/tfjs-layers";
+import type { Task } from "./data-config.ts";
 
 /** tf.tensor..., tf.layers..., tf.sequential: both packages' names in one object, as in `@tensorflow/tfjs`. */
 export type TensorFlow = typeof import("@tensorflow/tfjs-core") & typeof import("@tensorflow/tfjs-layers");
@@ -11,7 +12,7 @@ export interface ModelContext {
   readonly inputShape: readonly number[];
   /** units of the last layer: how many classes there are, 1 for regression */
   readonly classes: number;
-  readonly task: "classification" | "regression";
+  readonly task: Task;
   /** 1..2^32-1, for initializers and dropout: the same seed gives the same initial weights */
   readonly seed: number;
 }
@@ -19,8 +20,8 @@ export interface ModelContext {
 export interface ModelDefinition {
   /**
    * Builds the model, not compiled: loss, optimizer and schedule are the trainer's.
-   * Input `[batch, ...inputShape]`, output `[batch, classes]`. It ends in raw scores: for classification the logits, with
-   * no softmax, since the trainer applies softmax cross-entropy itself; for regression the value, with no activation.
+   * Input `[batch, ...inputShape]`, output `[batch, classes]`. It ends in raw scores: for classification and
+   * multi-label the logits, with no softmax or sigmoid, since the trainer's losses apply them; for regression the value, with no activation.
    * Called at each start of the trainer, so it must give the same layers and initial weights each time.
    */
   build(context: ModelContext): LayersModel;

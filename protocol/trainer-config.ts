@@ -3,22 +3,50 @@ import * as z from "zod/mini";
 import { AtLeast1, Fraction, Name, Positive } from "./config-values.ts";
 import { Duration } from "./units.ts";
 
+const BelowOne = Fraction.check(z.lt(1));
+const AtLeast0 = z.number().check(z.gte(0));
+
+const ADAM = {
+  learningRate: z._default(Positive, 0.001),
+  beta1: z._default(BelowOne, 0.9),
+  beta2: z._default(BelowOne, 0.999),
+  epsilon: z._default(Positive, 1e-7),
+};
+
+/** The formulas are in trainer/optimizer.ts. */
 const OptimizerConfig = z.discriminatedUnion("name", [
   z.strictObject({
     name: z.literal("sgd"),
     learningRate: z._default(Positive, 0.01),
-    momentum: z._default(Fraction.check(z.lt(1)), 0),
+    momentum: z._default(BelowOne, 0),
+    nesterov: z._default(z.boolean(), false),
+  }),
+  z.strictObject({ name: z.literal("adam"), ...ADAM }),
+  z.strictObject({
+    name: z.literal("adamw"),
+    ...ADAM,
+    /** decoupled from the gradient: in each step a weight loses rate x weightDecay of itself */
+    weightDecay: z._default(AtLeast0, 0.01),
   }),
   z.strictObject({
-    name: z.literal("adam"),
+    name: z.literal("rmsprop"),
     learningRate: z._default(Positive, 0.001),
-    beta1: z._default(Fraction.check(z.lt(1)), 0.9),
-    beta2: z._default(Fraction.check(z.lt(1)), 0.999),
+    rho: z._default(BelowOne, 0.9),
+    momentum: z._default(BelowOne, 0),
+    epsilon: z._default(Positive, 1e-7),
+    /** by the gradients' variance, not their mean square */
+    centered: z._default(z.boolean(), false),
+  }),
+  z.strictObject({
+    name: z.literal("adagrad"),
+    learningRate: z._default(Positive, 0.01),
+    initialAccumulator: z._default(AtLeast0, 0.1),
     epsilon: z._default(Positive, 1e-7),
   }),
 ]);
 export type OptimizerConfig = z.infer<typeof OptimizerConfig>;
 
+/** All are functions of how much of the round is done; the formulas are in trainer/schedule.ts. */
 const LearningRateSchedule = z.discriminatedUnion("name", [
   z.strictObject({ name: z.literal("constant") }),
   z.strictObject({
@@ -28,8 +56,32 @@ const LearningRateSchedule = z.discriminatedUnion("name", [
     /** part of the learning rate that is left at the round's end */
     floor: z._default(Fraction, 0),
   }),
+  z.strictObject({
+    name: z.literal("step"),
+    /** each time that this part of the round's steps is done ... */
+    every: z._default(Fraction.check(z.gt(0)), 0.3),
+    /** ... the rate is multiplied by this */
+    factor: z._default(Fraction.check(z.gt(0)), 0.1),
+  }),
+  z.strictObject({
+    name: z.literal("exponential"),
+    /** part of the learning rate that is left at the round's end: the rate falls in equal ratios */
+    factor: z._default(Fraction.check(z.gt(0)), 0.1),
+  }),
+  z.strictObject({
+    name: z.literal("one-cycle"),
+    /** part of the round's steps over which the rate rises */
+    warmup: z._default(Fraction, 0.3),
+    /** part of the learning rate that it begins with */
+    start: z._default(Fraction, 0.04),
+    /** part of the learning rate that is left in the last step */
+    floor: z._default(Fraction, 4e-6),
+  }),
 ]);
 export type LearningRateSchedule = z.infer<typeof LearningRateSchedule>;
+
+const Loss = z.enum(["cross-entropy", "binary-cross-entropy", "mse", "mae", "huber"]);
+export type LossName = z.infer<typeof Loss>;
 
 export const TrainerConfig = z.strictObject({
   /** the module that calls defineModel, relative to accrete.config.ts */
@@ -78,6 +130,39 @@ export const TrainerConfig = z.strictObject({
     epsilon: 1e-7,
   }),
   schedule: z._default(LearningRateSchedule, { name: "warmup-cosine", warmup: 0.1, floor: 0 }),
+  /** what is made smaller; null: what fits the task (cross-entropy, binary-cross-entropy, mse) */
+  loss: z._default(z.nullable(Loss), null),
+  /** so much of each label is spread evenly over the classes (multi-label: over yes and no) */
+  labelSmoothing: z._default(BelowOne, 0),
+  /** how much a class's records count: by name, others 1; balanced: as if each class had as many records of the round; null: all 1 */
+  classWeights: z._default(z.nullable(z.union([z.literal("balanced"), z.record(Name, Positive)])), null),
+  /** coupled (L2): added to the gradient. Of weights with two dimensions or more: not of biases and norms. AdamW has its own */
+  weightDecay: z._default(AtLeast0, 0),
+  /** of the gradients: first each number to -value..value, then all together to a length of norm; null: not */
+  clip: z._default(
+    z.nullable(
+      z.strictObject({
+        norm: z._default(z.nullable(Positive), null),
+        value: z._default(z.nullable(Positive), null),
+      }),
+    ),
+    null,
+  ),
+  /** batches whose gradients are added up for one update: a step learns from batchSize x accumulate records */
+  accumulate: z._default(AtLeast1.check(z.lte(100_000)), 1),
+  /**
+   * the round ends when the holdout's loss has not fallen by more than minDelta below its lowest in patience epochs; its result is the
+   * checkpoint of the epoch with the lowest
+   */
+  earlyStopping: z._default(
+    z.nullable(
+      z.strictObject({
+        patience: z._default(AtLeast1.check(z.lte(100_000)), 5),
+        minDelta: z._default(AtLeast0, 0),
+      }),
+    ),
+    null,
+  ),
   /** initial weights and the order of the records follow from it */
   seed: z._default(z.int().check(z.gte(0), z.lte(0xffff_ffff)), 1),
   /** saved at each epoch, and besides after so many steps (0: not) and so much time */

@@ -1,6 +1,7 @@
 /** Where a run goes on from: the newest whole checkpoint of its own round, else the plan's parent, else nothing. */
 import { join } from "node:path";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
+import { parseCheckpointFile } from "../protocol/keys.ts";
 import type { Store } from "../protocol/ports.ts";
 import type { Checkpoint, Plan } from "../protocol/types.ts";
 import { manifestsOf, restore, type Restored } from "./checkpoint.ts";
@@ -27,8 +28,15 @@ export interface BeginAt {
   readonly say: (line: string) => void;
 }
 
+/** Which checkpoints of a round are a run's own. */
+export interface OwnPlan {
+  readonly plan: Plan;
+  readonly planSha256: string;
+}
+
 /**
- * The newest whole checkpoint of this very plan. One that is not whole is said, and the next older one is taken.
+ * The newest whole checkpoint of this very plan. One that is not whole is said, and the next older one is taken; so is one whose best
+ * epoch's (early stopping) is not: the round's result would be lost, and is trained again.
  * @param records only one that was trained on the records of this digest
  */
 export async function ownBeginning(
@@ -38,17 +46,47 @@ export async function ownBeginning(
   records?: string,
 ): Promise<Beginning | null> {
   for (const [i, key] of (await manifestsOf(at.store, plan.round)).entries()) {
-    try {
-      const restored = await restore(at.store, key, join(at.scratch, `own-${i}`));
-      if (restored.manifest.plan !== planSha256) continue;
-      const beginning = await contents(restored);
-      if (records === undefined || beginning.state.records === records) return beginning;
-    } catch (error) {
-      if (!isBroken(error)) throw error;
-      at.say(`CHECKPOINT_NOT_WHOLE: ${messageOf(error)}; going on from the next older checkpoint`);
-    }
+    const own = await readOwn(at, { plan, planSha256 }, key, `own-${i}`);
+    if (own === null || (records !== undefined && own.state.records !== records)) continue;
+    const best = own.state.stopping?.best?.step ?? own.state.step;
+    if (best === own.state.step) return own;
+    if ((await ownAtStep(at, { plan, planSha256 }, own.state.records, best, `best-of-${i}`)) !== null) return own;
+    at.say(`CHECKPOINT_NOT_WHOLE: the best epoch's, of step ${best}, can't be read; it is trained again`);
   }
   return null;
+}
+
+/** A whole checkpoint of this very plan and these records with so many steps. Any will do: they have the same bits. */
+export async function ownAtStep(
+  at: BeginAt,
+  own: OwnPlan,
+  records: string,
+  step: number,
+  folder: string,
+): Promise<Beginning | null> {
+  for (const [i, key] of (await manifestsOf(at.store, own.plan.round)).entries()) {
+    if (parseCheckpointFile(key)?.step !== step) continue;
+    const beginning = await readOwn(at, own, key, `${folder}-${i}`);
+    if (beginning?.state.records === records) return beginning;
+  }
+  return null;
+}
+
+/** @returns null if it is another plan's, or, having said so, not whole */
+async function readOwn(
+  at: BeginAt,
+  { planSha256 }: OwnPlan,
+  manifest: string,
+  folder: string,
+): Promise<Beginning | null> {
+  try {
+    const restored = await restore(at.store, manifest, join(at.scratch, folder));
+    return restored.manifest.plan === planSha256 ? await contents(restored) : null;
+  } catch (error) {
+    if (!isBroken(error)) throw error;
+    at.say(`CHECKPOINT_NOT_WHOLE: ${messageOf(error)}; going on from the next older checkpoint`);
+    return null;
+  }
 }
 
 /** The plan's parent, at the start of a round. @throws {AccreteError} PARENT_NOT_WHOLE */
@@ -56,7 +94,8 @@ export async function parentBeginning(at: BeginAt, plan: Plan): Promise<Beginnin
   if (plan.parent === null) return null;
   try {
     const beginning = await readCheckpoint(at, plan.parent, "parent");
-    return { ...beginning, state: { ...beginning.state, position: START } };
+    const { stopping: _, ...state } = beginning.state;
+    return { ...beginning, state: { ...state, position: START } };
   } catch (cause) {
     if (isBroken(cause))
       throw new AccreteError("PARENT_NOT_WHOLE", `the checkpoint of round ${plan.parent.round}: ${messageOf(cause)}`, {

@@ -94,7 +94,7 @@ describe("onRound", () => {
   });
 
   it("learningRateScale: times the configured rate in each round with a parent, not in the first, and does not add up", async () => {
-    const rate = (scale: number): Partial<TrainerConfig> => ({
+    const rate = (scale: number): NonNullable<PlanInput["trainer"]> => ({
       optimizer: { name: "sgd", learningRate: 0.08 / scale, momentum: 0 },
       onRound: { optimizer: "keep", learningRateScale: scale },
     });

@@ -9,7 +9,7 @@ import { buildModel } from "./model.ts";
 import { createOptimizer } from "./optimizer.ts";
 import type { Schema } from "./schema.ts";
 import { EagerStepper } from "./eager-step.ts";
-import type { Batch } from "./step.ts";
+import { shapeOf, type Batch } from "./step.ts";
 import { loadTf, type Backend, type Tf, type Variable } from "./tf.ts";
 
 let tf: Tf;
@@ -22,8 +22,8 @@ it("the backend is wasm, where the machine can run it", () => {
   expect([backend, tf.getBackend()]).toEqual(["wasm", "wasm"]);
 });
 
-const SGD: OptimizerConfig = { name: "sgd", learningRate: 0.1, momentum: 0 };
-const MOMENTUM: OptimizerConfig = { name: "sgd", learningRate: 0.1, momentum: 0.9 };
+const SGD: OptimizerConfig = { name: "sgd", learningRate: 0.1, momentum: 0, nesterov: false };
+const MOMENTUM: OptimizerConfig = { name: "sgd", learningRate: 0.1, momentum: 0.9, nesterov: false };
 const ADAM: OptimizerConfig = { name: "adam", learningRate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
 
 /** The variable after each of the gradients. */
@@ -78,7 +78,7 @@ let built = 0;
 function zeros(
   optimizer: OptimizerConfig,
   task: Schema["task"],
-  more: { frozen?: boolean; norm?: boolean } = {},
+  more: { frozen?: boolean; norm?: boolean; l2?: boolean; trainer?: object } = {},
 ): { stepper: EagerStepper; weights: () => Record<string, number[]> } {
   const schema: Schema = {
     format: 1,
@@ -100,13 +100,14 @@ function zeros(
             units: context.classes,
             inputShape: [2],
             kernelInitializer: "zeros",
+            ...(more.l2 === true ? { kernelRegularizer: context.tf.regularizers.l2({ l2: 0.5 }) } : {}),
             name: `z${built}`,
           }),
         ],
       }),
   };
   built++;
-  const trainer = TrainerConfig.parse({ model: "m", optimizer });
+  const trainer = TrainerConfig.parse({ model: "m", optimizer, ...more.trainer });
   const plan: Plan = {
     format: 1,
     pipeline: "p",
@@ -127,7 +128,7 @@ function zeros(
     scheduled: 0,
   };
   const model = buildModel(tf, definition, plan, schema);
-  const stepper = new EagerStepper(tf, model, plan, { inputShape: [2], classes: task === "regression" ? 1 : 2, task });
+  const stepper = new EagerStepper(tf, model, plan, shapeOf(schema, trainer));
   return {
     stepper,
     weights: () =>
@@ -205,4 +206,66 @@ describe("a step", () => {
     stepper.run(batch, at(0));
     expect(weights()["norm/moving_mean"]).not.toEqual(before["norm/moving_mean"]);
   });
+});
+
+describe("accumulation", () => {
+  const x = Float32Array.from({ length: 14 }, (_, i) => Math.sin(3 * i));
+  const weights = Float32Array.of(1, 0.5, 3, 0, 2, 0.25, 1);
+  const tasks: readonly [string, Schema["task"], Batch][] = [
+    ["values", "regression", { size: 7, x, y: Float32Array.from({ length: 7 }, (_, i) => Math.cos(i)) }],
+    ["weighted values", "regression", { size: 7, x, y: Float32Array.of(3, 1, 4, 1, 5, 9, 2), weights }],
+    ["classes", "classification", { size: 7, x, y: Int32Array.of(0, 1, 1, 0, 1, 0, 0) }],
+    ["weighted classes", "classification", { size: 7, x, y: Int32Array.of(0, 1, 1, 0, 1, 0, 0), weights }],
+    [
+      "weighted labels",
+      "multi-label",
+      {
+        size: 7,
+        x,
+        y: Float32Array.of(0, 1, 1, 0, 1, 0, 0, 1, 1, 1, 0, 0, 1, 1),
+        weights: Float32Array.of(1, 2, 0.5, 2, 1, 1, 3, 0, 0, 0, 0, 0, 1, 0.5),
+      },
+    ],
+  ];
+
+  it.each(tasks)("of %s in parts of 3, 3 and 1 is the step of the whole batch", (_, task, batch) => {
+    const [whole, parts] = [7, 3].map((batchSize) => {
+      const trainer = { batchSize, accumulate: 3, clip: { norm: 0.5 }, weightDecay: 0.1 };
+      const { stepper, weights: found } = zeros(MOMENTUM, task, { l2: true, trainer });
+      const losses = [0, 1, 2].map((step) => stepper.run(batch, at(step)));
+      return { losses, weights: Object.values(found()).flat() };
+    });
+    whole!.losses.forEach((loss, i) => expect(parts!.losses[i]! / loss).toBeCloseTo(1, 6));
+    whole!.weights.forEach((weight, i) => expect(parts!.weights[i]).toBeCloseTo(weight, 6));
+    expect(whole!.weights.some((weight) => Math.abs(weight) > 0.01)).toBe(true);
+  });
+
+  it("leaves no tensor behind, and tries one part alone", () => {
+    const { stepper } = zeros(ADAM, "regression", { norm: true, trainer: { batchSize: 3, accumulate: 3 } });
+    const batch = tasks[0]![2];
+    expect(stepper.probe(batch)).toBeUndefined();
+    stepper.run(batch, at(0));
+    const { numTensors } = tf.memory();
+    for (let step = 1; step < 4; step++) stepper.run(batch, at(step));
+    expect(tf.memory().numTensors).toBe(numTensors);
+  });
+});
+
+it("weight decay leaves biases alone, coupled and decoupled", () => {
+  for (const [optimizer, trainer] of [
+    [SGD, { weightDecay: 0.5 }],
+    [{ ...ADAM, name: "adamw", weightDecay: 0.5 }, {}],
+  ] as const) {
+    const { stepper, weights } = zeros(optimizer, "regression", { trainer });
+    const still: Batch = { size: 1, x: Float32Array.of(1, 2), y: Float32Array.of(3) };
+    stepper.run(still, at(0));
+    const before = weights();
+    // the model says what is right: no gradient but the decay's
+    const y = Float32Array.of(before["kernel"]![0]! + 2 * before["kernel"]![1]! + before["bias"]![0]!);
+    const zero = stepper.slots.map(({ name, shape }): [string, Float32Array] => [name, new Float32Array(shape[0]!)]);
+    stepper.setSlots(new Map(zero));
+    stepper.run({ ...still, y }, at(0));
+    weights()["kernel"]!.forEach((weight, i) => expect(weight).toBeCloseTo(0.95 * before["kernel"]![i]!, 5));
+    expect(weights()["bias"]![0]).toBeCloseTo(before["bias"]![0]!, 5);
+  }
 });

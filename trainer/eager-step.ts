@@ -1,9 +1,12 @@
 /** The step operation by operation, on any backend. */
 import { AccreteError, messageOf } from "../protocol/errors.ts";
+import type { TrainerConfig } from "../protocol/trainer-config.ts";
 import type { Plan } from "../protocol/types.ts";
+import { decays, transformGradients } from "./gradients.ts";
 import { trainingLoss } from "./loss.ts";
 import type { Model } from "./model.ts";
-import { createOptimizer, slotName, type Optimizer } from "./optimizer.ts";
+import { microBatches, weightOf } from "./micro-batches.ts";
+import { createOptimizer, slotName, type Optimizer, type Update } from "./optimizer.ts";
 import { CounterRandom, withSeededRandom } from "./random.ts";
 import type { Batch, Shape, Snapshot, SnapshotTensor, StepAt, Stepper, TensorSpec } from "./step.ts";
 import type { Tensor, Tf, Variable } from "./tf.ts";
@@ -15,6 +18,7 @@ export class EagerStepper implements Stepper {
   readonly #model: Model;
   readonly #shape: Shape;
   readonly #seed: number;
+  readonly #trainer: TrainerConfig;
   readonly #optimizer: Optimizer;
   readonly #trainable: readonly Variable[];
   /** by name, see slotName */
@@ -28,6 +32,7 @@ export class EagerStepper implements Stepper {
     this.#model = model;
     this.#shape = shape;
     this.#seed = plan.seed;
+    this.#trainer = plan.trainer;
     this.#optimizer = createOptimizer(plan.trainer.optimizer);
     this.#trainable = model.weights.filter(({ trainable }) => trainable).map(({ variable }) => variable);
     const { slotKinds, slotStart = 0 } = this.#optimizer;
@@ -54,14 +59,11 @@ export class EagerStepper implements Stepper {
     const tf = this.#tf;
     return tf.tidy(() => {
       const { value, grads } = this.#gradients(batch, at.step);
-      const scalars = Object.fromEntries(
-        Object.entries(this.#optimizer.scalars(at)).map(([name, scalar]) => [name, tf.scalar(scalar)]),
-      );
-      for (const { name, variable, trainable } of this.#model.weights) {
+      const updates = this.#model.weights.flatMap(({ name, variable, trainable }): Update[] => {
         const gradient = grads[variable.name];
-        if (!trainable || gradient === undefined) continue;
-        this.#optimizer.apply(tf, { variable, gradient, slots: this.#slotsOf.get(name)! }, scalars);
-      }
+        return trainable && gradient !== undefined ? [{ variable, gradient, slots: this.#slotsOf.get(name)! }] : [];
+      });
+      updateWeights(tf, this.#optimizer, this.#trainer, updates, at);
       return value.dataSync()[0]!;
     });
   }
@@ -97,14 +99,42 @@ export class EagerStepper implements Stepper {
     for (const slot of this.#slots.values()) slot.dispose();
   }
 
-  #gradients(batch: Batch, step: number): { value: Tensor; grads: Readonly<Record<string, Tensor>> } {
+  /**
+   * Of the whole batch, micro-batch after micro-batch, so that only one's activations are held at a time. A mean over the batch is the
+   * micro-batches' means, each by its part of the batch's weight (batch norm sees each micro-batch by itself).
+   */
+  #gradients(batch: Batch, step: number): Gradients {
     const tf = this.#tf;
-    const { inputShape, task } = this.#shape;
-    const x = tf.tensor(batch.x, [batch.size, ...inputShape], "float32");
-    const y = tf.tensor(batch.y, [batch.size], task === "regression" ? "float32" : "int32");
     const random = new CounterRandom({ seed: this.#seed, stream: "step", index: step });
+    const parts = microBatches(batch, this.#trainer.batchSize);
+    if (parts.length === 1) return this.#gradientsOf(batch, random);
+    const total = weightOf(batch);
+    let names: readonly string[] = [];
+    let sums: readonly Tensor[] | undefined;
+    for (const part of parts) {
+      const before = sums;
+      sums = tf.tidy(() => {
+        const { value, grads } = this.#gradientsOf(part, random);
+        names = Object.keys(grads);
+        const share = total === 0 ? 0 : weightOf(part) / total;
+        const shares = [value, ...Object.values(grads)].map((tensor) => tf.mul(tensor, share));
+        return before === undefined ? shares : shares.map((tensor, i) => tf.add(before[i]!, tensor));
+      });
+      before?.forEach((tensor) => tensor.dispose());
+    }
+    const [value, ...gradients] = sums!;
+    return { value: value!, grads: Object.fromEntries(names.map((name, i) => [name, gradients[i]!])) };
+  }
+
+  #gradientsOf(batch: Batch, random: CounterRandom): Gradients {
+    const tf = this.#tf;
+    const { inputShape, task, classes } = this.#shape;
+    const x = tf.tensor(batch.x, [batch.size, ...inputShape], "float32");
+    const labels = task === "multi-label" ? [batch.size, classes] : [batch.size];
+    const y = tf.tensor(batch.y, labels, task === "classification" ? "int32" : "float32");
+    const weights = batch.weights === undefined ? null : tf.tensor(batch.weights, labels, "float32");
     return withSeededRandom(random, () =>
-      tf.variableGrads(() => trainingLoss(tf, this.#model, this.#shape, x, y), [...this.#trainable]),
+      tf.variableGrads(() => trainingLoss(tf, this.#model, this.#shape, x, y, weights), [...this.#trainable]),
     );
   }
 
@@ -117,7 +147,8 @@ export class EagerStepper implements Stepper {
     const tf = this.#tf;
     const before = this.#model.weights.map(({ variable }) => variable.dataSync().slice());
     try {
-      tf.tidy(() => void this.#gradients(batch, 0).value.dataSync());
+      const [first] = microBatches(batch, this.#trainer.batchSize);
+      tf.tidy(() => void this.#gradients(first!, 0).value.dataSync());
       return undefined;
     } catch (cause) {
       const missing = missingKernel(tf, cause);
@@ -132,6 +163,35 @@ export class EagerStepper implements Stepper {
       this.#model.weights.forEach(({ variable }, i) => assign(tf, variable, before[i]!));
     }
   }
+}
+
+interface Gradients {
+  readonly value: Tensor;
+  /** by the variable's name */
+  readonly grads: Readonly<Record<string, Tensor>>;
+}
+
+/** One update of all weights: clipping and coupled decay, then decoupled decay, then the optimizer. Inside a tidy. */
+export function updateWeights(
+  tf: Tf,
+  optimizer: Optimizer,
+  config: Pick<TrainerConfig, "clip" | "weightDecay">,
+  updates: readonly Update[],
+  at: Pick<StepAt, "update" | "learningRate">,
+): void {
+  const scalars = Object.fromEntries(
+    Object.entries(optimizer.scalars(at)).map(([name, scalar]) => [name, tf.scalar(scalar)]),
+  );
+  const gradients = transformGradients(
+    tf,
+    config,
+    updates.map(({ gradient }) => gradient),
+    updates.map(({ variable }) => variable),
+  );
+  updates.forEach(({ variable, slots }, i) => {
+    if (optimizer.decay !== null && decays(variable)) variable.assign(tf.mul(variable, scalars[optimizer.decay]!));
+    optimizer.apply(tf, { variable, gradient: gradients[i]!, slots }, scalars);
+  });
 }
 
 /** The operation that the backend in use lacks, if that is what was thrown; the plain one lacks none. */

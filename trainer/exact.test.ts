@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
-import type { OptimizerConfig } from "../protocol/trainer-config.ts";
 import { MANIFEST, planKey } from "../protocol/keys.ts";
 import type { Store } from "../protocol/ports.ts";
 import { csv, FORGETFUL, jsonl, newFolder, Place, tableRows, type PlanInput } from "./testing/rounds.ts";
+
+type OptimizerConfig = NonNullable<NonNullable<PlanInput["trainer"]>["optimizer"]>;
 
 const OPTIMIZERS: Record<string, OptimizerConfig> = {
   sgd: { name: "sgd", learningRate: 0.05, momentum: 0 },

@@ -1,4 +1,5 @@
 /** The records that were never trained on, of all rounds: state in the checkpoint, raw, so that later models can be measured on them. */
+import type { Task } from "../protocol/data-config.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import type { Records } from "./records.ts";
 import { parseSafetensors, type NamedTensor } from "./safetensors.ts";
@@ -7,13 +8,14 @@ export interface Holdout {
   readonly count: number;
   readonly width: number;
   readonly features: Float32Array;
+  /** as in Records */
   readonly labels: Int32Array | Float32Array;
   /** the round that each came with */
   readonly rounds: Int32Array;
 }
 
-export function emptyHoldout(width: number, task: "classification" | "regression"): Holdout {
-  const labels = task === "regression" ? new Float32Array(0) : new Int32Array(0);
+export function emptyHoldout(width: number, task: Task): Holdout {
+  const labels = task === "classification" ? new Int32Array(0) : new Float32Array(0);
   return { count: 0, width, features: new Float32Array(0), labels, rounds: new Int32Array(0) };
 }
 
@@ -23,14 +25,15 @@ export function extendHoldout(before: Holdout, records: Records, round: number):
   const count = before.count + added.length;
   const features = new Float32Array(count * before.width);
   features.set(before.features);
-  const labels = before.labels instanceof Float32Array ? new Float32Array(count) : new Int32Array(count);
+  const width = added.length === 0 ? labelWidth(before) : records.labels.length / records.count;
+  const labels = new (before.labels instanceof Float32Array ? Float32Array : Int32Array)(count * width);
   labels.set(before.labels);
   const rounds = new Int32Array(count).fill(round);
   rounds.set(before.rounds);
   added.forEach((row, i) => {
     const at = before.count + i;
     features.set(records.features.subarray(row * before.width, (row + 1) * before.width), at * before.width);
-    labels[at] = records.labels[row]!;
+    labels.set(records.labels.subarray(row * width, (row + 1) * width), at * width);
   });
   return { count, width: before.width, features, labels, rounds };
 }
@@ -42,10 +45,17 @@ export function indexesOf(records: Records, holdout: 0 | 1): Uint32Array {
   return Uint32Array.from(rows);
 }
 
-export function holdoutTensors({ count, width, features, labels, rounds }: Holdout): NamedTensor[] {
+/** How many numbers a record's label is. */
+function labelWidth({ count, labels }: Holdout): number {
+  return count === 0 ? 1 : labels.length / count;
+}
+
+export function holdoutTensors(holdout: Holdout): NamedTensor[] {
+  const { count, width, features, labels, rounds } = holdout;
+  const shape = labelWidth(holdout) === 1 ? [count] : [count, labelWidth(holdout)];
   return [
     { name: "features", dtype: "F32", shape: [count, width], data: features },
-    { name: "labels", dtype: labels instanceof Float32Array ? "F32" : "I32", shape: [count], data: labels },
+    { name: "labels", dtype: labels instanceof Float32Array ? "F32" : "I32", shape, data: labels },
     { name: "rounds", dtype: "I32", shape: [count], data: rounds },
   ];
 }
@@ -60,7 +70,7 @@ export function parseHoldout(bytes: Uint8Array, what: string): Holdout {
     count !== undefined &&
     width !== undefined &&
     features?.shape.length === 2 &&
-    labels?.data.length === count &&
+    labels?.shape[0] === count &&
     rounds?.data.length === count;
   if (!(features?.data instanceof Float32Array) || !isLabels || !(rounds?.data instanceof Int32Array) || !fits)
     throw new AccreteError("STORED_NOT_READABLE", `${what}: not a holdout`);

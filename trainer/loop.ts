@@ -3,6 +3,7 @@ import { canonicalJson } from "../protocol/digest.ts";
 import { EXIT } from "../protocol/errors.ts";
 import type { Store } from "../protocol/ports.ts";
 import type { Checkpoint, Plan } from "../protocol/types.ts";
+import { afterEpoch, bestOf, isOver, NOTHING_MEASURED } from "./early-stopping.ts";
 import { Progress } from "./progress.ts";
 import type { Saver, Trained } from "./session.ts";
 import type { Position, State } from "./state.ts";
@@ -19,12 +20,16 @@ export interface LoopOptions {
   readonly saver: Saver;
   /** of the checkpoint that it begins from */
   readonly metricsText: string;
+  /** the loss on the holdout as the weights are now; null: no early stopping */
+  readonly holdoutLoss: (() => number) | null;
 }
 
 /** ended: with this exit code, before the round was done. */
 export type LoopOutcome =
   | { readonly outcome: "ended"; readonly exit: number }
-  | { readonly outcome: "done"; readonly checkpoint: Checkpoint; readonly position: Position };
+  | { readonly outcome: "done"; readonly checkpoint: Checkpoint; readonly position: Position }
+  /** done, and an earlier epoch is the result: the checkpoint of this step, which is in the store */
+  | { readonly outcome: "best-before"; readonly step: number };
 
 export async function trainLoop(
   options: LoopOptions,
@@ -32,15 +37,18 @@ export async function trainLoop(
   set: TrainingSet,
   begun: State,
 ): Promise<LoopOutcome> {
-  const { plan, store, say, nowMs, saver } = options;
+  const { plan, store, say, nowMs, saver, holdoutLoss } = options;
+  const { earlyStopping } = plan.trainer;
   let { metricsText } = options;
+  let { stopping } = begun;
+  const over = (): boolean => stopping !== undefined && earlyStopping !== null && isOver(stopping, earlyStopping);
   const before = {
     step: begun.step - begun.position.step,
     epoch: begun.epoch - begun.position.epochIndex,
     updates: begun.updates - begun.position.step,
   };
   const save = (position: Position): Promise<Checkpoint> =>
-    saver.save(stateAt(position, before, begun, trained), trained, metricsText);
+    saver.save(stateAt(position, before, { ...begun, stopping }, trained), trained, metricsText);
   const steps = stepsOf(set, plan);
   const progress = new Progress({
     say,
@@ -54,11 +62,21 @@ export async function trainLoop(
   let position = begun.position;
   let lastSave = { step: position.step, ms: nowMs() };
   let final: Checkpoint | undefined;
-  for (const done of trainFrom(trained.stepper, set, plan, position, before.updates)) {
+  for (const done of over() ? [] : trainFrom(trained.stepper, set, plan, position, before.updates)) {
     ({ position } = done);
     progress.step(done);
-    if (done.epochEnded)
-      metricsText += `${canonicalJson({ round: plan.round, epoch: before.epoch + position.epochIndex, step: before.step + position.step, trainLoss: position.epochLoss })}\n`;
+    if (done.epochEnded) {
+      const at = { epoch: before.epoch + position.epochIndex, step: before.step + position.step };
+      const loss = holdoutLoss?.();
+      if (loss !== undefined && earlyStopping !== null)
+        stopping = afterEpoch(
+          stopping ?? NOTHING_MEASURED,
+          { loss, step: at.step, epochIndex: position.epochIndex - 1 },
+          earlyStopping,
+        );
+      const measured = Number.isFinite(loss) ? { holdoutLoss: loss } : {};
+      metricsText += `${canonicalJson({ round: plan.round, ...at, trainLoss: position.epochLoss, ...measured })}\n`;
+    }
     await new Promise((resolve) => setImmediate(resolve)); // signals and timers come between steps
     const stop = options.stopAsked();
     if (!stop && !isSaveDue(plan, done, lastSave, nowMs())) continue;
@@ -73,6 +91,15 @@ export async function trainLoop(
       say(`stops: ${superseded}`);
       return { outcome: "ended", exit: EXIT.ok };
     }
+    if (over()) break;
+  }
+  if (stopping !== undefined) {
+    const best = bestOf(stopping, plan.round);
+    if (over())
+      say(
+        `round ${plan.round}: stops after epoch ${position.epochIndex}: the loss on the holdout was lowest after epoch ${best.epochIndex + 1}, ${best.loss.toFixed(4)}`,
+      );
+    if (best.step !== before.step + position.step) return { outcome: "best-before", step: best.step };
   }
   return { outcome: "done", checkpoint: final ?? (await save(position)), position };
 }
@@ -80,7 +107,7 @@ export async function trainLoop(
 function stateAt(
   position: Position,
   before: Pick<State, "step" | "epoch" | "updates">,
-  begun: State,
+  { records, stopping }: Pick<State, "records" | "stopping">,
   { normalisation }: Trained,
 ): State {
   return {
@@ -89,8 +116,9 @@ function stateAt(
     epoch: before.epoch + position.epochIndex,
     updates: before.updates + position.step,
     position,
-    records: begun.records,
+    records,
     normalisation,
+    ...(stopping === undefined ? {} : { stopping }),
   };
 }
 

@@ -4,7 +4,7 @@ import { AccreteError, messageOf } from "../protocol/errors.ts";
 import type { ModelContext, ModelDefinition } from "../protocol/model.ts";
 import type { TrainerConfig } from "../protocol/trainer-config.ts";
 import { CounterRandom, withSeededRandom } from "./random.ts";
-import type { Schema } from "./schema.ts";
+import { outputsOf, type Schema } from "./schema.ts";
 import type { LayersModel, Tensor, Tf, Variable } from "./tf.ts";
 import { chooseTrainable, freezeAverages } from "./trainable.ts";
 
@@ -55,14 +55,14 @@ export function buildModel(
   plan: { readonly seed: number; readonly trainer: Pick<TrainerConfig, "trainable"> },
   schema: Schema,
 ): Model {
-  const classes = schema.task === "regression" ? 1 : schema.classes.length;
+  const classes = outputsOf(schema);
   const context: ModelContext = { tf, inputShape: schema.inputShape, classes, task: schema.task, seed: plan.seed };
   const random = new CounterRandom({ seed: plan.seed, stream: "weights", index: 0 });
   let network: LayersModel;
   try {
     network = withSeededRandom(random, () => definition.build(context));
     checkShapes(network, schema.inputShape, classes);
-    if (schema.task === "classification") checkNoSoftmax(network);
+    if (schema.task !== "regression") checkRawScores(network);
     forgetDropoutSeeds(network);
   } catch (cause) {
     if (cause instanceof AccreteError) throw cause;
@@ -114,12 +114,14 @@ function checkShapes(network: LayersModel, inputShape: readonly number[], classe
     );
 }
 
-function checkNoSoftmax(network: LayersModel): void {
+function checkRawScores(network: LayersModel): void {
   const last = network.outputs[0]!.sourceLayer;
-  if (last.getClassName() !== "Softmax" && last.getConfig()["activation"] !== "softmax") return;
+  const { activation } = last.getConfig();
+  const applied = last.getClassName() === "Softmax" ? "softmax" : activation;
+  if (applied !== "softmax" && applied !== "sigmoid") return;
   throw new AccreteError(
     "MODEL_INVALID",
-    `the model's last layer ${last.name} applies softmax: the trainer does so itself, and expects the raw scores`,
+    `the model's last layer ${last.name} applies ${applied}: the trainer does so itself, and expects the raw scores`,
   );
 }
 

@@ -36,6 +36,11 @@ export interface Optimizer {
   readonly slotStart?: number;
   /** The numbers that differ from update to update, by name. Pure: nothing but where the run is has to be saved. */
   scalars(at: Pick<StepAt, "update" | "learningRate">): Readonly<Record<string, number>>;
+  /**
+   * The name of a scalar that weights are multiplied by before `apply` or the kernel, those that decay (see gradients.ts); null: they
+   * are not. Apart from the update, as no kernel of TensorFlow has it.
+   */
+  readonly decay: string | null;
   /** Changes the variable and its slots, operation by operation. Leaves no tensor behind inside a tidy. */
   apply(tf: Tf, update: Update, scalars: Readonly<Record<string, Scalar>>): void;
   /** The same update by a kernel, where there is one: the same formula, maybe rounded otherwise. */
@@ -47,14 +52,25 @@ export const slotName = (optimizer: string, kind: string, variable: string): str
   `${optimizer}/${kind}/${variable}`;
 
 export function createOptimizer(config: OptimizerConfig): Optimizer {
-  if (config.name === "adam") return adam(config);
-  return config.momentum === 0 ? plainSgd() : momentumSgd(config.momentum);
+  switch (config.name) {
+    case "sgd":
+      return config.momentum === 0 ? plainSgd() : momentumSgd(config);
+    case "adam":
+      return adam(config);
+    case "adamw":
+      return adamw(config);
+    case "rmsprop":
+      return rmsprop(config);
+    case "adagrad":
+      return adagrad(config);
+  }
 }
 
 /** w <- w - rate g */
 function plainSgd(): Optimizer {
   return {
     slotKinds: [],
+    decay: null,
     scalars: ({ learningRate }) => ({ rate: learningRate }),
     apply(tf, { variable, gradient }, { rate }) {
       variable.assign(tf.sub(variable, tf.mul(gradient, rate!)));
@@ -64,21 +80,25 @@ function plainSgd(): Optimizer {
 }
 
 /**
- * v <- momentum v + g; w <- w - rate v
- * @see PyTorch torch.optim.SGD (dampening 0), TensorFlow ResourceApplyMomentum; Keras puts the rate inside v instead
+ * v <- momentum v + g; w <- w - rate v; with Nesterov w <- w - rate (g + momentum v)
+ * @see Sutskever et al. 2013, On the importance of initialization and momentum; PyTorch torch.optim.SGD (dampening 0), TensorFlow
+ *   ResourceApplyMomentum. Keras puts the rate inside v instead: the same as long as the rate is
  */
-function momentumSgd(momentum: number): Optimizer {
+function momentumSgd({ momentum, nesterov }: { momentum: number; nesterov: boolean }): Optimizer {
   return {
     slotKinds: ["momentum"],
+    decay: null,
     scalars: ({ learningRate }) => ({ rate: learningRate }),
     apply(tf, { variable, gradient, slots }, { rate }) {
       const velocity = tf.add(tf.mul(slots.get("momentum")!, momentum), gradient);
-      variable.assign(tf.sub(variable, tf.mul(velocity, rate!)));
+      const step = nesterov ? tf.add(gradient, tf.mul(velocity, momentum)) : velocity;
+      variable.assign(tf.sub(variable, tf.mul(step, rate!)));
       slots.get("momentum")!.assign(velocity);
     },
     kernel: {
       op: "ResourceApplyMomentum",
       inputs: ["variable", { slot: "momentum" }, { scalar: "rate" }, "gradient", { constant: momentum }],
+      flags: { use_nesterov: nesterov },
     },
   };
 }
@@ -92,6 +112,7 @@ function momentumSgd(momentum: number): Optimizer {
 function adam({ beta1, beta2, epsilon }: { beta1: number; beta2: number; epsilon: number }): Optimizer {
   return {
     slotKinds: ["m", "v"],
+    decay: null,
     scalars: ({ learningRate, update }) => {
       const [beta1Power, beta2Power] = [beta1 ** update, beta2 ** update];
       return {
@@ -123,6 +144,89 @@ function adam({ beta1, beta2, epsilon }: { beta1: number; beta2: number; epsilon
         "gradient",
       ],
       flags: { use_nesterov: false },
+    },
+  };
+}
+
+/**
+ * w <- w (1 - rate weightDecay), then as adam: the decay is not part of the gradient, so it is not scaled by 1 / sqrt(v).
+ * @see Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization, algorithm 2; as torch.optim.AdamW and Keras, whose weightDecay
+ *   is multiplied by the rate of the schedule (the paper's lambda times the schedule's multiplier alone)
+ */
+function adamw({ weightDecay, ...config }: Parameters<typeof adam>[0] & { weightDecay: number }): Optimizer {
+  const update = adam(config);
+  if (weightDecay === 0) return update;
+  return {
+    ...update,
+    decay: "kept",
+    scalars: (at) => ({ ...update.scalars(at), kept: 1 - at.learningRate * weightDecay }),
+  };
+}
+
+/**
+ * s <- rho s + (1-rho) g^2; u <- momentum u + rate g / sqrt(s + epsilon); w <- w - u
+ * centered: a <- rho a + (1-rho) g, and s - a^2 in the place of s. That may come out below -epsilon where gradients are large and all alike
+ * (rounding): the loss is not finite then, and the round stops.
+ * @see Hinton 2012, Neural Networks for Machine Learning, lecture 6e; Graves 2013, Generating Sequences with Recurrent Neural Networks,
+ *   equations 38 to 41 (centered). As Keras and TensorFlow ResourceApplyRMSProp; PyTorch adds epsilon to sqrt(s), and puts the rate outside u
+ */
+function rmsprop(config: { rho: number; momentum: number; epsilon: number; centered: boolean }): Optimizer {
+  const { rho, momentum, epsilon, centered } = config;
+  return {
+    slotKinds: centered ? ["average", "square", "momentum"] : ["square", "momentum"],
+    decay: null,
+    scalars: ({ learningRate }) => ({ rate: learningRate }),
+    apply(tf, { variable, gradient, slots }, { rate }) {
+      const square = tf.add(tf.mul(slots.get("square")!, rho), tf.mul(tf.square(gradient), 1 - rho));
+      let spread = square;
+      if (centered) {
+        const average = tf.add(tf.mul(slots.get("average")!, rho), tf.mul(gradient, 1 - rho));
+        spread = tf.sub(square, tf.square(average));
+        slots.get("average")!.assign(average);
+      }
+      const step = tf.div(tf.mul(gradient, rate!), tf.sqrt(tf.add(spread, epsilon)));
+      const moved = tf.add(tf.mul(slots.get("momentum")!, momentum), step);
+      variable.assign(tf.sub(variable, moved));
+      slots.get("square")!.assign(square);
+      slots.get("momentum")!.assign(moved);
+    },
+    kernel: {
+      op: centered ? "ResourceApplyCenteredRMSProp" : "ResourceApplyRMSProp",
+      inputs: [
+        "variable",
+        ...(centered ? [{ slot: "average" }] : []),
+        { slot: "square" },
+        { slot: "momentum" },
+        { scalar: "rate" },
+        { constant: rho },
+        { constant: momentum },
+        { constant: epsilon },
+        "gradient",
+      ],
+    },
+  };
+}
+
+/**
+ * s <- s + g^2; w <- w - rate g / (sqrt(s) + epsilon); s begins at initialAccumulator
+ * @see Duchi, Hazan and Singer 2011, Adaptive Subgradient Methods; as torch.optim.Adagrad and TensorFlow ResourceApplyAdagradV2 (Keras has
+ *   epsilon inside the root)
+ */
+function adagrad({ initialAccumulator, epsilon }: { initialAccumulator: number; epsilon: number }): Optimizer {
+  return {
+    slotKinds: ["square"],
+    slotStart: initialAccumulator,
+    decay: null,
+    scalars: ({ learningRate }) => ({ rate: learningRate }),
+    apply(tf, { variable, gradient, slots }, { rate }) {
+      const square = tf.add(slots.get("square")!, tf.square(gradient));
+      variable.assign(tf.sub(variable, tf.div(tf.mul(gradient, rate!), tf.add(tf.sqrt(square), epsilon))));
+      slots.get("square")!.assign(square);
+    },
+    kernel: {
+      op: "ResourceApplyAdagradV2",
+      inputs: ["variable", { slot: "square" }, { scalar: "rate" }, { constant: epsilon }, "gradient"],
+      flags: { update_slots: true },
     },
   };
 }

@@ -14,7 +14,7 @@ export interface Records {
   readonly width: number;
   /** count * width; images and IDX bytes are in 0..1 already, tables as they are */
   readonly features: Float32Array;
-  /** the class's index in the schema's classes, or the value */
+  /** the class's index in the schema's classes, or the value; multi-label: 0 or 1 for each class, count x classes of them */
   readonly labels: Int32Array | Float32Array;
   /** 1: never trained on */
   readonly holdout: Uint8Array;

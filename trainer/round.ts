@@ -3,23 +3,25 @@ import { join } from "node:path";
 import { AccreteError } from "../protocol/errors.ts";
 import { startKey } from "../protocol/keys.ts";
 import type { Checkpoint, Manifest, Metrics, Plan, RejectedItem } from "../protocol/types.ts";
-import type { BeginAt, Beginning } from "./begin.ts";
+import { ownAtStep, type BeginAt, type Beginning } from "./begin.ts";
 import type { Saved } from "./checkpoint.ts";
 import { chooseStepper } from "./choose-stepper.ts";
+import { classWeightsOf, weighted } from "./class-weights.ts";
 import { evaluate } from "./evaluate.ts";
 import { emptyHoldout, extendHoldout, indexesOf, type Holdout } from "./holdout-state.ts";
 import { trainLoop } from "./loop.ts";
 import { measureLive } from "./measure-live.ts";
 import { buildModel, loadDefinition, type Model } from "./model.ts";
 import { emptyNormalisation, updateNormalisation, type Normalisation } from "./normalise.ts";
-import { restoreFitting, restoreSlots } from "./restore.ts";
+import { stepRecords } from "./micro-batches.ts";
+import { restoreFitting, restoreSlots, restoreWeights } from "./restore.ts";
 import { writeResult, type Found } from "./result.ts";
 import type { Records } from "./records.ts";
 import { epochOrder } from "./sampler.ts";
 import { numericMask, type Schema } from "./schema.ts";
 import { environment, savedOf, Saver, type RunName, type Trained } from "./session.ts";
-import { START, type State } from "./state.ts";
-import type { Batch, Shape, Stepper } from "./step.ts";
+import { START, type Position, type State } from "./state.ts";
+import { shapeOf, type Batch, type Shape, type Stepper } from "./step.ts";
 import { loadTf, type LoadOptions, type Loaded, type Tf } from "./tf.ts";
 import { batchAt, stepsOf, trainingSet, type TrainingSet } from "./train.ts";
 import { readStart } from "./warm-start.ts";
@@ -61,8 +63,8 @@ export class Round {
   async train(definitionPath: string): Promise<number> {
     const { schema, records } = this.#data;
     const hasWeights = this.#beginning?.weights != null;
-    const rows = indexesOf(records, 0).length;
-    if (schema === null || (rows === 0 && !hasWeights)) return this.#saveNothingTrained();
+    const rows = indexesOf(records, 0);
+    if (schema === null || (rows.length === 0 && !hasWeights)) return this.#saveNothingTrained();
     if (hasOneClass(schema)) {
       throw new AccreteError(
         "CONFIG_INVALID",
@@ -73,13 +75,10 @@ export class Round {
     const began = await loadTf(this.#options);
     const { tf } = began;
     const normalisation = this.#normalisation(schema);
-    const set = trainingSet(records, normalisation);
-    const shape: Shape = {
-      inputShape: schema.inputShape,
-      classes: schema.task === "regression" ? 1 : schema.classes.length,
-      task: schema.task,
-    };
     const { plan } = this.#name;
+    const classWeights = classWeightsOf(plan.trainer, schema, records.labels, rows);
+    const set = trainingSet(records, normalisation, classWeights);
+    const shape = shapeOf(schema, plan.trainer);
     const definition = await loadDefinition(definitionPath);
     const model = buildModel(tf, definition, plan, schema);
     const takenOver = await this.#restoreWeights(tf, model);
@@ -177,15 +176,42 @@ export class Round {
     );
     const saver = this.#saver(environment(this.#options, loaded), savedOf(this.#beginning));
     const metricsText = this.#beginning?.metricsText ?? "";
-    const ended = await trainLoop({ ...this.#options, plan, saver, metricsText }, trained, set, begun);
+    const holdoutLoss = this.#holdoutLoss(trained, shape);
+    const ended = await trainLoop({ ...this.#options, plan, saver, metricsText, holdoutLoss }, trained, set, begun);
     if (ended.outcome === "ended") return ended.exit;
-    const { position } = ended;
-    return this.#finish(ended.checkpoint, trained, shape, {
+    trained.stepper.pull();
+    const { checkpoint, position } = ended.outcome === "done" ? ended : await this.#goBack(trained, ended.step);
+    return this.#finish(checkpoint, trained, shape, {
       steps: position.step,
       epochs: position.epochIndex,
       trainLoss: position.epochLoss,
       records: set.rows.length,
     });
+  }
+
+  /** For early stopping; null: none is asked for, or there is nothing to go by. */
+  #holdoutLoss({ tf, model, stepper, holdout, normalisation }: Trained, shape: Shape): (() => number) | null {
+    if (this.#name.plan.trainer.earlyStopping === null) return null;
+    if (holdout.count === 0) {
+      this.#options.say("there is no record in the holdout yet: no early stopping in this round");
+      return null;
+    }
+    return () => {
+      stepper.pull();
+      return evaluate(tf, model, holdout, shape, normalisation)["loss"] ?? NaN;
+    };
+  }
+
+  /** Puts the weights of this round's checkpoint of a step into the model. No step comes after it. */
+  async #goBack({ tf, model }: Trained, step: number): Promise<{ checkpoint: Checkpoint; position: Position }> {
+    const best = await ownAtStep(this.#options, this.#name, this.#data.digest, step, "best");
+    if (best?.weights == null)
+      throw new AccreteError("CHECKPOINT_NOT_WHOLE", `the best epoch's checkpoint, of step ${step}, can't be read`);
+    restoreWeights(tf, model, best.weights, `the checkpoint of step ${step}`);
+    const { restored, state } = best;
+    const { round, epoch } = restored.manifest;
+    const checkpoint = { manifest: restored.manifestKey, sha256: restored.manifestSha256, round, step, epoch };
+    return { checkpoint, position: state.position };
   }
 
   #saver(environmentOfRun: Manifest["environment"], before: Saved): Saver {
@@ -199,8 +225,7 @@ export class Round {
     shape: Shape,
     done: { steps: number; epochs: number; trainLoss: number | null; records: number },
   ): Promise<number> {
-    const { tf, model, holdout, normalisation, stepper } = trained;
-    stepper.pull();
+    const { tf, model, holdout, normalisation } = trained;
     const seconds = (this.#options.nowMs() - this.#startedMs) / 1_000;
     const metrics: Metrics = {
       ...evaluate(tf, model, holdout, shape, normalisation),
@@ -246,5 +271,6 @@ function hasOneClass({ task, classes }: Schema): boolean {
 /** One to try the model with, as large as any. */
 function firstBatch(set: TrainingSet, { seed, trainer }: Plan): Batch | undefined {
   if (set.rows.length === 0) return undefined;
-  return batchAt(set, epochOrder({ seed, epochIndex: 0, records: set.rows.length }), 0, trainer.batchSize);
+  const order = epochOrder({ seed, epochIndex: 0, records: set.rows.length });
+  return weighted(batchAt(set, order, 0, stepRecords(trainer)), set.classWeights);
 }

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { LearningRateSchedule } from "../protocol/trainer-config.ts";
+import { TrainerConfig, type LearningRateSchedule } from "../protocol/trainer-config.ts";
 import { learningRateAt } from "./schedule.ts";
+import { FIXTURES } from "./testing/fixtures.ts";
 
-const optimizer = { name: "sgd", learningRate: 0.4, momentum: 0 } as const;
+const optimizer = { name: "sgd", learningRate: 0.4, momentum: 0, nesterov: false } as const;
 const rates = (schedule: LearningRateSchedule, steps: number): number[] =>
   Array.from({ length: steps + 1 }, (_, step) => learningRateAt({ schedule, optimizer }, { step, steps }));
 
@@ -38,4 +39,26 @@ describe("the learning rate", () => {
     expect(rates({ name: "warmup-cosine", warmup: 0, floor: 1 }, 2)).toEqual([0.4, 0.4, 0.4]);
     for (const warmup of [0, 0.1, 0.5, 1]) expect(rates({ name: "warmup-cosine", warmup, floor: 0 }, 1)[0]).toBe(0.4);
   });
+});
+
+describe.each(FIXTURES.schedules)("$schedule", ({ schedule: given, rates: theirs }) => {
+  it("has PyTorch's rates", () => {
+    const { schedule } = TrainerConfig.parse({ model: "m", schedule: given });
+    const found = rates(schedule, theirs.length);
+    theirs.forEach((rate, step) => expect(found[step]! / 0.4).toBeCloseTo(rate / FIXTURES.rate, 7));
+  });
+});
+
+it.each([
+  { name: "step", every: 0.3, factor: 0.1 },
+  { name: "exponential", factor: 0.1 },
+  { name: "one-cycle", warmup: 0.3, start: 0.04, floor: 4e-6 },
+  { name: "one-cycle", warmup: 0, start: 0, floor: 0.5 },
+  { name: "one-cycle", warmup: 1, start: 0.5, floor: 0 },
+] as const)("in rounds of 1, 2 and 3 steps %j has rates above 0, at most the configured one", (schedule) => {
+  for (const steps of [1, 2, 3]) {
+    const found = rates(schedule, steps).slice(0, steps);
+    for (const rate of found) expect(rate).toBeGreaterThan(0);
+    expect(Math.max(...found)).toBeLessThanOrEqual(0.4);
+  }
 });

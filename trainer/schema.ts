@@ -1,6 +1,6 @@
 /** What a record looks like: found out in round 1, stored as schema.json in each checkpoint, enforced in later rounds. */
 import * as z from "zod/mini";
-import type { DataConfig } from "../protocol/data-config.ts";
+import type { DataConfig, Task } from "../protocol/data-config.ts";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 
 /** As for data.labels: more are hardly classes. */
@@ -16,7 +16,7 @@ export const ColumnDocument = z.strictObject({
 });
 const SchemaDocument = z.strictObject({
   format: z.literal(1),
-  task: z.enum(["classification", "regression"]),
+  task: z.enum(["classification", "multi-label", "regression"]),
   /** of one record, without the batch: [height, width, channels], or [width] for tables */
   inputShape: z.array(z.int().check(z.gte(1))).check(z.minLength(1), z.maxLength(3)),
   /** names in order: the label's index is the class; none for regression */
@@ -35,7 +35,7 @@ export interface Column {
 
 export interface Schema {
   readonly format: 1;
-  readonly task: "classification" | "regression";
+  readonly task: Task;
   readonly inputShape: readonly number[];
   readonly classes: readonly string[];
   readonly columns: readonly Column[] | null;
@@ -64,6 +64,16 @@ export function parseSchema(text: string): Schema {
 /** Inputs of one record. */
 export function widthOf(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
+}
+
+/** Units of the model's last layer. */
+export function outputsOf({ task, classes }: Pick<Schema, "task" | "classes">): number {
+  return task === "regression" ? 1 : classes.length;
+}
+
+/** How many numbers a record's label is. */
+export function labelWidthOf({ task, classes }: Pick<Schema, "task" | "classes">): number {
+  return task === "multi-label" ? classes.length : 1;
 }
 
 export function inputsOf(column: Column): number {
@@ -125,6 +135,6 @@ export function checkConfigFits(data: DataConfig, schema: Schema): void {
       data.features,
       schema.columns?.map(({ name }) => name),
     );
-  if (data.labels !== null && data.task === "classification") differs("labels", data.labels, schema.classes);
+  if (data.labels !== null && data.task !== "regression") differs("labels", data.labels, schema.classes);
   if (data.format === "images" && data.imageShape !== null) differs("imageShape", data.imageShape, schema.inputShape);
 }

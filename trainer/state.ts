@@ -2,6 +2,7 @@
 import * as z from "zod/mini";
 import { canonicalJson } from "../protocol/digest.ts";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
+import { StoppingDocument } from "./early-stopping.ts";
 import { NormalisationDocument } from "./normalise.ts";
 
 const Count = z.int().check(z.gte(0));
@@ -34,6 +35,8 @@ export const State = z.strictObject({
   records: z.string(),
   /** running statistics of table columns; null for data that needs none */
   normalisation: z.nullable(NormalisationDocument),
+  /** of the round that saved it; only with trainer.earlyStopping, after its first epoch */
+  stopping: z.optional(StoppingDocument),
 });
 export type State = z.infer<typeof State>;
 

@@ -1,18 +1,40 @@
 /** What one update of the weights is, whoever does it: op by op (eager-step.ts), or as one graph. */
+import type { Task } from "../protocol/data-config.ts";
 import type { Dtype } from "../protocol/safetensors.ts";
+import { lossOfTask } from "../protocol/task-config.ts";
+import type { LossName, TrainerConfig } from "../protocol/trainer-config.ts";
+import { outputsOf, type Schema } from "./schema.ts";
 
 export interface Batch {
   readonly size: number;
   /** size x inputs of one record, normalised */
   readonly x: Float32Array;
-  /** class indexes, or values */
+  /** size class indexes; size x classes of 0 and 1 (multi-label); or size values */
   readonly y: Int32Array | Float32Array;
+  /** how much each of y counts, at least 0; left out: 1 */
+  readonly weights?: Float32Array | undefined;
 }
 
 export interface Shape {
   readonly inputShape: readonly number[];
   readonly classes: number;
-  readonly task: "classification" | "regression";
+  readonly task: Task;
+  readonly loss: LossName;
+  readonly labelSmoothing: number;
+}
+
+export function shapeOf(
+  schema: Pick<Schema, "inputShape" | "classes" | "task">,
+  trainer: Pick<TrainerConfig, "loss" | "labelSmoothing">,
+): Shape {
+  const { inputShape, task } = schema;
+  return {
+    inputShape,
+    classes: outputsOf(schema),
+    task,
+    loss: lossOfTask(task, trainer),
+    labelSmoothing: trainer.labelSmoothing,
+  };
 }
 
 /** Where in a run a step is: everything that it depends on beside weights, slots and batch. */

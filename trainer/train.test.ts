@@ -5,7 +5,7 @@ import { WITHOUT_NATIVE } from "./testing/backends.ts";
 import { learningRateAt } from "./schedule.ts";
 import { START, type Position } from "./state.ts";
 import { EagerStepper } from "./eager-step.ts";
-import type { Batch } from "./step.ts";
+import { shapeOf, type Batch } from "./step.ts";
 import { buildModel } from "./model.ts";
 import type { Schema } from "./schema.ts";
 import { Place } from "./testing/rounds.ts";
@@ -61,7 +61,7 @@ async function heardFrom(
     plan,
     schema,
   );
-  const stepper = new HeardStepper(tf, model, plan, { inputShape: [1], classes: 1, task: "regression" });
+  const stepper = new HeardStepper(tf, model, plan, shapeOf(schema, plan.trainer));
   const set = trainingSet(records, null);
   expect(stepsOf(set, plan)).toBe(9);
   return { done: [...trainFrom(stepper, set, plan, position, updates)], heard: stepper.heard, plan };

@@ -1,7 +1,9 @@
 /** The loop: a generator of steps, so that the caller says when to save, to log and to stop. */
 import { AccreteError } from "../protocol/errors.ts";
 import type { Plan } from "../protocol/types.ts";
+import { weighted, type ClassWeights } from "./class-weights.ts";
 import { indexesOf } from "./holdout-state.ts";
+import { stepRecords } from "./micro-batches.ts";
 import { normaliseInto, type Normalisation } from "./normalise.ts";
 import type { Records } from "./records.ts";
 import { batchesOf, epochOrder } from "./sampler.ts";
@@ -14,6 +16,8 @@ export interface TrainingSet {
   /** rows to train on, in order */
   readonly rows: Uint32Array;
   readonly normalisation: Normalisation | null;
+  /** null: all records count the same */
+  readonly classWeights: ClassWeights | null;
 }
 
 export interface StepDone {
@@ -23,12 +27,16 @@ export interface StepDone {
   readonly epochEnded: boolean;
 }
 
-export function trainingSet(records: Records, normalisation: Normalisation | null): TrainingSet {
-  return { records, rows: indexesOf(records, 0), normalisation };
+export function trainingSet(
+  records: Records,
+  normalisation: Normalisation | null,
+  classWeights: ClassWeights | null = null,
+): TrainingSet {
+  return { records, rows: indexesOf(records, 0), normalisation, classWeights };
 }
 
 export function stepsOf(set: TrainingSet, plan: Plan): number {
-  return batchesOf(set.rows.length, plan.trainer.batchSize) * plan.epochsToAdd;
+  return batchesOf(set.rows.length, stepRecords(plan.trainer)) * plan.epochsToAdd;
 }
 
 /**
@@ -43,7 +51,7 @@ export function* trainFrom(
   from: Position,
   updates: number,
 ): Generator<StepDone> {
-  const batches = batchesOf(set.rows.length, plan.trainer.batchSize);
+  const batches = batchesOf(set.rows.length, stepRecords(plan.trainer));
   const steps = stepsOf(set, plan);
   if (steps === 0) return;
   const scale = learningRateScaleOf(plan);
@@ -51,7 +59,7 @@ export function* trainFrom(
   while (position.epochIndex < plan.epochsToAdd) {
     const order = epochOrder({ seed: plan.seed, epochIndex: position.epochIndex, records: set.rows.length });
     for (const { epochIndex } = position; position.epochIndex === epochIndex;) {
-      const batch = batchAt(set, order, position.batchIndex, plan.trainer.batchSize);
+      const batch = weighted(batchAt(set, order, position.batchIndex, stepRecords(plan.trainer)), set.classWeights);
       const learningRate = scale * learningRateAt(plan.trainer, { step: position.step, steps });
       const loss = stepper.run(batch, { step: position.step, update: updates + position.step + 1, learningRate });
       if (!Number.isFinite(loss)) {
@@ -87,12 +95,13 @@ export function batchAt(set: TrainingSet, order: Uint32Array, index: number, bat
   const { records, rows, normalisation } = set;
   const chosen = order.subarray(index * batchSize, (index + 1) * batchSize);
   const x = new Float32Array(chosen.length * records.width);
-  const y = records.labels instanceof Float32Array ? new Float32Array(chosen.length) : new Int32Array(chosen.length);
+  const labels = records.labels.length / records.count;
+  const y = new (records.labels instanceof Float32Array ? Float32Array : Int32Array)(chosen.length * labels);
   chosen.forEach((of, i) => {
     const row = rows[of]!;
     if (normalisation !== null) normaliseInto(normalisation, records.features, records.width, row, x, i);
     else x.set(records.features.subarray(row * records.width, (row + 1) * records.width), i * records.width);
-    y[i] = records.labels[row]!;
+    y.set(records.labels.subarray(row * labels, (row + 1) * labels), i * labels);
   });
   return { size: chosen.length, x, y };
 }

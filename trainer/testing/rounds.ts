@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, unlinkSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll } from "vitest";
+import type * as z from "zod/mini";
 import { openDirectoryItems } from "../../adapters/directory-items.ts";
 import { openMemoryStore } from "../../adapters/memory-store.ts";
 import { DataConfig } from "../../protocol/data-config.ts";
@@ -99,7 +100,7 @@ export interface PlanInput {
   readonly round?: number;
   readonly module?: string;
   readonly data?: Partial<DataConfig>;
-  readonly trainer?: Partial<TrainerConfig>;
+  readonly trainer?: Partial<z.input<typeof TrainerConfig>>;
   readonly parent?: Checkpoint | null;
   readonly live?: Checkpoint | null;
   readonly start?: string | null;
