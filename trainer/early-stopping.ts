@@ -39,6 +39,45 @@ export function isOver({ waited }: Stopping, { patience }: Pick<Config, "patienc
   return waited >= patience;
 }
 
+/** Early stopping in the loop of a round. */
+export class EarlyStopping {
+  readonly #config: Config | null;
+  readonly #holdoutLoss: (() => number) | null;
+  #stopping: Stopping | undefined;
+
+  /**
+   * @param holdoutLoss with the weights as they are when it is called; null: nothing stops early
+   * @param begun of the state that the loop begins from
+   */
+  constructor(config: Config | null, holdoutLoss: (() => number) | null, begun: Stopping | undefined) {
+    this.#config = config;
+    this.#holdoutLoss = holdoutLoss;
+    this.#stopping = begun;
+  }
+
+  /** What goes into state.json. */
+  get state(): { readonly stopping?: Stopping } {
+    return this.#stopping === undefined ? {} : { stopping: this.#stopping };
+  }
+
+  get over(): boolean {
+    return this.#stopping !== undefined && this.#config !== null && isOver(this.#stopping, this.#config);
+  }
+
+  /** @returns what is to be written about the epoch */
+  epochEnded(epoch: { step: number; epochIndex: number }): { readonly holdoutLoss?: number } {
+    if (this.#holdoutLoss === null || this.#config === null) return {};
+    const loss = this.#holdoutLoss();
+    this.#stopping = afterEpoch(this.#stopping ?? NOTHING_MEASURED, { ...epoch, loss }, this.#config);
+    return Number.isFinite(loss) ? { holdoutLoss: loss } : {};
+  }
+
+  /** The epoch that is the round's result; undefined: the last one, whatever it is. @throws {AccreteError} LOSS_NOT_FINITE */
+  best(round: number): Stopping["best"] | undefined {
+    return this.#stopping && bestOf(this.#stopping, round);
+  }
+}
+
 /** @throws {AccreteError} LOSS_NOT_FINITE if no epoch had a loss to go by */
 export function bestOf({ best }: Stopping, round: number): NonNullable<Stopping["best"]> {
   if (best !== null) return best;

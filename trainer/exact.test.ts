@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
 import { MANIFEST, planKey } from "../protocol/keys.ts";
-import type { Store } from "../protocol/ports.ts";
+import { failingStore } from "./testing/failing-store.ts";
 import { csv, FORGETFUL, jsonl, newFolder, Place, tableRows, type PlanInput } from "./testing/rounds.ts";
 
 type OptimizerConfig = NonNullable<NonNullable<PlanInput["trainer"]>["optimizer"]>;
@@ -83,34 +83,6 @@ it("a store that fails at any call, before or after it took effect, changes no b
     expect(await place.bits()).toEqual(bits);
   }
 });
-
-/** A store that is the end of the process at one call. */
-function failingStore(store: Store, failing: number, when: "before" | "after"): { store: Store; calls: () => number } {
-  let calls = 0;
-  const wrap = <A extends unknown[], R>(work: (...args: A) => Promise<R>) => {
-    return async (...args: A): Promise<R> => {
-      const cut = ++calls >= failing;
-      if (cut && when === "before") throw new Error("the power is cut");
-      const result = await work(...args);
-      if (cut) throw new Error("the power is cut");
-      return result;
-    };
-  };
-  return {
-    calls: () => calls,
-    store: {
-      create: wrap(store.create.bind(store)),
-      replace: wrap(store.replace.bind(store)),
-      get: wrap(store.get.bind(store)),
-      head: wrap(store.head.bind(store)),
-      list: wrap(store.list.bind(store)),
-      delete: wrap(store.delete.bind(store)),
-      createFromFile: wrap(store.createFromFile.bind(store)),
-      readToFile: wrap(store.readToFile.bind(store)),
-      copy: wrap(store.copy.bind(store)),
-    },
-  };
-}
 
 it("another seed, another order of the data or one record more gives other weights", async () => {
   const optimizer = OPTIMIZERS["adam"]!;

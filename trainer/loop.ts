@@ -3,7 +3,7 @@ import { canonicalJson } from "../protocol/digest.ts";
 import { EXIT } from "../protocol/errors.ts";
 import type { Store } from "../protocol/ports.ts";
 import type { Checkpoint, Plan } from "../protocol/types.ts";
-import { afterEpoch, bestOf, isOver, NOTHING_MEASURED } from "./early-stopping.ts";
+import { EarlyStopping } from "./early-stopping.ts";
 import { Progress } from "./progress.ts";
 import type { Saver, Trained } from "./session.ts";
 import type { Position, State } from "./state.ts";
@@ -37,18 +37,16 @@ export async function trainLoop(
   set: TrainingSet,
   begun: State,
 ): Promise<LoopOutcome> {
-  const { plan, store, say, nowMs, saver, holdoutLoss } = options;
-  const { earlyStopping } = plan.trainer;
+  const { plan, store, say, nowMs, saver } = options;
   let { metricsText } = options;
-  let { stopping } = begun;
-  const over = (): boolean => stopping !== undefined && earlyStopping !== null && isOver(stopping, earlyStopping);
+  const early = new EarlyStopping(plan.trainer.earlyStopping, options.holdoutLoss, begun.stopping);
   const before = {
     step: begun.step - begun.position.step,
     epoch: begun.epoch - begun.position.epochIndex,
     updates: begun.updates - begun.position.step,
   };
   const save = (position: Position): Promise<Checkpoint> =>
-    saver.save(stateAt(position, before, { ...begun, stopping }, trained), trained, metricsText);
+    saver.save({ ...stateAt(position, before, begun, trained), ...early.state }, trained, metricsText);
   const steps = stepsOf(set, plan);
   const progress = new Progress({
     say,
@@ -62,19 +60,12 @@ export async function trainLoop(
   let position = begun.position;
   let lastSave = { step: position.step, ms: nowMs() };
   let final: Checkpoint | undefined;
-  for (const done of over() ? [] : trainFrom(trained.stepper, set, plan, position, before.updates)) {
+  for (const done of early.over ? [] : trainFrom(trained.stepper, set, plan, position, before.updates)) {
     ({ position } = done);
     progress.step(done);
     if (done.epochEnded) {
       const at = { epoch: before.epoch + position.epochIndex, step: before.step + position.step };
-      const loss = holdoutLoss?.();
-      if (loss !== undefined && earlyStopping !== null)
-        stopping = afterEpoch(
-          stopping ?? NOTHING_MEASURED,
-          { loss, step: at.step, epochIndex: position.epochIndex - 1 },
-          earlyStopping,
-        );
-      const measured = Number.isFinite(loss) ? { holdoutLoss: loss } : {};
+      const measured = early.epochEnded({ step: at.step, epochIndex: position.epochIndex - 1 });
       metricsText += `${canonicalJson({ round: plan.round, ...at, trainLoss: position.epochLoss, ...measured })}\n`;
     }
     await new Promise((resolve) => setImmediate(resolve)); // signals and timers come between steps
@@ -91,23 +82,21 @@ export async function trainLoop(
       say(`stops: ${superseded}`);
       return { outcome: "ended", exit: EXIT.ok };
     }
-    if (over()) break;
+    if (early.over) break;
   }
-  if (stopping !== undefined) {
-    const best = bestOf(stopping, plan.round);
-    if (over())
-      say(
-        `round ${plan.round}: stops after epoch ${position.epochIndex}: the loss on the holdout was lowest after epoch ${best.epochIndex + 1}, ${best.loss.toFixed(4)}`,
-      );
-    if (best.step !== before.step + position.step) return { outcome: "best-before", step: best.step };
-  }
+  const best = early.best(plan.round);
+  if (best && early.over)
+    say(
+      `round ${plan.round}: stops after epoch ${position.epochIndex}: the loss on the holdout was lowest after epoch ${best.epochIndex + 1}, ${best.loss.toFixed(4)}`,
+    );
+  if (best && best.step !== before.step + position.step) return { outcome: "best-before", step: best.step };
   return { outcome: "done", checkpoint: final ?? (await save(position)), position };
 }
 
 function stateAt(
   position: Position,
   before: Pick<State, "step" | "epoch" | "updates">,
-  { records, stopping }: Pick<State, "records" | "stopping">,
+  begun: State,
   { normalisation }: Trained,
 ): State {
   return {
@@ -116,9 +105,8 @@ function stateAt(
     epoch: before.epoch + position.epochIndex,
     updates: before.updates + position.step,
     position,
-    records,
+    records: begun.records,
     normalisation,
-    ...(stopping === undefined ? {} : { stopping }),
   };
 }
 
