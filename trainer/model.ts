@@ -1,5 +1,6 @@
 /** The user's model: loaded from the plan's code, built, checked, its weights by name. */
 import { pathToFileURL } from "node:url";
+import type { Task } from "../protocol/data-config.ts";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 import type { ModelContext, ModelDefinition } from "../protocol/model.ts";
 import type { TrainerConfig } from "../protocol/trainer-config.ts";
@@ -62,7 +63,7 @@ export function buildModel(
   try {
     network = withSeededRandom(random, () => definition.build(context));
     checkShapes(network, schema.inputShape, classes);
-    if (schema.task !== "regression") checkRawScores(network);
+    checkRawScores(network, schema.task);
     forgetDropoutSeeds(network);
   } catch (cause) {
     if (cause instanceof AccreteError) throw cause;
@@ -114,14 +115,22 @@ function checkShapes(network: LayersModel, inputShape: readonly number[], classe
     );
 }
 
-function checkRawScores(network: LayersModel): void {
+/** What the trainer's loss applies, by task. */
+const APPLIED: Readonly<Record<Task, readonly string[]>> = {
+  classification: ["softmax"],
+  "multi-label": ["sigmoid", "softmax"],
+  regression: [],
+};
+
+function checkRawScores(network: LayersModel, task: Task): void {
   const last = network.outputs[0]!.sourceLayer;
   const { activation } = last.getConfig();
   const applied = last.getClassName() === "Softmax" ? "softmax" : activation;
-  if (applied !== "softmax" && applied !== "sigmoid") return;
+  if (typeof applied !== "string" || !APPLIED[task].includes(applied)) return;
+  const [own] = APPLIED[task];
   throw new AccreteError(
     "MODEL_INVALID",
-    `the model's last layer ${last.name} applies ${applied}: the trainer does so itself, and expects the raw scores`,
+    `the model's last layer ${last.name} applies ${applied}: the trainer applies ${own} itself, and expects the raw scores`,
   );
 }
 
