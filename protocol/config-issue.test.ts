@@ -51,7 +51,7 @@ describe("a mistake is described by its place, what was found and what is meant"
     ],
     [
       { trainer: { model: "m", optimizer: { name: "adm" } } },
-      'trainer.optimizer.name: "adm" is none of "sgd", "adam": did you mean "adam"?',
+      'trainer.optimizer.name: "adm" is none of "sgd", "adam", "adamw", "rmsprop", "adagrad": did you mean "adam"?',
     ],
     [{ trainer: { model: "m", epochs: 1.5 } }, "trainer.epochs: a whole number is expected, not 1.5"],
     [{ trigger: { quietPeriod: null } }, "trigger.quietPeriod: a number or a string is expected, not null"],

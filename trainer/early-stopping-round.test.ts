@@ -75,7 +75,7 @@ describe("a round whose holdout's loss becomes worse", () => {
   it("has the weights and figures of a round of just so many epochs", async () => {
     const plain = newPlace();
     const { metrics } = await plain.train(overfitting({ epochs: best, earlyStopping: null }));
-    const [ours, theirs] = [result.metrics, metrics].map(({ seconds: _, ...measured }) => measured);
+    const [ours, theirs] = [result.metrics, metrics].map((measured) => ({ ...measured, seconds: 0 }));
     expect(ours).toEqual(theirs);
     const plainBits = await plain.bits();
     for (const name of ["weights.safetensors", "optimizer.safetensors", "holdout.safetensors", "at"])
