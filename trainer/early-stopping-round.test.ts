@@ -142,7 +142,7 @@ describe("killed", () => {
     const counted = failingStore(undisturbed.store, Infinity, "before");
     await undisturbed.run({ store: counted.store });
     const expected = await undisturbed.bits();
-    for (let call = counted.calls(); call > 0 && call > counted.calls() - 40; call--) {
+    for (let call = counted.calls(); call > 0 && call > counted.calls() - 30; call--) {
       const place = newPlace();
       await place.plan(few);
       const { store } = failingStore(place.store, call, call % 2 === 0 ? "before" : "after");

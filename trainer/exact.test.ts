@@ -139,6 +139,7 @@ function start(
     env: {
       ...process.env,
       NODE_COMPILE_CACHE: compiled,
+      ACCRETE_NATIVE_DIR: compiled, // there is none: on the backend of the runs within this process
       ACCRETE_PLAN: planKey(round),
       ACCRETE_BACKEND: "wasm", // as the undisturbed run within this process
       ACCRETE_ATTEMPT: String(attempt),
