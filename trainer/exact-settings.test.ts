@@ -92,3 +92,18 @@ it("each setting changes the weights", async () => {
   }
   expect(new Set(weights).size).toBe(weights.length);
 });
+
+it.each(["mse", "mae", "huber"] as const)("a regression by %s learns, and its loss is measured so", async (loss) => {
+  const place = new Place();
+  const rows = Array.from({ length: 80 }, (_, i) => ({
+    x: Math.sin(i),
+    y: 2 * Math.sin(i) - 1 + Math.cos(7 * i) / 10,
+  }));
+  place.put("a.jsonl", jsonl(rows));
+  const trainer = { loss, epochs: 20, batchSize: 8, optimizer: { name: "adam", learningRate: 0.1 } } as const;
+  const { metrics } = await place.train({ data: { task: "regression", label: "y", holdout: 0.3 }, trainer });
+  expect(metrics["loss"] === metrics["mse"]).toBe(loss === "mse");
+  expect(metrics["loss"] === metrics["mae"]).toBe(loss === "mae");
+  expect(metrics["trainLoss"]).toBeGreaterThan(0);
+  expect(metrics["r2"]).toBeGreaterThan(0.9);
+});
