@@ -2,7 +2,8 @@
 import { buildModel } from "../../trainer/model.ts";
 import { chooseStepper } from "../../trainer/choose-stepper.ts";
 import { cpuMsPerCall, printFigure } from "./figure.ts";
-import { inputShapeOf, modelNameOf, network, randomBatches, schemaOf } from "./models.ts";
+import { modelNameOf, network, randomBatches, schemaOf } from "./models.ts";
+import { shapeOf } from "../../trainer/step.ts";
 import { loadNative } from "./native.ts";
 import { planOf } from "./plan.ts";
 
@@ -15,7 +16,7 @@ const batches = randomBatches(name, size);
 const { stepper } = await chooseStepper(loaded, {
   model,
   plan,
-  shape: { inputShape: inputShapeOf(name), classes: 10, task: "classification" },
+  shape: shapeOf(schemaOf(name), plan.trainer),
   batch: batches[0],
   say: (line) => console.error(line),
 });
