@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { appendFileSync, existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -147,6 +147,17 @@ it("says by which signal a trainer was killed", async () => {
     state: "failed",
     exitCode: 137,
     reason: "killed by SIGKILL",
+  });
+});
+
+it("says what the watchdog has said of a trainer that hung, though it is killed for it", async () => {
+  const jobs = open(folder);
+  const { id, trainer } = await started(jobs, FOREVER);
+  appendFileSync(join(folder, id, "log.txt"), "hung: step 7 has gone on for 612 s\n    at call (model.mjs:8:1)\n");
+  kill(trainer, "SIGKILL");
+  expect(await jobOnce(jobs, id, stopped)).toMatchObject({
+    exitCode: 137,
+    reason: "killed by SIGKILL: hung: step 7 has gone on for 612 s",
   });
 });
 

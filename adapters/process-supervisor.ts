@@ -21,6 +21,8 @@ const WAIT_FOR_GO = ["-c", 'read -r go && [ "$go" = go ] && exec "$@" </dev/null
 /** Of the log's end: an error that is longer says nothing more. */
 const LOG_BYTES_READ = 16_384;
 const ERROR_LINE = /^(?:[A-Z][A-Z0-9_]+|[A-Za-z]*Error)(?: \[\w+\])?: \S.*$/gm;
+/** What the trainer's watchdog says before it ends it (trainer/watchdog-worker.ts). */
+const HUNG_LINE = /^hung: \S.*$/gm;
 
 await superviseJob(process.argv[2] ?? "");
 
@@ -93,25 +95,24 @@ async function superviseJob(folder: string): Promise<void> {
 
 function endOf(trainer: ChildProcess, why: string | undefined, log: string): { exitCode: number; reason: string } {
   const { exitCode, signalCode } = trainer;
-  // of an error that was not expected, which leaves no failure record, the log alone knows more
-  const said = exitCode === EXIT.bug ? lastError(log) : undefined;
-  const how =
-    signalCode === null ? `exit code ${exitCode}${said === undefined ? "" : `: ${said}`}` : `killed by ${signalCode}`;
+  // of an error that was not expected, or of a hang, which leave no failure record, the log alone knows more
+  const said = lastLine(log, exitCode === EXIT.bug ? ERROR_LINE : HUNG_LINE);
+  const how = `${signalCode === null ? `exit code ${exitCode}` : `killed by ${signalCode}`}${said === undefined ? "" : `: ${said}`}`;
   return {
     exitCode: signalCode === null ? (exitCode ?? EXIT.bug) : 128 + constants.signals[signalCode],
     reason: why === undefined ? how : `${why}: ${how}`,
   };
 }
 
-/** The last line of a log that looks like an error; undefined if there is none, or the log can't be read. */
-function lastError(path: string): string | undefined {
+/** The last line of that kind in the end of a log; undefined if there is none, or the log can't be read. */
+function lastLine(path: string, kind: RegExp): string | undefined {
   try {
     const fd = openSync(path, "r");
     try {
       const from = Math.max(0, fstatSync(fd).size - LOG_BYTES_READ);
       const buffer = Buffer.alloc(LOG_BYTES_READ);
       const text = buffer.toString("utf8", 0, readSync(fd, buffer, 0, LOG_BYTES_READ, from));
-      return text.match(ERROR_LINE)?.at(-1)?.trim().slice(0, 1_000);
+      return text.match(kind)?.at(-1)?.trim().slice(0, 1_000);
     } finally {
       closeSync(fd);
     }

@@ -3,6 +3,7 @@ import { readEntry } from "../ledger/read.ts";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 import type { Notice, Notify, Store } from "../protocol/ports.ts";
 import { printable } from "../protocol/printable.ts";
+import { isProgress } from "../protocol/training-progress.ts";
 import { clockTime, MAIN_METRICS, metrics } from "./print.ts";
 import { isTerminal, line, LiveLine, style, type Style } from "./terminal.ts";
 
@@ -18,7 +19,6 @@ const STYLES: Readonly<Record<string, Style>> = {
 
 /** Of steps of a training that come faster, a log gets one in this time, and the last. */
 const STEPS_MS = 1_000;
-const STEP = /^epoch \d+\/\d+ step /;
 
 export class Progress {
   readonly #live = new LiveLine();
@@ -75,7 +75,7 @@ export class Progress {
   #sayJob(pipeline: string, what: string, text: string): void {
     const step = this.#steps.get(pipeline);
     const nowMs = performance.now();
-    if (!STEP.test(text)) this.say(pipeline, what, text);
+    if (!isProgress(text)) this.say(pipeline, what, text);
     else if (step !== undefined && nowMs - step.saidMs < STEPS_MS) step.left = () => this.say(pipeline, what, text);
     else {
       this.#steps.delete(pipeline); // this one is newer

@@ -33,14 +33,14 @@ function newPlace(): Place {
   return place;
 }
 
-/** holdoutLoss of each epoch, as the newest checkpoint has it written down. */
+/** The loss on the holdout of each epoch, as the newest checkpoint has it written down. */
 async function lossesOf(place: Place, round = 1): Promise<number[]> {
   const newest = (await place.manifests(round)).at(-1)!;
   const text = new TextDecoder().decode(await place.file({ manifest: newest }, "metrics.jsonl"));
   return text
     .trim()
     .split("\n")
-    .map((line) => JSON.parse(line).holdoutLoss);
+    .map((line) => JSON.parse(line).holdout?.loss);
 }
 
 let stopped: Place;

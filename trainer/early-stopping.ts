@@ -65,11 +65,11 @@ export class EarlyStopping {
   }
 
   /** @returns what is to be written about the epoch */
-  epochEnded(epoch: { step: number; epochIndex: number }): { readonly holdoutLoss?: number } {
+  epochEnded(epoch: { step: number; epochIndex: number }): { readonly holdout?: { readonly loss: number } } {
     if (this.#holdoutLoss === null || this.#config === null) return {};
     const loss = this.#holdoutLoss();
     this.#stopping = afterEpoch(this.#stopping ?? NOTHING_MEASURED, { ...epoch, loss }, this.#config);
-    return Number.isFinite(loss) ? { holdoutLoss: loss } : {};
+    return Number.isFinite(loss) ? { holdout: { loss } } : {};
   }
 
   /** The epoch that is the round's result; undefined: the last one, whatever it is. @throws {AccreteError} LOSS_NOT_FINITE */

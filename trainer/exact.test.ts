@@ -1,12 +1,10 @@
 /** The same bits whatever happens on the way: kills, signals, a store that fails. The trainer's process is the real one. */
-import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
-import { MANIFEST, planKey } from "../protocol/keys.ts";
+import { MANIFEST } from "../protocol/keys.ts";
 import { failingStore } from "./testing/failing-store.ts";
+import { endOf, startTrainer, type TrainerProcess } from "./testing/process.ts";
 import { csv, FORGETFUL, jsonl, newFolder, Place, tableRows, type PlanInput } from "./testing/rounds.ts";
 
 type OptimizerConfig = NonNullable<NonNullable<PlanInput["trainer"]>["optimizer"]>;
@@ -130,43 +128,15 @@ function newDisk(): Disk {
 
 const compiled = newFolder(); // many short processes: each has the others' compiled code
 
-function start(
-  disk: Disk,
-  round: number,
-  attempt: number,
-): { child: ChildProcess; output: () => string; training: Promise<void> } {
-  const child = spawn(process.execPath, [join(import.meta.dirname, "main.ts")], {
-    env: {
-      ...process.env,
-      NODE_COMPILE_CACHE: compiled,
-      ACCRETE_NATIVE_DIR: compiled, // there is none: on the backend of the runs within this process
-      ACCRETE_PLAN: planKey(round),
-      ACCRETE_BACKEND: "wasm", // as the undisturbed run within this process
-      ACCRETE_ATTEMPT: String(attempt),
-      ACCRETE_STATE: pathToFileURL(disk.stateFolder).href,
-      ACCRETE_DATA: pathToFileURL(disk.place.dataFolder).href,
-      ACCRETE_SCRATCH: newFolder(),
-    },
-    stdio: ["ignore", "pipe", "pipe"],
+const start = (disk: Disk, round: number, attempt: number): TrainerProcess =>
+  startTrainer({
+    stateFolder: disk.stateFolder,
+    dataFolder: disk.place.dataFolder,
+    scratch: newFolder(),
+    round,
+    attempt,
+    env: { NODE_COMPILE_CACHE: compiled, ACCRETE_BACKEND: "wasm" }, // as the undisturbed run within this process
   });
-  let output = "";
-  const training = new Promise<void>((resolve) => {
-    const hear = (chunk: Buffer): void => {
-      output += chunk.toString();
-      if (/records to train on|resumes at/.test(output)) resolve();
-    };
-    child.stdout.on("data", hear);
-    child.stderr.on("data", hear);
-    child.once("close", () => resolve());
-  });
-  return { child, output: () => output, training };
-}
-
-/** @returns the exit code, null if it was killed */
-async function ended(child: ChildProcess): Promise<number | null> {
-  if (child.exitCode === null && child.signalCode === null) await once(child, "close");
-  return child.exitCode;
-}
 
 /** Waits until a checkpoint with at least that many steps is there. */
 async function savedAtLeast({ place }: Disk, round: number, step: number): Promise<void> {
@@ -191,7 +161,7 @@ async function trainWithKills(disk: Disk, round: number, kills: number): Promise
       await pause(drawn() * 50);
       child.kill("SIGKILL");
     }
-    const exit = await ended(child);
+    const exit = await endOf(child);
     if (/resumes at/.test(output())) resumed++;
     if (exit === 0) return { killed, resumed };
     if (exit !== null) throw new Error(`exit ${exit}: ${output()}`);
@@ -236,10 +206,10 @@ describe.concurrent("the trainer's process", () => {
     const first = start(disk, 2, 1);
     await savedAtLeast(disk, 2, 48 + 8);
     first.child.kill("SIGTERM");
-    expect(await ended(first.child)).toBe(75);
+    expect(await endOf(first.child)).toBe(75);
     expect(first.output()).toMatch(/saved at step \d+ of 40: asked to stop/);
     const second = start(disk, 2, 2);
-    expect(await ended(second.child)).toBe(0);
+    expect(await endOf(second.child)).toBe(0);
     expect(second.output()).toMatch(/round 2: resumes at step \d+ of 40/);
 
     const [bits, expected] = [await disk.place.bits(2), await undisturbed.place.bits(2)];

@@ -203,7 +203,9 @@ describe("the loss", () => {
     expect(await failureOf(place)).toMatchObject({
       code: "LOSS_NOT_FINITE",
       exit: 70,
-      message: expect.stringMatching(/^the loss is (Infinity|NaN) in step \d+ of 10 of round 1, epoch 1$/),
+      message: expect.stringMatching(
+        /^the loss is (Infinity|NaN) in step 3 of 10 of round 1, epoch 1, at a learning rate of 0\.00097; the last good checkpoint is that after step 2 of round 1$/,
+      ),
     });
     for (const manifest of await place.manifests()) {
       const weights = parseSafetensors(await place.file({ manifest }, "weights.safetensors"), "x");
@@ -225,9 +227,23 @@ describe("the loss", () => {
     expect(await failureOf(place)).toMatchObject({
       code: "LOSS_NOT_FINITE",
       exit: 70,
-      message: expect.stringContaining("out/kernel"),
+      message: expect.stringMatching(/out\/kernel.*; the last good checkpoint is none: nothing was trained before$/),
     });
     expect(await place.manifests()).toEqual([]);
+  });
+
+  it("is not finite in a later round, before that one has saved anything: the round before is named", async () => {
+    const place = new Place();
+    place.put("a.jsonl", jsonl(Array.from({ length: 8 }, (_, i) => ({ x: i, label: i }))));
+    const plan: PlanInput = { data: { task: "regression", holdout: 0 } };
+    const { checkpoint } = await place.train(plan);
+    place.put("b.jsonl", jsonl([{ x: 1, label: 3e38 }]));
+    const items = (await place.items.list("")).items.filter(({ key }) => key === "b.jsonl");
+    await place.plan({ ...plan, round: 2, parent: checkpoint, items });
+    expect(await failureOf(place, 2)).toMatchObject({
+      code: "LOSS_NOT_FINITE",
+      message: expect.stringMatching(/; the last good checkpoint is that of round 1, as nothing of round 2 is saved$/),
+    });
   });
 });
 

@@ -35,6 +35,7 @@ const { countRequests, requestsText } = await import("../adapters/counted-store.
 const { openDirectoryStore } = await import("../adapters/directory-store.ts");
 const { openDirectoryItems } = await import("../adapters/directory-items.ts");
 const { findNative } = await import("../adapters/native-library.ts");
+const { readNvidiaGpu } = await import("../adapters/nvidia-smi.ts");
 const { fileError } = await import("../adapters/file-errors.ts");
 const { BACKENDS, isBackend } = await import("../protocol/backend.ts");
 const { AccreteError, EXIT } = await import("../protocol/errors.ts");
@@ -42,6 +43,7 @@ const { isPlanKey } = await import("../protocol/keys.ts");
 const { printable } = await import("../protocol/printable.ts");
 const { exitCodeOf, recordFailure } = await import("./failure.ts");
 const { readPlan, runTrainer } = await import("./run.ts");
+const { startWatchdog } = await import("./watchdog.ts");
 
 function wrongUsage(name: string, expected: string): never {
   const value = process.env[name];
@@ -87,6 +89,7 @@ async function main(): Promise<number> {
     threads: threads(),
     backend: backend(),
   };
+  const hangLeastMs = countOf("ACCRETE_HANG_MS", 0); // for tests: 0 is what it is elsewhere
   const { store, requests } = countRequests(openDirectoryStore(folderOf("ACCRETE_STATE")));
   const items = openDirectoryItems(folderOf("ACCRETE_DATA"));
   scratch = await mkdtemp(join(process.env["ACCRETE_SCRATCH"] ?? tmpdir(), "accrete-"));
@@ -108,6 +111,9 @@ async function main(): Promise<number> {
           begin,
           nowMs: () => performance.now(),
           ...computing,
+          watchdog: startWatchdog(say),
+          hangLeastMs: hangLeastMs === 0 ? undefined : hangLeastMs,
+          gpu: readNvidiaGpu,
         },
         plan,
         sha256,

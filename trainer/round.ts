@@ -7,6 +7,7 @@ import { ownAtStep, type BeginAt, type Beginning } from "./begin.ts";
 import type { Saved } from "./checkpoint.ts";
 import { chooseStepper } from "./choose-stepper.ts";
 import { classWeightsOf, weighted } from "./class-weights.ts";
+import { differenceText, environment, usesGpu, type EnvironmentOptions } from "./environment.ts";
 import { evaluate } from "./evaluate.ts";
 import { emptyHoldout, extendHoldout, indexesOf, type Holdout } from "./holdout-state.ts";
 import { trainLoop } from "./loop.ts";
@@ -19,18 +20,24 @@ import { writeResult, type Found } from "./result.ts";
 import type { Records } from "./records.ts";
 import { epochOrder } from "./sampler.ts";
 import { numericMask, type Schema } from "./schema.ts";
-import { environment, savedOf, Saver, type RunName, type Trained } from "./session.ts";
+import { savedOf, Saver, type RunName, type Trained } from "./session.ts";
 import { START, type Position, type State } from "./state.ts";
 import { shapeOf, type Batch, type Shape, type Stepper } from "./step.ts";
 import { loadTf, type LoadOptions, type Loaded, type Tf } from "./tf.ts";
+import type { Timings } from "./timings.ts";
 import { batchAt, stepsOf, trainingSet, type TrainingSet } from "./train.ts";
 import { readStart } from "./warm-start.ts";
+import { evaluationLimitMs, HANG_LEAST_MS, stepLimitMs, UNWATCHED, type Watchdog } from "./watchdog.ts";
 
-export interface RoundOptions extends BeginAt, LoadOptions {
+export interface RoundOptions extends BeginAt, LoadOptions, EnvironmentOptions {
   readonly attempt: number;
   /** SIGTERM has come: save and end */
   readonly stopAsked: () => boolean;
   readonly nowMs: () => number;
+  /** @default nobody looks whether it hangs */
+  readonly watchdog?: Watchdog | undefined;
+  /** milliseconds: what takes less never hangs. @default HANG_LEAST_MS */
+  readonly hangLeastMs?: number | undefined;
 }
 
 /** What a round is trained on. */
@@ -49,14 +56,24 @@ export class Round {
   /** the beginning is a checkpoint of this round */
   readonly #own: boolean;
   readonly #data: Data;
+  readonly #timings: Timings;
   readonly #startedMs: number;
+  readonly #watchdog: Watchdog;
+  readonly #hangLeastMs: number;
 
-  constructor(options: RoundOptions, name: RunName, from: { beginning: Beginning | null; own: boolean; data: Data }) {
+  constructor(
+    options: RoundOptions,
+    name: RunName,
+    from: { beginning: Beginning | null; own: boolean; data: Data; timings: Timings },
+  ) {
     this.#options = options;
     this.#name = name;
     this.#beginning = from.beginning;
     this.#own = from.own;
     this.#data = from.data;
+    this.#timings = from.timings;
+    this.#watchdog = options.watchdog ?? UNWATCHED;
+    this.#hangLeastMs = options.hangLeastMs ?? HANG_LEAST_MS;
     this.#startedMs = options.nowMs();
   }
 
@@ -83,7 +100,9 @@ export class Round {
     const model = buildModel(tf, definition, plan, schema);
     const takenOver = await this.#restoreWeights(tf, model);
     const { say } = this.#options;
+    this.#watchdog.begin("step", 1, stepLimitMs(this.#hangLeastMs, undefined)); // it tries the model
     const { stepper, loaded } = await chooseStepper(began, { model, plan, shape, batch: firstBatch(set, plan), say });
+    this.#watchdog.end();
     this.#sayWhereOtherwise(loaded);
     const state = this.#restoreState(stepper, takenOver);
     const trained: Trained = { tf, model, stepper, schema, holdout: this.#holdout(schema), normalisation };
@@ -114,10 +133,10 @@ export class Round {
 
   /** The round's own checkpoint was made by another machine. */
   #sayWhereOtherwise(loaded: Loaded): void {
-    const [now, then] = [environment(this.#options, loaded), this.#beginning?.restored.manifest.environment];
-    const differs = then === undefined ? [] : Object.keys(now).filter((key) => now[key] !== then[key]);
-    if (this.#own && differs.length > 0)
-      this.#options.say(`the checkpoint was made with another ${differs.join(", ")}: the bits may differ`);
+    const then = this.#beginning?.restored.manifest.environment;
+    if (!this.#own || then === undefined) return;
+    const differs = differenceText(then, environment(this.#options, loaded));
+    if (differs !== "") this.#options.say(`the checkpoint was made elsewhere (${differs}): the bits may differ`);
   }
 
   /** At the start of a round as `onModelChange` says; within it exactly, so that a resume changes no bit. @returns whether there were any */
@@ -177,11 +196,14 @@ export class Round {
     const saver = this.#saver(environment(this.#options, loaded), savedOf(this.#beginning));
     const metricsText = this.#beginning?.metricsText ?? "";
     const holdoutLoss = this.#holdoutLoss(trained, shape);
-    const ended = await trainLoop({ ...this.#options, plan, saver, metricsText, holdoutLoss }, trained, set, begun);
+    const [timings, watchdog, hangLeastMs] = [this.#timings, this.#watchdog, this.#hangLeastMs];
+    const options = { ...this.#options, plan, saver, metricsText, holdoutLoss, timings, watchdog, hangLeastMs };
+    const ended = await trainLoop(options, trained, set, begun);
     if (ended.outcome === "ended") return ended.exit;
     trained.stepper.pull();
     const { checkpoint, position } = ended.outcome === "done" ? ended : await this.#goBack(trained, ended.step);
     return this.#finish(checkpoint, trained, shape, {
+      gpu: usesGpu(loaded),
       steps: position.step,
       epochs: position.epochIndex,
       trainLoss: position.epochLoss,
@@ -223,17 +245,23 @@ export class Round {
     final: Checkpoint,
     trained: Trained,
     shape: Shape,
-    done: { steps: number; epochs: number; trainLoss: number | null; records: number },
+    done: { gpu: boolean; steps: number; epochs: number; trainLoss: number | null; records: number },
   ): Promise<number> {
     const { tf, model, holdout, normalisation } = trained;
-    const seconds = (this.#options.nowMs() - this.#startedMs) / 1_000;
+    const timings = this.#timings;
+    const batches = 2 * Math.ceil(holdout.count / this.#name.plan.trainer.batchSize); // live comes after
+    this.#watchdog.begin("evaluation", done.steps, evaluationLimitMs(this.#hangLeastMs, timings.medianStepMs, batches));
+    const measured = await timings.measure("evaluate", () => evaluate(tf, model, holdout, shape, normalisation));
+    const liveMetrics = await timings.measure("evaluate", () =>
+      measureLive(this.#options, this.#name.plan, trained, shape),
+    );
+    this.#watchdog.end();
     const metrics: Metrics = {
-      ...evaluate(tf, model, holdout, shape, normalisation),
+      ...measured,
       trainRecords: done.records,
       ...(done.trainLoss === null ? {} : { trainLoss: done.trainLoss }),
-      seconds,
+      ...this.#runMetrics(done.gpu),
     };
-    const liveMetrics = await measureLive(this.#options, this.#name.plan, trained, shape);
     return this.#writeResult({
       checkpoint: final,
       epochsAdded: done.epochs,
@@ -243,11 +271,22 @@ export class Round {
     });
   }
 
+  /** What it took: of this process, not of attempts before it. */
+  #runMetrics(gpu: boolean): Metrics {
+    const gpuBytes = gpu ? this.#options.gpu?.()?.usedBytes : undefined;
+    return {
+      seconds: (this.#options.nowMs() - this.#startedMs) / 1_000,
+      ...this.#timings.metrics(),
+      "run.peakBytes": process.resourceUsage().maxRSS * 1_024,
+      ...(gpuBytes === undefined ? {} : { "run.gpuBytes": gpuBytes }),
+    };
+  }
+
   /** Nothing to train on, now or ever before: all items were rejected, or all records belong to the holdout. */
   async #saveNothingTrained(): Promise<number> {
     const { schema } = this.#data;
     const read = schema === null || hasOneClass(schema) ? null : { schema, holdout: this.#holdout(schema) };
-    const saver = this.#saver(environment(this.#options, { backend: "cpu", version: "none" }), new Map());
+    const saver = this.#saver(environment(this.#options, null), new Map());
     const checkpoint = await saver.saveUntrained(this.#untrained(), read);
     return this.#writeResult({
       checkpoint,

@@ -14,6 +14,7 @@ import type { Schema } from "./schema.ts";
 import type { RunName } from "./session.ts";
 import { stageItems } from "./stage.ts";
 import { supersededBy } from "./superseded.ts";
+import { Timings } from "./timings.ts";
 
 export interface RunOptions extends RoundOptions {
   readonly items: Items;
@@ -43,7 +44,8 @@ export async function runTrainer(options: RunOptions, plan: Plan, planSha256: st
   }
   const definitionPath = join(options.scratch, "model.mjs");
   await fetchCode(store, plan.code, definitionPath);
-  const { beginning, own, data } = await beginAndRead(options, plan, planSha256);
+  const timings = new Timings(options.nowMs);
+  const { beginning, own, data } = await beginAndRead(options, timings, plan, planSha256);
   const tooMany = data.rejected.length > 10 && data.rejected.length > plan.items.length / 100;
   if (tooMany)
     throw new DataUnusable(
@@ -54,21 +56,24 @@ export async function runTrainer(options: RunOptions, plan: Plan, planSha256: st
   options.begin();
 
   const name: RunName = { plan, planSha256, attempt: `${options.attempt}.${options.retry}`, run: options.run };
-  const round = new Round(options, name, { beginning, own, data });
+  const round = new Round(options, name, { beginning, own, data, timings });
   return round.train(definitionPath);
 }
 
 /** The checkpoint to go on from, and the records. A checkpoint of this round counts only if it was made from these very records. */
 async function beginAndRead(
   options: RunOptions,
+  timings: Timings,
   plan: Plan,
   planSha256: string,
 ): Promise<{ beginning: Beginning | null; own: boolean; data: Data }> {
   const { scratch, say, store } = options;
   const at = { store, scratch, say };
-  const staged = await stageItems(options.items, plan, join(scratch, "items"), (done, bytes) => {
-    if (done === plan.items.length) say(`round ${plan.round}: items staged: ${done}, ${bytes} bytes`);
-  });
+  const staged = await timings.measure("stage", () =>
+    stageItems(options.items, plan, join(scratch, "items"), (done, bytes) => {
+      if (done === plan.items.length) say(`round ${plan.round}: items staged: ${done}, ${bytes} bytes`);
+    }),
+  );
   await using readerOfRun = new Reader({
     folder: join(scratch, "items"),
     scratch: join(scratch, "reader"),
@@ -76,7 +81,11 @@ async function beginAndRead(
   });
   const reader = options.reader ?? readerOfRun;
   const read = async (schema: Schema | null): Promise<Data> => {
-    const { schema: found, records, rejected } = await readRecords(staged.files, { data: plan.data, schema, reader });
+    const {
+      schema: found,
+      records,
+      rejected,
+    } = await timings.measure("read", () => readRecords(staged.files, { data: plan.data, schema, reader }));
     const all = [...staged.rejected, ...rejected];
     const out = new Set(all.map(({ item }) => itemId(item)));
     const used = plan.items.map(itemId).filter((id) => !out.has(id));

@@ -1,6 +1,5 @@
 /** What one round trains with: model, slots, records, holdout; restored from where it begins, and saved from where it is. */
 import { mkdir, writeFile } from "node:fs/promises";
-import { cpus } from "node:os";
 import { join } from "node:path";
 import { MANIFEST } from "../protocol/keys.ts";
 import { canonicalJson, sha256 } from "../protocol/digest.ts";
@@ -16,7 +15,7 @@ import { writeSafetensors, type NamedTensor } from "./safetensors.ts";
 import type { Schema } from "./schema.ts";
 import { stateText, type State } from "./state.ts";
 import type { SnapshotTensor, Stepper } from "./step.ts";
-import type { Loaded, Tf } from "./tf.ts";
+import type { Tf } from "./tf.ts";
 
 /** What names a checkpoint of this run. */
 export interface RunName {
@@ -138,19 +137,4 @@ function checkFinite(tensors: readonly NamedTensor[], { position }: State): void
   const broken = tensors.find(({ data }) => data.some((value) => !Number.isFinite(value)));
   if (broken !== undefined)
     throw new AccreteError("LOSS_NOT_FINITE", `${broken.name} is not finite after step ${position.step} of the round`);
-}
-
-/** What the bits depend on. Another machine may round otherwise: a resume there goes on, and says so. */
-export function environment(
-  { threads }: { readonly threads: number },
-  { backend, version }: Pick<Loaded, "backend" | "version">,
-): Manifest["environment"] {
-  return {
-    backend,
-    cpu: (cpus()[0]?.model ?? "unknown").trim().slice(0, 256),
-    node: process.version,
-    platform: `${process.platform}-${process.arch}`,
-    tensorflow: version,
-    threads: backend === "native" ? String(threads) : "1",
-  };
 }

@@ -1,5 +1,6 @@
 /** The loop: a generator of steps, so that the caller says when to save, to log and to stop. */
 import { AccreteError } from "../protocol/errors.ts";
+import { rateText } from "../protocol/training-progress.ts";
 import type { Plan } from "../protocol/types.ts";
 import { weighted, type ClassWeights } from "./class-weights.ts";
 import { indexesOf } from "./holdout-state.ts";
@@ -24,6 +25,8 @@ export interface StepDone {
   /** after the step */
   readonly position: Position;
   readonly batchRecords: number;
+  /** with which it was made */
+  readonly learningRate: number;
   readonly epochEnded: boolean;
 }
 
@@ -65,11 +68,11 @@ export function* trainFrom(
       if (!Number.isFinite(loss)) {
         throw new AccreteError(
           "LOSS_NOT_FINITE",
-          `the loss is ${loss} in step ${position.step + 1} of ${steps} of round ${plan.round}, epoch ${position.epochIndex + 1}`,
+          `the loss is ${loss} in step ${position.step + 1} of ${steps} of round ${plan.round}, epoch ${position.epochIndex + 1}, at a learning rate of ${rateText(learningRate)}`,
         );
       }
       position = afterBatch(position, loss, batch.size, batches);
-      yield { position, batchRecords: batch.size, epochEnded: position.batchIndex === 0 };
+      yield { position, batchRecords: batch.size, learningRate, epochEnded: position.batchIndex === 0 };
     }
   }
 }

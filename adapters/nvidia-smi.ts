@@ -1,0 +1,35 @@
+/** What NVIDIA's own program says of a GPU: TensorFlow's addon for Node tells neither its model nor the memory that it takes. */
+import { execFileSync } from "node:child_process";
+
+const LIMIT_MS = 10_000;
+
+export interface NvidiaGpu {
+  readonly model: string;
+  readonly driver: string;
+  /** of its memory, by all processes */
+  readonly usedBytes: number;
+}
+
+/** The first GPU that CUDA shows to this process. @returns undefined where that can't be told */
+export function readNvidiaGpu(env: NodeJS.ProcessEnv = process.env): NvidiaGpu | undefined {
+  const [first = ""] = (env["CUDA_VISIBLE_DEVICES"] ?? "").split(",");
+  try {
+    const text = execFileSync(
+      "nvidia-smi",
+      [
+        "--query-gpu=name,driver_version,memory.used",
+        "--format=csv,noheader,nounits",
+        ...(first === "" ? [] : ["-i", first]),
+      ],
+      { encoding: "utf8", timeout: LIMIT_MS, stdio: ["ignore", "pipe", "ignore"], env },
+    );
+    const [model, driver, mib] = text
+      .split("\n")[0]!
+      .split(",")
+      .map((field) => field.trim());
+    if (!model || !driver || !/^\d+$/.test(mib ?? "")) return undefined;
+    return { model, driver, usedBytes: Number(mib) * 2 ** 20 };
+  } catch {
+    return undefined; // not there, no driver, or it does not answer
+  }
+}

@@ -1,0 +1,46 @@
+import { describe, expect, it } from "vitest";
+import { differenceText, environment } from "./environment.ts";
+import type { Loaded } from "./tf.ts";
+
+const loaded = (backend: Loaded["backend"], isUsingGpuDevice = false): Loaded => {
+  const tf = { version_core: "4.22.0", getBackend: () => "tensorflow", backend: () => ({ isUsingGpuDevice }) };
+  return { tf: tf as unknown as Loaded["tf"], backend, version: backend === "native" ? "2.21.0" : "4.22.0" };
+};
+const gpu = (): { model: string; driver: string; usedBytes: number } => ({
+  model: "NVIDIA T4",
+  driver: "570.1",
+  usedBytes: 1,
+});
+
+describe("what the bits depend on", () => {
+  it("is all recorded, of a GPU only where TensorFlow computes on it", () => {
+    const machine = {
+      cpu: expect.stringMatching(/\S/),
+      node: process.version,
+      platform: `${process.platform}-${process.arch}`,
+    };
+    const native = { backend: "native", tensorflow: "2.21.0", tensorflowjs: "4.22.0", threads: "8" };
+    expect(environment({ threads: 8, gpu }, loaded("native"))).toEqual({ ...native, ...machine });
+    expect(environment({ threads: 8, gpu }, loaded("native", true))).toEqual({
+      ...native,
+      ...machine,
+      gpu: "NVIDIA T4",
+      gpuDriver: "570.1",
+    });
+    expect(environment({ threads: 8, gpu }, loaded("wasm"))).toEqual({
+      backend: "wasm",
+      tensorflowjs: "4.22.0",
+      threads: "1",
+      ...machine,
+    });
+    expect(environment({ threads: 8 }, null)).toEqual({ backend: "none", ...machine });
+  });
+
+  it("is compared by name, from -> to", () => {
+    const then = { backend: "native", threads: "8", tensorflow: "2.21.0" };
+    expect(differenceText(then, then)).toBe("");
+    expect(differenceText(then, { backend: "wasm", threads: "1", tensorflowjs: "4.22.0" })).toBe(
+      "backend native -> wasm, tensorflow 2.21.0 -> none, tensorflowjs none -> 4.22.0, threads 8 -> 1",
+    );
+  });
+});
