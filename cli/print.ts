@@ -1,5 +1,6 @@
 /** Times, sizes, metrics and tables for people. */
 import { stripVTControlCharacters } from "node:util";
+import { dollarsOf } from "../protocol/budget.ts";
 import { duration } from "../protocol/duration.ts";
 import { printable } from "../protocol/printable.ts";
 import type { Checkpoint, Item, Metrics } from "../protocol/types.ts";
@@ -7,6 +8,11 @@ import type { Checkpoint, Item, Metrics } from "../protocol/types.ts";
 export { duration };
 
 const SIZES = ["B", "kB", "MB", "GB", "TB", "PB"] as const;
+
+/** $12.50, $0.0021: small amounts to two digits. */
+export function dollars(amount: number): string {
+  return `$${amount === 0 || amount >= 0.1 ? amount.toFixed(2) : String(Number(amount.toPrecision(2)))}`;
+}
 
 /** 0 B, 999 B, 1.2 kB, 34.5 MB: decimal units. */
 export function bytes(count: number): string {
@@ -68,6 +74,17 @@ export function item(of: Pick<Item, "key" | "size">): string {
 /** What is wrong with an item, without its key in front: that is said beside it. */
 export function withoutKey(message: string, key: string): string {
   return message.startsWith(`${key}: `) ? message.slice(key.length + 2) : message;
+}
+
+/** Of the run that made a result: "8,694 examples/s"; undefined: it has made no step. */
+export function speed(values: Metrics): string | undefined {
+  const perSecond = values["run.examplesPerSecond"];
+  return perSecond === undefined ? undefined : `${Math.round(perSecond).toLocaleString("en")} examples/s`;
+}
+
+/** How long jobs ran and what that costs: "12 s, $0.0021". @param pricePerHour dollars; undefined: not known */
+export function cost(ms: number, pricePerHour: number | undefined): string {
+  return `${duration(ms)}${pricePerHour === undefined ? "" : `, ${dollars(dollarsOf(ms, { pricePerHour }))}`}`;
 }
 
 /** Columns side by side, two spaces between; a column of numbers alone is set to the right. */

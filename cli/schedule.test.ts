@@ -36,6 +36,16 @@ describe.concurrent("a config with", () => {
     await drop(dir, "day-2.csv", 2);
     const dry = (await runCli(dir, ["train", "--dry-run"])).out;
     expect(dry).toMatch(/round 2 would learn 1 item .*: about .* s, about \$\d+\.\d\d, judged by the last round/);
+    expect((await runCli(dir, ["log"])).out).toMatch(/; accuracy .*; [\d.]+ s, \$\d+\.\d\d, [\d,]+ examples\/s/);
+    const shown = (await runCli(dir, ["show", "1"])).out;
+    expect(shown).toMatch(
+      /\ntime {2}[\d.]+ s, \$\d+\.\d\d of jobs\n {2}stage .* train .*, evaluate .*\n {2}[\d,]+ examples\/s, a step \S+ \/ \S+ \/ \S+ ms \(median \/ p90 \/ p99\)\n {2}peak memory \d+\.\d MB\n/,
+    );
+    expect(shown).not.toContain("run.");
+    expect(JSON.parse((await runCli(dir, ["show", "1", "--json"])).out)).toMatchObject({
+      jobMs: expect.any(Number),
+      dollars: expect.any(Number),
+    });
     expect(dry).toContain("Its job would not start yet: the budget of $60.10 a day is used up");
     const once = await runCli(dir, ["up", "--once"]);
     expect(once).toMatchObject({ code: 0 });

@@ -95,14 +95,19 @@ describe.concurrent("up", () => {
   });
 
   it("in the middle of a training, status says how far it is", async () => {
-    const dir = await initWorkspace(folder, "far", [["epochs: 5,", "epochs: 100000,"]]);
+    const dir = await initWorkspace(folder, "far", [
+      ["epochs: 5,", "epochs: 100000,"],
+      ["trainer:", "budget: { pricePerHour: 3_600 },\n      trainer:"],
+    ]);
     await drop(dir, "day-1.csv", 1);
     const up = startCli(dir, ["up"]);
     await up.says(/round 1 {4}epoch /);
     const status = await runCli(dir, ["status"]);
     up.process.kill("SIGINT");
     await up.ended;
-    expect(status.out).toMatch(/\n +epoch \d+\/100000 step \d+\/\d+ loss .*\n +next +attempt 1 is training\n/);
+    expect(status.out).toMatch(
+      /\n +epoch \d+\/100000 step \d+\/\d+ loss \S+ rate \S+ \d+ examples\/s, .* left\n +.* s of jobs so far, \$\d+\.\d\d\n +next +attempt 1 is training\n/,
+    );
     expect((await runCli(dir, ["status"])).out).not.toContain("/100000 step");
   });
 

@@ -3,7 +3,7 @@ import { readEntry, readHead } from "../../ledger/read.ts";
 import type { LogEntry } from "../../protocol/types.ts";
 import { printable } from "../../protocol/printable.ts";
 import { openPipelineOf, type GlobalOptions } from "../compose.ts";
-import { count, dateTime, MAIN_METRICS, metrics, table } from "../print.ts";
+import { cost, count, dateTime, MAIN_METRICS, metrics, speed, table } from "../print.ts";
 import { line, printJson } from "../terminal.ts";
 import { countOption } from "../options.ts";
 
@@ -17,7 +17,7 @@ export function logCommand(): Command {
     .addHelpText("after", "\nExamples:\n  $ accrete log\n  $ accrete log --limit 100 --json")
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { limit: number }>();
-      const { store } = await openPipelineOf(options);
+      const { store, config } = await openPipelineOf(options);
       const { head } = await readHead(store);
       const entries: LogEntry[] = [];
       for (let seq = head.seq; seq > 0 && entries.length < options.limit; seq--)
@@ -39,7 +39,7 @@ export function logCommand(): Command {
             dateTime(entry.at),
             entry.kind,
             String(entry.round),
-            ...what(entry),
+            ...what(entry, config.budget?.pricePerHour),
             marks(entry),
           ]),
           ["entry", "when", "kind", "round", "epoch", "step", "what", ""],
@@ -50,7 +50,8 @@ export function logCommand(): Command {
     });
 }
 
-function what(entry: LogEntry): [epoch: string, step: string, what: string] {
+/** @param pricePerHour of the config as it is now; undefined: none is known */
+function what(entry: LogEntry, pricePerHour: number | undefined): [epoch: string, step: string, what: string] {
   const at = [String(entry.checkpoint?.epoch ?? 0), String(entry.checkpoint?.step ?? 0)] as const;
   if (entry.kind === "rollback")
     return [
@@ -68,8 +69,7 @@ function what(entry: LogEntry): [epoch: string, step: string, what: string] {
     ];
   const rejected = entry.rejected === 0 ? "" : `, ${entry.rejected} rejected`;
   const refused = entry.gate.passed ? "" : `; refused: ${entry.gate.reasons.join("; ")}`;
-  return [
-    ...at,
-    printable(`${count(entry.items, "item")}${rejected}; ${metrics(entry.metrics, MAIN_METRICS)}${refused}`),
-  ];
+  const measured = metrics(entry.metrics, MAIN_METRICS);
+  const ran = [cost(entry.jobMs, pricePerHour), speed(entry.metrics)].filter((text) => text !== undefined).join(", ");
+  return [...at, printable(`${count(entry.items, "item")}${rejected}; ${measured}; ${ran}${refused}`)];
 }

@@ -1,11 +1,14 @@
 import { Command } from "commander";
 import { readRound, type RoundReport } from "../../ledger/round-report.ts";
+import { dollarsOf, runMs } from "../../protocol/budget.ts";
 import { itemId } from "../../protocol/digest.ts";
 import { printable } from "../../protocol/printable.ts";
 import { isAlive } from "../../protocol/round.ts";
+import { withoutRun } from "../../protocol/run-metrics.ts";
+import type { Metrics } from "../../protocol/types.ts";
 import { openPipelineOf, type GlobalOptions } from "../compose.ts";
 import { countOption } from "../options.ts";
-import { bytes, count, dateTime, item, metric, table, withoutKey } from "../print.ts";
+import { bytes, cost, count, dateTime, duration, item, metric, speed, table, withoutKey } from "../print.ts";
 import { line, printJson, style } from "../terminal.ts";
 
 const ITEMS_SHOWN = 20;
@@ -23,13 +26,22 @@ export function showCommand(): Command {
     .addHelpText("after", "\nExamples:\n  $ accrete show 3\n  $ accrete show 3 --json | jq .result.metrics")
     .action(async (round: number, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { all?: boolean }>();
-      const report = await readRound(await openPipelineOf(options), round);
-      if (options.json === true) printJson(report);
-      else for (const part of parts(report, options.all === true ? Infinity : ITEMS_SHOWN)) line(part);
+      const pipeline = await openPipelineOf(options);
+      const report = await readRound(pipeline, round);
+      const pricePerHour = pipeline.config.budget?.pricePerHour;
+      if (options.json === true) printJson({ ...report, ...timeOf(report, pricePerHour) });
+      else for (const part of parts(report, pricePerHour, options.all === true ? Infinity : ITEMS_SHOWN)) line(part);
     });
 }
 
-function* parts(report: RoundReport, limit: number): Generator<string> {
+/** How long its jobs ran: by its entry, else by the jobs that are known. @returns dollars null: no price is known */
+function timeOf(report: RoundReport, pricePerHour: number | undefined): { jobMs: number; dollars: number | null } {
+  const jobs = report.attempts.flatMap(({ job }) => job ?? []);
+  const jobMs = report.entry?.jobMs ?? runMs(jobs, Date.now());
+  return { jobMs, dollars: pricePerHour === undefined ? null : dollarsOf(jobMs, { pricePerHour }) };
+}
+
+function* parts(report: RoundReport, pricePerHour: number | undefined, limit: number): Generator<string> {
   const { plan, round, state, entry } = report;
   const ended =
     entry === null
@@ -47,6 +59,7 @@ function* parts(report: RoundReport, limit: number): Generator<string> {
   yield `  ${plan.kind}: ${count(plan.epochsToAdd, "epoch")} from ${parent}, seed ${plan.seed}, code ${plan.code.slice(0, 12)}`;
   yield* items(report, limit);
   yield* attempts(report);
+  yield* time(report, pricePerHour);
   yield* checkpoints(report, limit === Infinity ? limit : CHECKPOINTS_SHOWN);
   yield* outcome(report, limit);
 }
@@ -77,6 +90,33 @@ function* attempts(report: RoundReport): Generator<string> {
   }
 }
 
+function* time(report: RoundReport, pricePerHour: number | undefined): Generator<string> {
+  const { jobMs } = timeOf(report, pricePerHour);
+  if (jobMs === 0) return;
+  yield `\n${style("bold", "time")}  ${cost(jobMs, pricePerHour)} of jobs`;
+  if (report.result !== null) for (const text of runTexts(report.result.metrics)) yield `  ${text}`;
+}
+
+const PARTS = ["stage", "read", "train", "save", "evaluate"] as const;
+
+/** What the run that made the result took. */
+function* runTexts(metrics: Metrics): Generator<string> {
+  const parts = PARTS.flatMap((part) => {
+    const seconds = metrics[`run.seconds.${part}`];
+    return seconds === undefined ? [] : [`${part} ${duration(seconds * 1_000)}`];
+  });
+  if (parts.length > 0) yield parts.join(", ");
+  const steps = [50, 90, 99].flatMap((of) => metrics[`run.stepMs.p${of}`] ?? []);
+  if (steps.length === 3)
+    yield `${[speed(metrics), `a step ${steps.map((ms) => metric(ms)).join(" / ")} ms (median / p90 / p99)`].filter((text) => text !== undefined).join(", ")}`;
+  const memory = [
+    ["peak memory", metrics["run.peakBytes"]],
+    ["GPU memory", metrics["run.gpuBytes"]],
+  ] as const;
+  const known = memory.flatMap(([name, size]) => (size === undefined ? [] : [`${name} ${bytes(size)}`]));
+  if (known.length > 0) yield known.join(", ");
+}
+
 function* checkpoints({ checkpoints: folders }: RoundReport, limit: number): Generator<string> {
   if (folders.length === 0) return;
   yield `\n${style("bold", "checkpoints")}`;
@@ -92,7 +132,7 @@ function* outcome({ result, entry }: RoundReport, limit: number): Generator<stri
   if (result === null) return;
   const { metrics, liveMetrics, rejected } = result;
   yield `\n${style("bold", "metrics")}  ${count(result.epochsAdded, "epoch")}, ${count(result.stepsAdded, "step")} added`;
-  const rows = Object.keys(metrics)
+  const rows = Object.keys(withoutRun(metrics))
     .sort()
     .map((name) => [
       `  ${name}`,

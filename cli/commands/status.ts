@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import type { NextStep, OpenRound } from "../../ledger/open-round.ts";
 import { readStatus, type Status, type Waiting } from "../../ledger/status.ts";
-import { budgetText } from "../../protocol/budget.ts";
+import { budgetText, dollarsOf, runMs } from "../../protocol/budget.ts";
 import { printable } from "../../protocol/printable.ts";
 import { isAlive } from "../../protocol/round.ts";
 import type { PipelineConfig } from "../../protocol/config.ts";
@@ -15,7 +15,7 @@ import {
   type Pipeline,
 } from "../compose.ts";
 import { lastLine } from "../job-tail.ts";
-import { ago, bytes, checkpoint, count, dateTime, duration, MAIN_METRICS, metrics, table } from "../print.ts";
+import { ago, bytes, checkpoint, count, dateTime, dollars, duration, MAIN_METRICS, metrics, table } from "../print.ts";
 import { isTerminal, jsonText, line, printJson, style } from "../terminal.ts";
 
 const FOLLOW_MS = 500;
@@ -56,6 +56,8 @@ interface Shown extends Status {
   readonly schedule: { readonly retrain: Retrain; readonly nextMs: number } | null;
   /** what the running job has said last: epoch, step, loss */
   readonly progress: string | null;
+  /** what the open round has taken so far; dollars: null where no price is known */
+  readonly soFar: { readonly jobMs: number; readonly dollars: number | null } | null;
 }
 type Retrain = NonNullable<PipelineConfig["schedule"]>["retrain"];
 
@@ -65,7 +67,19 @@ async function readShown({ config, ...ports }: Pipeline): Promise<Shown> {
   const schedule = nextMs === undefined ? null : { retrain: config.schedule!.retrain, nextMs };
   const log = status.next.is === "training" ? status.next.job.log : undefined;
   const said = log === undefined ? undefined : await lastLine(log);
-  return { ...status, schedule, progress: said?.replace(/^round \d+:? +/, "") ?? null };
+  return {
+    ...status,
+    schedule,
+    progress: said?.replace(/^round \d+:? +/, "") ?? null,
+    soFar: soFar(status, config.budget?.pricePerHour),
+  };
+}
+
+function soFar({ open, nowMs }: Status, pricePerHour: number | undefined): Shown["soFar"] {
+  const jobs = open?.attempts.flatMap(({ job }) => job ?? []) ?? [];
+  if (jobs.length === 0) return null;
+  const jobMs = runMs(jobs, nowMs);
+  return { jobMs, dollars: pricePerHour === undefined ? null : dollarsOf(jobMs, { pricePerHour }) };
 }
 
 /** On a terminal in place, elsewhere a line for each change, until it is interrupted. */
@@ -87,7 +101,7 @@ async function follow(pipeline: Pipeline, json: boolean): Promise<never> {
 
 function withoutTimes(status: Status): string {
   return JSON.stringify(status, (name, value: unknown) =>
-    ["nowMs", "untilMs", "nextMs", "progress"].includes(name) ? undefined : value,
+    ["nowMs", "untilMs", "nextMs", "progress", "soFar"].includes(name) ? undefined : value,
   );
 }
 
@@ -113,6 +127,8 @@ export function statusText(status: Shown): string {
   if (status.redoItems > 0) rows.push(["to redo", `${count(status.redoItems, "item")} of a rollback`]);
   if (status.open !== null) rows.push(...openRows(status.open, nowMs));
   if (status.progress !== null) rows.push(["", printable(status.progress)]);
+  if (status.soFar?.dollars != null)
+    rows.push(["", `${duration(status.soFar.jobMs)} of jobs so far, ${dollars(status.soFar.dollars)}`]);
   if (status.rejected > 0)
     rows.push([
       "rejected",
