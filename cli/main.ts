@@ -11,6 +11,7 @@ import { pullCommand } from "./commands/pull.ts";
 import { retryCommand } from "./commands/retry.ts";
 import { showCommand } from "./commands/show.ts";
 import { statusCommand } from "./commands/status.ts";
+import { tensorboardCommand } from "./commands/tensorboard.ts";
 import { trainCommand } from "./commands/train.ts";
 import { upCommand } from "./commands/up.ts";
 import { verifyCommand } from "./commands/verify.ts";
@@ -52,6 +53,7 @@ function program(): Command {
     whyCommand,
     verifyCommand,
     pullCommand,
+    tensorboardCommand,
     trainCommand,
     rehearseCommand,
     retryCommand,

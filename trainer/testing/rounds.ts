@@ -9,14 +9,7 @@ import { messageOf } from "../../protocol/errors.ts";
 import { checkpointsPrefix, failureKey, MANIFEST, planKey, resultKey } from "../../protocol/keys.ts";
 import { withoutRun } from "../../protocol/run-metrics.ts";
 import type { Items, Store } from "../../protocol/ports.ts";
-import {
-  parseDocument,
-  type Checkpoint,
-  type FailureRecord,
-  type Manifest,
-  type Plan,
-  type Result,
-} from "../../protocol/types.ts";
+import { parseDocument, type FailureRecord, type Manifest, type Plan, type Result } from "../../protocol/types.ts";
 import { exitCodeOf, recordFailure } from "../failure.ts";
 import { Reader } from "../reader-process.ts";
 import { readPlan, runTrainer } from "../run.ts";
