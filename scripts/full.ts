@@ -23,6 +23,11 @@ const PARTS: readonly Part[] = [
     figures: /^ *[\d.]+ s +(met while: .*|\d+ kills \(.*)$/,
   },
   {
+    name: "kill matrix, every cell, 100 kills or more",
+    run: ["scripts/kill-matrix.ts", "--kills", "100"],
+    figures: /^ *[\d.]+ s +(seed .*|\d+ cells, .*)$/,
+  },
+  {
     name: "scale, 10,000 files",
     run: ["scripts/scale.ts"],
     figures: /^ *[\d.]+ s +((?:planned|committed|requests:|peak|the same files|up has started|an item:|after) ?.*)$/,
