@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { AccreteError } from "../protocol/errors.ts";
 import { exitCodeOf, failureText, Obstructed } from "./failure.ts";
-import { bytes, count, dateTime, duration, item, metric, metrics, table } from "./print.ts";
+import { bytes, cost, count, dateTime, dollars, duration, item, metric, metrics, speed, table } from "./print.ts";
 import { jsonText } from "./terminal.ts";
 
 describe("what the CLI prints", () => {
@@ -95,5 +95,24 @@ describe("how a command fails", () => {
     expect(failureText(error, true)).toContain("print.test.ts");
     expect(exitCodeOf(error)).toBe(70);
     expect(exitCodeOf(Object.assign(new Error("EACCES"), { syscall: "open", code: "EACCES" }))).toBe(1);
+  });
+});
+
+describe("cost and speed", () => {
+  it.each([
+    [0, "$0.00"],
+    [12.504, "$12.50"],
+    [0.1, "$0.10"],
+    [0.0123, "$0.012"],
+    [0.000_000_412, "$4.1e-7"],
+  ])("%d dollars: %s", (amount, text) => {
+    expect(dollars(amount)).toBe(text);
+  });
+
+  it("are said of what is known", () => {
+    expect(cost(90_000, undefined)).toBe("1 min 30 s");
+    expect(cost(90_000, 4)).toBe("1 min 30 s, $0.10");
+    expect(speed({ "run.examplesPerSecond": 8_694.4 })).toBe("8,694 examples/s");
+    expect(speed({ seconds: 3 })).toBeUndefined();
   });
 });
