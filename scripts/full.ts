@@ -25,7 +25,7 @@ const PARTS: readonly Part[] = [
   {
     name: "kill matrix, every cell, 100 kills or more",
     run: ["scripts/kill-matrix.ts", "--kills", "100"],
-    figures: /^ *[\d.]+ s +(seed .*|\d+ cells, .*)$/,
+    figures: /^ *[\d.]+ s +(seed .*|\d+ rounds of \d+ cells, .*)$/,
   },
   {
     name: "scale, 10,000 files",

@@ -45,6 +45,7 @@ const AT_ONCE = 2;
 const BEFORE_TRAINING = 0.25;
 /** On a busy machine a round may be over before it was killed: then it is trained anew. */
 const TRIES_MAX = 4;
+const PASSES_MAX = 5;
 
 const random = new Random(Number(values.seed));
 const began = performance.now();
@@ -188,9 +189,14 @@ say(
 const told = { kills: 0, resumes: 0 };
 const faults: string[] = [];
 let [next, done] = [0, 0];
+/** Once more from the first cell where rounds were over before they were killed, and kills are missing. */
+function isDue(): boolean {
+  if (seconds() >= Number(values.seconds) || cells.length === 0) return false;
+  return next < cells.length || (told.kills < Number(values.kills) && next < PASSES_MAX * cells.length);
+}
 async function work(): Promise<void> {
-  while (next < cells.length && (seconds() < Number(values.seconds) || told.kills < Number(values.kills))) {
-    const cell = cells[next++]!;
+  while (isDue()) {
+    const cell = cells[next++ % cells.length]!;
     const found = await faultsOf(cell, killsOfEach, told).catch((error: Error) => [error.message]);
     done++;
     say(`${nameOf(cell)}: ${found.length === 0 ? "the same bits" : "FAILED"}`);
@@ -198,9 +204,10 @@ async function work(): Promise<void> {
   }
 }
 await Promise.all(Array.from({ length: AT_ONCE }, work));
-const left = cells.length - done;
+const left = Math.max(0, cells.length - done);
+if (left === 0 && told.kills < Number(values.kills)) faults.push(`${told.kills} kills, ${values.kills} were asked for`);
 say(
-  `${done} cells, ${told.kills} kills, ${told.resumes} resumes: ${faults.length === 0 ? "the same bits in each" : "FAILED"}${left === 0 ? "" : `; ${left} cells are left to another seed`}`,
+  `${done} rounds of ${Math.min(done, cells.length)} cells, ${told.kills} kills, ${told.resumes} resumes: ${faults.length === 0 ? "the same bits in each" : "FAILED"}${left === 0 ? "" : `; ${left} cells are left to another seed`}`,
 );
 for (const fault of faults)
   console.error(`FAILED: ${fault} (seed ${values.seed}${values.keep ? `, ${temporary}` : ""})`);

@@ -17,7 +17,7 @@ export interface Gpu {
 export interface EnvironmentOptions {
   /** of one of TensorFlow's operations */
   readonly threads: number;
-  readonly gpu?: (() => Gpu | undefined) | undefined;
+  readonly readGpu?: (() => Gpu | undefined) | undefined;
 }
 
 /** TensorFlow computes on a GPU. */
@@ -26,8 +26,8 @@ export function usesGpu({ backend, tf }: Pick<Loaded, "backend" | "tf">): boolea
 }
 
 /** @param loaded null: nothing was loaded, as there is nothing to train on */
-export function environment({ threads, gpu }: EnvironmentOptions, loaded: Loaded | null): Environment {
-  const used = loaded !== null && usesGpu(loaded) ? gpu?.() : undefined;
+export function environment({ threads, readGpu }: EnvironmentOptions, loaded: Loaded | null): Environment {
+  const used = loaded !== null && usesGpu(loaded) ? readGpu?.() : undefined;
   const values = {
     ...(loaded === null
       ? { backend: "none" }

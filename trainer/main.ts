@@ -113,7 +113,7 @@ async function main(): Promise<number> {
           ...computing,
           watchdog: startWatchdog(say),
           hangLeastMs: hangLeastMs === 0 ? undefined : hangLeastMs,
-          gpu: readNvidiaGpu,
+          readGpu: readNvidiaGpu,
         },
         plan,
         sha256,

@@ -273,7 +273,7 @@ export class Round {
 
   /** What it took: of this process, not of attempts before it. */
   #runMetrics(gpu: boolean): Metrics {
-    const gpuBytes = gpu ? this.#options.gpu?.()?.usedBytes : undefined;
+    const gpuBytes = gpu ? this.#options.readGpu?.()?.usedBytes : undefined;
     return {
       seconds: (this.#options.nowMs() - this.#startedMs) / 1_000,
       ...this.#timings.metrics(),
