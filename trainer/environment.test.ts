@@ -20,14 +20,14 @@ describe("what the bits depend on", () => {
       platform: `${process.platform}-${process.arch}`,
     };
     const native = { backend: "native", tensorflow: "2.21.0", tensorflowjs: "4.22.0", threads: "8" };
-    expect(environment({ threads: 8, gpu }, loaded("native"))).toEqual({ ...native, ...machine });
-    expect(environment({ threads: 8, gpu }, loaded("native", true))).toEqual({
+    expect(environment({ threads: 8, readGpu: gpu }, loaded("native"))).toEqual({ ...native, ...machine });
+    expect(environment({ threads: 8, readGpu: gpu }, loaded("native", true))).toEqual({
       ...native,
       ...machine,
       gpu: "NVIDIA T4",
       gpuDriver: "570.1",
     });
-    expect(environment({ threads: 8, gpu }, loaded("wasm"))).toEqual({
+    expect(environment({ threads: 8, readGpu: gpu }, loaded("wasm"))).toEqual({
       backend: "wasm",
       tensorflowjs: "4.22.0",
       threads: "1",

@@ -87,7 +87,13 @@ export async function trainLoop(
         const at = { epoch: before.epoch + position.epochIndex, step: before.step + position.step };
         const measured = early.epochEnded({ step: at.step, epochIndex: position.epochIndex - 1 });
         const { learningRate } = done;
-        metricsText += epochLine({ round: plan.round, ...at, trainLoss: position.epochLoss, learningRate, ...measured });
+        metricsText += epochLine({
+          round: plan.round,
+          ...at,
+          trainLoss: position.epochLoss,
+          learningRate,
+          ...measured,
+        });
       }
       await new Promise((resolve) => setImmediate(resolve)); // signals and timers come between steps
       const stop = options.stopAsked();
