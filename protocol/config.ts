@@ -155,4 +155,7 @@ const KNOWN_NAMES: readonly string[] = [
   "value",
   "patience",
   "minDelta",
+  "by",
+  "part",
+  "column",
 ];

@@ -3,6 +3,25 @@ import * as z from "zod/mini";
 import { AtLeast1, Fraction, Name } from "./config-values.ts";
 import { Duration, Moment, Size } from "./units.ts";
 
+/** A part of the records that is some of them, and not all. */
+const Part = z.number().check(z.gt(0), z.lt(1));
+
+/** Which records are never trained on. A number is short for that part by content. */
+export const HoldoutConfig = z.union([
+  Fraction.check(z.lt(1)),
+  z.discriminatedUnion("by", [
+    /** by a hash of the record's content */
+    z.strictObject({ by: z.literal("content"), part: Part }),
+    /** by a hash of this column: all records of a group are on one side */
+    z.strictObject({ by: z.literal("group"), column: Name, part: Part }),
+    /** the newest of each round, by this column */
+    z.strictObject({ by: z.literal("time"), column: Name, part: Part }),
+    /** all records of the objects whose key starts so */
+    z.strictObject({ by: z.literal("prefix"), prefix: Name }),
+  ]),
+]);
+export type HoldoutConfig = z.infer<typeof HoldoutConfig>;
+
 export const DataConfig = z.strictObject({
   /** only objects whose key starts so */
   prefix: z._default(z.string().check(z.maxLength(512)), ""),
@@ -23,8 +42,8 @@ export const DataConfig = z.strictObject({
   labels: z._default(z.nullable(z.array(Name).check(z.minLength(2), z.maxLength(10_000))), null),
   /** images: what each is scaled to: height, width, channels (1 or 3); null: as the first of round 1 */
   imageShape: z._default(z.nullable(z.tuple([AtLeast1, AtLeast1, z.union([z.literal(1), z.literal(3)])])), null),
-  /** this part of the records, chosen by a hash of their content, is never trained on */
-  holdout: z._default(Fraction.check(z.lt(1)), 0.1),
+  /** the records that are never trained on; a number: that part of them, chosen by a hash of their content */
+  holdout: z._default(HoldoutConfig, 0.1),
   /** objects that were last written before it do not count (a file's modification time); null: all that are there */
   since: z._default(z.nullable(Moment), null),
   /** what reading one item may take; an item that takes more is rejected, and the others are read */

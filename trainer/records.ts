@@ -1,5 +1,5 @@
 /** A round's files as one array of records: in the plan's order, and in each file's own order. */
-import type { DataConfig } from "../protocol/data-config.ts";
+import type { DataConfig, HoldoutConfig } from "../protocol/data-config.ts";
 import type { RejectedItem } from "../protocol/types.ts";
 import { isHoldout } from "./holdout.ts";
 import { BadItem, shown, type FileToRead, type Layout, type RecordsOfItem } from "./item-records.ts";
@@ -38,7 +38,13 @@ export async function readRecords(
   const { read, layout, rejected } = await readWithCategories(files, reader, data, schema);
   if (layout === null) return { schema, records: noRecords(schema, data), rejected };
   const whole = schema ?? schemaOf(data, layout, read);
-  return { schema: whole, records: join(read, whole, data.holdout), rejected };
+  return { schema: whole, records: join(read, whole, partByContent(data.holdout)), rejected };
+}
+
+/** The part that is chosen by the records' content. */
+function partByContent(holdout: HoldoutConfig): number {
+  if (typeof holdout === "number") return holdout;
+  return holdout.by === "content" ? holdout.part : 0;
 }
 
 /** As many of the next files as are asked for at once, at least one. */
