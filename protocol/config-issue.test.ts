@@ -39,7 +39,10 @@ describe("a mistake is described by its place, what was found and what is meant"
     [{ notify: { on: ["comitted"] } }, 'notify.on[0]: "comitted" is none of "planned", "submitted", "committed",'],
     [{ data: { format: "csv", limits: { memry: 1 } } }, 'data.limits: "memry" is not known: did you mean "memory"?'],
     [{ data: { format: "csv", limits: { time: "1 ms" } } }, 'data.limits.time: "1 ms": at least 1000 is expected'],
-    [{ data: { format: "cvs" } }, 'data.format: "cvs" is none of "csv", "jsonl", "idx", "images": did you mean "csv"?'],
+    [
+      { data: { format: "cvs" } },
+      'data.format: "cvs" is none of "csv", "tsv", "jsonl", "parquet", "idx", "images", "text": did you mean "csv"?',
+    ],
     [
       { trainer: { model: "m", onRound: { optimiser: "keep" } } },
       'trainer.onRound: "optimiser" is not known: did you mean "optimizer"?',

@@ -28,15 +28,33 @@ export const DataConfig = z.strictObject({
   /** only objects whose key ends with one of these; none: all of the prefix */
   suffixes: z._default(z.array(Name).check(z.maxLength(100)), []),
   /**
-   * csv and jsonl: a record a line. idx: one file with an array of records and then an array of labels, one after the
-   * other, gzip or not. images: a picture a file, the label is its folder's name.
+   * csv, tsv, jsonl: a record a line. parquet: a record a row. idx: one file with an array of records and then an array of labels,
+   * one after the other. images: a picture a file, the label is its folder's name. text: a record a line, learned as token ids. All but
+   * images may be packed by gzip or zstd, whatever their names are.
    */
-  format: z.enum(["csv", "jsonl", "idx", "images"]),
+  format: z.enum(["csv", "tsv", "jsonl", "parquet", "idx", "images", "text"]),
   /** multi-label: any number of classes is right for a record */
   task: z._default(z.enum(["classification", "multi-label", "regression"]), "classification"),
-  /** csv, jsonl: the column with the label */
+  /** csv: what is between two columns */
+  delimiter: z._default(
+    z
+      .string()
+      .check(z.regex(/^[\t !-~]$/, "a delimiter is one character"), z.regex(/^[^"]$/, "a quote is no delimiter")),
+    ",",
+  ),
+  /** tables: the column with the label */
   label: z._default(Name, "label"),
-  /** csv, jsonl: the columns to learn from, in this order; null: all but the label, as in round 1 */
+  /** multi-label: what is between two names in the label's column; in jsonl it may be a list as well */
+  labelSeparator: z._default(z.string().check(z.minLength(1), z.maxLength(16)), "|"),
+  /** tables: the column with what each record counts for in the loss; null: all count 1 */
+  weight: z._default(z.nullable(Name), null),
+  /** text: jsonl with the text in this column; null: lines of a label, a tab and the text */
+  text: z._default(z.nullable(Name), null),
+  /** text: ids of each record; what is longer is cut, what is shorter filled up with 0 */
+  tokens: z._default(AtLeast1.check(z.lte(100_000)), 64),
+  /** text: ids are below it: 0 fills up, 1 is any token that is not among the most frequent of round 1 */
+  vocabulary: z._default(z.int().check(z.gte(3), z.lte(100_000)), 10_000),
+  /** tables: the columns to learn from, in this order; null: all that are there for nothing else, as in round 1 */
   features: z._default(z.nullable(z.array(Name).check(z.minLength(1), z.maxLength(10_000))), null),
   /** names of the classes, in order; null: those of round 1, sorted */
   labels: z._default(z.nullable(z.array(Name).check(z.minLength(2), z.maxLength(10_000))), null),

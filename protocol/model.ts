@@ -13,6 +13,8 @@ export interface ModelContext {
   /** units of the last layer: how many classes there are, 1 for regression */
   readonly classes: number;
   readonly task: Task;
+  /** text: ids are below it, the input is int32; else undefined */
+  readonly vocabulary?: number | undefined;
   /** 1..2^32-1, for initializers and dropout: the same seed gives the same initial weights */
   readonly seed: number;
 }

@@ -1,145 +1,284 @@
 /**
- * Where the records of a CSV file begin and how many fields they have, after RFC 4180. DuckDB reads the values; this finds
- * the number of columns and, for messages, the exact line: DuckDB counts neither blank lines nor those within quotes.
+ * CSV and TSV after RFC 4180, byte by byte: where each record begins, to the line, and of each cell that is asked for the number or the
+ * text. One pass over the bytes, so nothing of a file is held but the record at hand.
  */
-import { createReadStream } from "node:fs";
+import type { ByteSource } from "./byte-source.ts";
+import { BadItem } from "./item-records.ts";
+import { LINE_BYTES_MAX, LineBuffer } from "./line-buffer.ts";
+import { numberOf } from "./schema.ts";
+import { SimpleNumber } from "./simple-number.ts";
+import { AS_NUMBER, AS_STRING, AS_TEXT, NONE, type Cells, type TableScan } from "./table-scan.ts";
 
-/** A record longer than this is hardly one: no file makes a reader hold more of it. */
-export const LINE_BYTES_MAX = 16_777_216;
+/** Any table of the config has fewer. */
+export const COLUMNS_MAX = 10_001;
 
-export interface ScannedRecord {
-  /** of its first character, from 1 */
-  readonly line: number;
-  readonly fields: number;
-  /** too-long, too-long-quoted: more than LINE_BYTES_MAX; nothing after it is looked at */
-  readonly fault: "unterminated" | "after-quote" | "too-long" | "too-long-quoted" | undefined;
+const [LF, CR, QUOTE, SPACE] = [0x0a, 0x0d, 0x22, 0x20];
+/** The record goes on behind the bytes that are at hand. */
+const MORE = -1;
+
+/** @throws {BadItem} if there is no header row, or where it is none */
+export async function openCsv(source: ByteSource, delimiter: string): Promise<TableScan> {
+  const scan = new CsvScan(source, delimiter.charCodeAt(0));
+  await scan.readHeader();
+  return scan;
 }
 
-const [LF, CR, QUOTE, COMMA, SPACE] = [0x0a, 0x0d, 0x22, 0x2c, 0x20];
-/** Where in a field the scan is; numbers, as this is done for each byte. */
-const [START, BARE, QUOTED, CLOSED] = [0, 1, 2, 3];
-
-/** Cuts a file into records, a chunk at a time. */
-class CsvScan {
-  #place: number = START;
+class CsvScan implements TableScan {
+  names: readonly string[] = [];
+  readonly typed = false;
+  readonly #source: ByteSource;
+  readonly #delimiter: number;
+  #buffer: LineBuffer;
+  /** of the record's first character, from 1 */
   #line = 1;
-  #from = 1;
-  #fields = 1;
-  #empty = true;
-  #bytes = 0;
-  #fault: ScannedRecord["fault"];
-  #last = 0;
-  #first = true;
+  readonly #number = new SimpleNumber();
+  // of the field that was read last
+  #from = 0;
+  #to = 0;
+  #doubled = false;
+  #fault: "unterminated" | "after-quote" | undefined;
+  #inQuote = false;
+  /** within the record's quotes */
+  #lineEnds = 0;
 
-  /** @param each told of each record; false: no more @returns whether more is wanted */
-  push(chunk: Uint8Array, each: (record: ScannedRecord) => boolean): boolean {
-    const skip = this.#first && chunk[0] === 0xef && chunk[1] === 0xbb && chunk[2] === 0xbf ? 3 : 0;
-    this.#first = false;
-    let start = skip - this.#bytes; // of the record, in this chunk
-    for (let i = skip; i < chunk.length; i++) {
-      const byte = chunk[i]!;
-      const ends = byte === LF || byte === CR;
-      if (byte === CR || (byte === LF && this.#last !== CR)) this.#line++; // CRLF is one
-      this.#last = byte;
-      if (this.#place === QUOTED) {
-        if (byte === QUOTE) this.#place = CLOSED;
-      } else if (ends) {
-        if (!this.#empty && !each(this.#record())) return false;
-        this.#next();
-        start = i + 1;
-      } else this.#within(byte);
-      if (i - start < LINE_BYTES_MAX) continue;
-      this.#fault = this.#place === QUOTED ? "too-long-quoted" : "too-long";
-      each(this.#record());
-      return false;
+  constructor(source: ByteSource, delimiter: number) {
+    this.#source = source;
+    this.#delimiter = delimiter;
+    this.#buffer = new LineBuffer(source);
+  }
+
+  async readHeader(): Promise<void> {
+    try {
+      await this.#top();
+    } finally {
+      await this.#buffer.close();
     }
-    this.#bytes = chunk.length - start;
+  }
+
+  async read(cells: Cells, each: () => boolean): Promise<void> {
+    const buffer = await this.#top();
+    try {
+      while (this.#take(buffer, cells, each) && !buffer.ended) {
+        this.#checkLength(buffer.end - buffer.at);
+        await buffer.more(this.#line);
+      }
+    } finally {
+      await buffer.close();
+    }
+  }
+
+  cell(column: number): string | null {
+    const cells = this.#strings(this.#buffer);
+    return cells === undefined || cells[column] === "" ? null : (cells[column] ?? null);
+  }
+
+  place(): string {
+    return `line ${this.#line}`;
+  }
+
+  expected(recordsSoFar: number): number {
+    const { taken } = this.#buffer;
+    return this.#source.packing === null && taken > 0
+      ? Math.ceil((1.02 * this.#source.size * recordsSoFar) / taken)
+      : 0;
+  }
+
+  /** To the first record behind the header. */
+  async #top(): Promise<LineBuffer> {
+    this.#buffer = new LineBuffer(this.#source);
+    this.#line = 1;
+    const buffer = this.#buffer;
+    for (;;) {
+      await buffer.more(this.#line);
+      if (!this.#skipBlank(buffer)) continue;
+      if (buffer.at === buffer.end && !buffer.ended) continue;
+      if (buffer.at === buffer.end) throw new BadItem("it is empty: expected a header row with the columns' names");
+      const names = this.#strings(buffer);
+      this.#checkLength((names === undefined ? buffer.end : this.#to) - buffer.at);
+      if (names === undefined) continue;
+      if (names.length > COLUMNS_MAX)
+        throw new BadItem(`line ${this.#line}: ${names.length} columns are more than ${COLUMNS_MAX}`);
+      this.names = names;
+      this.#leave(buffer, this.#to);
+      return buffer;
+    }
+  }
+
+  /** Takes whole records from the buffer's front. @returns false: no more are wanted */
+  #take(buffer: LineBuffer, cells: Cells, each: () => boolean): boolean {
+    const { as, numbers } = cells;
+    const columns = as.length;
+    const delimiter = this.#delimiter;
+    const number = this.#number;
+    while (this.#skipBlank(buffer) && buffer.at < buffer.end) {
+      const { bytes } = buffer;
+      this.#lineEnds = 0;
+      let at = buffer.at;
+      let column = 0;
+      for (;;) {
+        const how = column < columns ? as[column]! : 0;
+        let stop = MORE;
+        if (how === AS_NUMBER) {
+          const value = number.read(bytes, at);
+          const byte = bytes[number.end];
+          if (value === value && (byte === delimiter || byte === LF || byte === CR)) {
+            numbers[column] = value;
+            stop = number.end;
+          }
+        }
+        if (how === AS_TEXT || how === 0) {
+          let end = at;
+          let byte = bytes[end];
+          if (byte !== QUOTE && byte !== SPACE) {
+            while (byte !== delimiter && byte !== LF && byte !== CR && end < buffer.end) byte = bytes[++end];
+            if (end < buffer.end) stop = end;
+            if (how === AS_TEXT && end < buffer.end)
+              cells.indexes[column] = end === at ? NONE : cells.texts[column]!.ofBytes(bytes, at, end);
+          }
+        }
+        if (stop === MORE) {
+          stop = this.#field(buffer, at);
+          if (stop === MORE) return true;
+          if (how !== 0) this.#store(cells, column, how, bytes);
+        }
+        column++;
+        at = stop + 1;
+        if (bytes[stop] !== delimiter || stop >= buffer.end) break;
+      }
+      const stop = at - 1;
+      if (stop === buffer.end - 1 && bytes[stop] === CR && !buffer.ended) return true; // is it CRLF?
+      this.#checkRecord(column, columns, stop - buffer.at);
+      if (!each()) return false;
+      this.#leave(buffer, stop);
+    }
     return true;
   }
 
-  end(each: (record: ScannedRecord) => boolean): void {
-    if (this.#place === QUOTED) this.#fault = "unterminated";
-    if (!this.#empty) each(this.#record());
+  /** Past blank lines. @returns false: more bytes are needed to tell */
+  #skipBlank(buffer: LineBuffer): boolean {
+    const { bytes, end } = buffer;
+    let { at } = buffer;
+    while (at < end && (bytes[at] === LF || bytes[at] === CR)) {
+      if (bytes[at] === CR && at + 1 === end && !buffer.ended) break;
+      at += bytes[at] === CR && bytes[at + 1] === LF && at + 1 < end ? 2 : 1;
+      this.#line++;
+    }
+    buffer.at = at;
+    return !(at + 1 === end && bytes[at] === CR && !buffer.ended);
   }
 
-  #within(byte: number): void {
-    this.#empty = false;
-    if (byte === COMMA) {
-      this.#place = START;
-      this.#fields++;
-    } else if (byte === QUOTE && this.#place !== BARE) this.#place = QUOTED; // after CLOSED: a quote within the text
-    else if (this.#place === CLOSED && byte !== SPACE) this.#fault ??= "after-quote";
-    else if (this.#place === START && byte !== SPACE) this.#place = BARE;
+  /** @param stop where the record's line end is, or the end of all */
+  #leave(buffer: LineBuffer, stop: number): void {
+    const crLf = buffer.bytes[stop] === CR && buffer.bytes[stop + 1] === LF && stop + 1 < buffer.end;
+    buffer.at = Math.min(stop + (crLf ? 2 : 1), buffer.end);
+    this.#line += 1 + this.#lineEnds;
   }
 
-  #next(): void {
-    this.#place = START;
-    this.#from = this.#line;
-    this.#fields = 1;
-    this.#empty = true;
-    this.#fault = undefined;
+  /** @returns where it ends: at a delimiter, a line end, or the end of all; MORE */
+  #field(buffer: LineBuffer, start: number): number {
+    const { bytes, end } = buffer;
+    const delimiter = this.#delimiter;
+    let at = start;
+    this.#doubled = false;
+    while (bytes[at] === SPACE) at++;
+    if (bytes[at] === QUOTE && at < end) {
+      at = this.#quoted(buffer, at);
+      if (at === MORE) return MORE;
+      while (bytes[at] === SPACE) at++;
+      if (at < end && bytes[at] !== delimiter && bytes[at] !== LF && bytes[at] !== CR) this.#fault ??= "after-quote";
+      while (at < end && bytes[at] !== delimiter && bytes[at] !== LF && bytes[at] !== CR) at++;
+    } else {
+      at = start;
+      for (let byte = bytes[at]; at < end && byte !== delimiter && byte !== LF && byte !== CR;) byte = bytes[++at];
+      this.#from = start;
+      this.#to = at;
+    }
+    return at >= end && !buffer.ended ? MORE : at;
   }
 
-  #record(): ScannedRecord {
-    return { line: this.#from, fields: this.#fields, fault: this.#fault };
+  /** @returns the first byte behind the quote that closes; MORE */
+  #quoted({ bytes, end, ended }: LineBuffer, open: number): number {
+    this.#from = open + 1;
+    for (let at = open + 1; ;) {
+      const close = bytes.indexOf(QUOTE, at);
+      if (close === -1 || close >= end) {
+        this.#inQuote = true;
+        if (!ended) return MORE;
+        this.#fault = "unterminated";
+        this.#to = end;
+        return end;
+      }
+      if (close + 1 >= end && !ended) return MORE;
+      if (close + 1 < end && bytes[close + 1] === QUOTE) {
+        this.#doubled = true;
+        at = close + 2;
+        continue;
+      }
+      this.#to = close;
+      for (let lf = bytes.indexOf(LF, this.#from); lf !== -1 && lf < close; lf = bytes.indexOf(LF, lf + 1))
+        this.#lineEnds++;
+      return close + 1;
+    }
   }
-}
 
-/**
- * All records, the header too; blank lines are none.
- * @param each false: no more
- */
-export async function scanCsv(path: string, each: (record: ScannedRecord) => boolean): Promise<void> {
-  const scan = new CsvScan();
-  for await (const chunk of createReadStream(path, { highWaterMark: 262_144 }))
-    if (chunk instanceof Uint8Array && !scan.push(chunk, each)) return;
-  scan.end(each);
-}
+  #text(bytes: Buffer): string {
+    const text = bytes.toString("utf8", this.#from, this.#to);
+    return this.#doubled ? text.replaceAll('""', '"') : text;
+  }
 
-/** undefined: the file has no records at all */
-export async function headerOf(path: string): Promise<ScannedRecord | undefined> {
-  let header: ScannedRecord | undefined;
-  await scanCsv(path, (record) => {
-    header = record;
-    return false;
-  });
-  return header;
-}
+  #store(cells: Cells, column: number, how: number, bytes: Buffer): void {
+    const [from, to] = [this.#from, this.#to];
+    const empty = from === to;
+    if ((how & AS_NUMBER) !== 0) {
+      const value = empty ? undefined : numberOf(this.#text(bytes));
+      cells.numbers[column] = value === undefined ? NaN : Number.isNaN(value) ? Infinity : value;
+    }
+    if ((how & AS_TEXT) !== 0) {
+      const texts = cells.texts[column]!;
+      cells.indexes[column] = empty
+        ? NONE
+        : this.#doubled
+          ? texts.ofText(this.#text(bytes))
+          : texts.ofBytes(bytes, from, to);
+    }
+    if ((how & AS_STRING) !== 0) cells.strings[column] = empty ? null : this.#text(bytes);
+  }
 
-/** Line of a record, counted from 0 with the header; 0 if there are fewer. */
-export async function lineOfRecord(path: string, index: number): Promise<number> {
-  let [at, found] = [0, 0];
-  await scanCsv(path, ({ line }) => {
-    if (at++ !== index) return true;
-    found = line;
-    return false;
-  });
-  return found;
-}
+  /** All cells of the record at the buffer's front; undefined: more is needed. Where it ends is in #to. */
+  #strings(buffer: LineBuffer): string[] | undefined {
+    const strings: string[] = [];
+    this.#lineEnds = 0;
+    for (let at = buffer.at; ;) {
+      const stop = this.#field(buffer, at);
+      if (stop === MORE) return undefined;
+      strings.push(this.#text(buffer.bytes));
+      at = stop + 1;
+      if (buffer.bytes[stop] === this.#delimiter && stop < buffer.end) continue;
+      if (stop === buffer.end - 1 && buffer.bytes[stop] === CR && !buffer.ended) return undefined;
+      this.#checkFault();
+      this.#to = stop;
+      return strings;
+    }
+  }
 
-/** How many records there are, with the header, and the first that is not as the header, in words. */
-export async function checkCsv(
-  path: string,
-  columns: number,
-): Promise<{ readonly records: number; readonly fault?: string }> {
-  let records = 0;
-  let fault: string | undefined;
-  await scanCsv(path, (record) => {
-    records++;
-    fault = faultOf(record, columns);
-    return fault === undefined;
-  });
-  return fault === undefined ? { records } : { records, fault };
-}
+  #checkRecord(fields: number, columns: number, bytes: number): void {
+    this.#checkFault();
+    this.#checkLength(bytes);
+    if (fields !== columns) throw new BadItem(`line ${this.#line}: ${fields} fields, but the header has ${columns}`);
+    this.#inQuote = false;
+  }
 
-/** @param columns undefined: it is the header */
-export function faultOf({ line, fields, fault }: ScannedRecord, columns?: number): string | undefined {
-  if (fault === "unterminated") return `line ${line}: a quote is not closed`;
-  if (fault === "after-quote") return `line ${line}: text follows a closing quote`;
-  if (fault === "too-long") return `line ${line}: longer than ${LINE_BYTES_MAX} bytes`;
-  if (fault === "too-long-quoted")
-    return `line ${line}: a quote is not closed within ${LINE_BYTES_MAX} bytes, the most that a record may have`;
-  if (columns !== undefined && fields !== columns)
-    return `line ${line}: ${fields} fields, but the header has ${columns}`;
-  return undefined;
+  #checkFault(): void {
+    if (this.#fault === "unterminated") throw new BadItem(`line ${this.#line}: a quote is not closed`);
+    if (this.#fault === "after-quote") throw new BadItem(`line ${this.#line}: text follows a closing quote`);
+  }
+
+  #checkLength(bytes: number): void {
+    if (bytes <= LINE_BYTES_MAX) return;
+    throw new BadItem(
+      this.#inQuote
+        ? `line ${this.#line}: a quote is not closed within ${LINE_BYTES_MAX} bytes, the most that a record may have`
+        : `line ${this.#line}: longer than ${LINE_BYTES_MAX} bytes`,
+    );
+  }
 }

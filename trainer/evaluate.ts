@@ -48,13 +48,17 @@ function scoresOf(
   size: number,
 ): Float32Array {
   const { width, features } = holdout;
-  let x = features.subarray(from * width, (from + size) * width);
-  if (normalisation !== null) {
+  let x: Float32Array | Int32Array = features.subarray(from * width, (from + size) * width);
+  if (normalisation !== null && features instanceof Float32Array) {
     const scaled = new Float32Array(size * width);
     for (let i = 0; i < size; i++) normaliseInto(normalisation, features, width, from + i, scaled, i);
     x = scaled;
   }
   return tf.tidy(() =>
-    model.apply(tf.tensor(x, [size, ...shape.inputShape], "float32"), { training: false }).dataSync(),
+    model
+      .apply(tf.tensor(x, [size, ...shape.inputShape], x instanceof Int32Array ? "int32" : "float32"), {
+        training: false,
+      })
+      .dataSync(),
   ) as Float32Array;
 }

@@ -7,7 +7,8 @@ import { parseSafetensors, type NamedTensor } from "./safetensors.ts";
 export interface Holdout {
   readonly count: number;
   readonly width: number;
-  readonly features: Float32Array;
+  /** int32: token ids */
+  readonly features: Float32Array | Int32Array;
   /** as in Records */
   readonly labels: Int32Array | Float32Array;
   /** the round that each came with */
@@ -19,23 +20,30 @@ export function emptyHoldout(width: number, task: Task): Holdout {
   return { count: 0, width, features: new Float32Array(0), labels, rounds: new Int32Array(0) };
 }
 
+function labelsPerRecord({ count, labels }: { count: number; labels: Int32Array | Float32Array }): number {
+  return count === 0 ? 1 : labels.length / count;
+}
+
 /** The holdout with a round's own records behind the earlier ones. */
 export function extendHoldout(before: Holdout, records: Records, round: number): Holdout {
   const added = indexesOf(records, 1);
   const count = before.count + added.length;
-  const features = new Float32Array(count * before.width);
+  const { width } = before;
+  const features =
+    records.features instanceof Int32Array ? new Int32Array(count * width) : new Float32Array(count * width);
   features.set(before.features);
-  const width = added.length === 0 ? labelWidth(before) : records.labels.length / records.count;
-  const labels = new (before.labels instanceof Float32Array ? Float32Array : Int32Array)(count * width);
+  const perRecord = labelsPerRecord(records.count > 0 ? records : before);
+  const size = count * perRecord;
+  const labels = before.labels instanceof Float32Array ? new Float32Array(size) : new Int32Array(size);
   labels.set(before.labels);
   const rounds = new Int32Array(count).fill(round);
   rounds.set(before.rounds);
   added.forEach((row, i) => {
     const at = before.count + i;
-    features.set(records.features.subarray(row * before.width, (row + 1) * before.width), at * before.width);
-    labels.set(records.labels.subarray(row * width, (row + 1) * width), at * width);
+    features.set(records.features.subarray(row * width, (row + 1) * width), at * width);
+    labels.set(records.labels.subarray(row * perRecord, (row + 1) * perRecord), at * perRecord);
   });
-  return { count, width: before.width, features, labels, rounds };
+  return { count, width, features, labels, rounds };
 }
 
 /** Rows that are (1) or are not (0) in the holdout. */
@@ -54,11 +62,15 @@ export function holdoutTensors(holdout: Holdout): NamedTensor[] {
   const { count, width, features, labels, rounds } = holdout;
   const shape = labelWidth(holdout) === 1 ? [count] : [count, labelWidth(holdout)];
   return [
-    { name: "features", dtype: "F32", shape: [count, width], data: features },
-    { name: "labels", dtype: labels instanceof Float32Array ? "F32" : "I32", shape, data: labels },
+    { name: "features", dtype: dtypeOf(features), shape: [count, width], data: features },
+    { name: "labels", dtype: dtypeOf(labels), shape: labelsShape(count, labels), data: labels },
     { name: "rounds", dtype: "I32", shape: [count], data: rounds },
   ];
 }
+
+const dtypeOf = (values: Float32Array | Int32Array): "F32" | "I32" => (values instanceof Float32Array ? "F32" : "I32");
+const labelsShape = (count: number, { length }: { length: number }): number[] =>
+  length === count || count === 0 ? [length] : [count, length / count];
 
 /** @throws {AccreteError} STORED_NOT_READABLE */
 export function parseHoldout(bytes: Uint8Array, what: string): Holdout {
@@ -70,14 +82,15 @@ export function parseHoldout(bytes: Uint8Array, what: string): Holdout {
     count !== undefined &&
     width !== undefined &&
     features?.shape.length === 2 &&
-    labels?.shape[0] === count &&
+    (labels?.shape[0] ?? 0) === count &&
     rounds?.data.length === count;
-  if (!(features?.data instanceof Float32Array) || !isLabels || !(rounds?.data instanceof Int32Array) || !fits)
+  const isFeatures = features?.data instanceof Float32Array || features?.data instanceof Int32Array;
+  if (!isFeatures || !isLabels || !(rounds?.data instanceof Int32Array) || !fits)
     throw new AccreteError("STORED_NOT_READABLE", `${what}: not a holdout`);
   return {
     count,
     width,
-    features: features.data,
+    features: features.data as Float32Array | Int32Array,
     labels: labels.data as Int32Array | Float32Array,
     rounds: rounds.data,
   };

@@ -37,7 +37,6 @@ describe("a CSV file", () => {
       Buffer.concat([Buffer.from(`x,label\n${"1,2\n".repeat(50_000)}`), Buffer.from([0xff, 0x2c, 0x31, 0x0a])]),
     ],
     ["with a label that is a book", "has more than 256 characters", `x,label\n1,${"l".repeat(300)}\n`],
-    ["that is gzip", "it is not UTF-8", gzipSync("x,label\n1,2\n")],
   ])("%s is rejected", async (_, reason, body) => {
     const { schema } = await read([file("good", "x,label\n1,2\n2,3\n")], csv);
     const message = await whyBad(body, csv, schema);
@@ -110,8 +109,8 @@ describe("an IDX file", () => {
       ),
       idxArray("u8", [2], [0, 1]),
     ]);
-    const labels = Buffer.concat([idxArray("u8", [MB], []), Buffer.alloc(MB)]);
-    const large = Buffer.concat([bomb(100 * MB), gzipSync(labels)]); // 400 MB as numbers
+    const labels = Buffer.concat([idxArray("u8", [3 * MB], []), Buffer.alloc(3 * MB)]);
+    const large = Buffer.concat([bomb(300 * MB), gzipSync(labels)]);
     const files = [file("a", small), file("b", large), file("c", small)];
     const { records, rejected } = await read(files, { format: "idx" }, null, newReader({ memory: 2 ** 28 }));
     expect(rejected.map(({ message }) => message)).toEqual([

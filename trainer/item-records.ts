@@ -7,11 +7,13 @@ export class BadItem extends Error {
   override readonly name = "BadItem";
 }
 
-export type LabelKind = "class" | "value";
+export type LabelKind = "class" | "value" | "classes";
 
 export interface Labels {
-  /** class: index into `names`; value: the value */
+  /** class: index into `names`; value: the value; classes: those of all records, one record's after the other's */
   readonly labels: Int32Array | Float32Array;
+  /** classes: count + 1 places in `labels`: those from offsets[i] up to offsets[i + 1] are record i's, each once, in ascending order */
+  readonly offsets?: Int32Array;
   /** class: names in the order in which they came first, and in which record that was */
   readonly names: readonly { readonly name: string; readonly record: number }[];
 }
@@ -32,6 +34,8 @@ export interface RecordsOfItem extends Labels {
 export interface Layout {
   readonly shape: readonly number[];
   readonly columns: readonly Column[] | null;
+  /** text: its tokens, in the order of their ids */
+  readonly vocabulary?: readonly string[] | undefined;
 }
 
 /** A staged item as it is read. */
@@ -42,7 +46,7 @@ export interface FileToRead {
 }
 
 /** Characters of a class's name; also what data.labels may have. */
-const LABEL_LENGTH_MAX = 256;
+export const LABEL_LENGTH_MAX = 256;
 
 export interface LabelBuilder {
   /** @throws {BadItem} for a value that is not finite, a name that is too long, or too many classes */
@@ -50,7 +54,7 @@ export interface LabelBuilder {
   done(): Labels;
 }
 
-/** Collects an item's labels, for records in their order. @param capacity how many are expected: there may be more */
+/** Collects an item's labels, one a record, for records in their order. @param capacity how many are expected: there may be more */
 export function labelBuilder(kind: LabelKind, capacity: number): LabelBuilder {
   let count = 0;
   if (kind === "value") {
@@ -67,6 +71,7 @@ export function labelBuilder(kind: LabelKind, capacity: number): LabelBuilder {
     };
   }
   let labels = new Int32Array(capacity);
+  const offsets = kind === "classes" ? { offsets: Int32Array.from({ length: capacity + 1 }, (_, i) => i) } : {};
   const names: { name: string; record: number }[] = [];
   const indices = new Map<string | number, number>(); // 7 and "7" are one class; the number saves making a text each time
   return {
@@ -90,7 +95,7 @@ export function labelBuilder(kind: LabelKind, capacity: number): LabelBuilder {
       indices.set(name, index).set(label, index);
       labels[record] = index;
     },
-    done: () => ({ labels: labels.subarray(0, count), names }),
+    done: () => ({ labels: labels.subarray(0, count), names, ...offsets }),
   };
 }
 

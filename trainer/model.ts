@@ -6,6 +6,7 @@ import type { ModelContext, ModelDefinition } from "../protocol/model.ts";
 import type { TrainerConfig } from "../protocol/trainer-config.ts";
 import { CounterRandom, withSeededRandom } from "./random.ts";
 import { outputsOf, type Schema } from "./schema.ts";
+import { idsOf } from "./text-tokens.ts";
 import type { LayersModel, Tensor, Tf, Variable } from "./tf.ts";
 import { chooseTrainable, freezeAverages } from "./trainable.ts";
 
@@ -57,7 +58,9 @@ export function buildModel(
   schema: Schema,
 ): Model {
   const classes = outputsOf(schema);
-  const context: ModelContext = { tf, inputShape: schema.inputShape, classes, task: schema.task, seed: plan.seed };
+  const { inputShape, task } = schema;
+  const vocabulary = schema.vocabulary === undefined ? undefined : idsOf(schema.vocabulary);
+  const context: ModelContext = { tf, inputShape, classes, task, vocabulary, seed: plan.seed };
   const random = new CounterRandom({ seed: plan.seed, stream: "weights", index: 0 });
   let network: LayersModel;
   try {

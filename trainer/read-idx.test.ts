@@ -62,7 +62,10 @@ describe("an IDX file", () => {
     ["it has more bytes than its header says", Buffer.concat([small, Buffer.alloc(100)])],
     ["it has more bytes than its header says", gzipSync(Buffer.concat([small, Buffer.alloc(50_000_000)]))],
     ["more than 1073741824 values", gzipSync(idxArray("u8", [60_000, 60_000, 60_000], []))],
-    ["its gzip data is damaged", gzipSync(small).subarray(0, 30)],
+    [
+      "its gzip data is cut short: it ends after 25 bytes were decompressed, at byte 30",
+      gzipSync(small).subarray(0, 30),
+    ],
     ["its gzip data is damaged", Buffer.concat([gzipSync(small), Buffer.from("rest")])],
     ["it has 3 records, but 2 labels", Buffer.concat([small.subarray(0, 28), idxArray("u8", [2], [1, 2])])],
     ["its labels have 2 dimensions", Buffer.concat([small.subarray(0, 28), idxArray("u8", [3, 1], [1, 2, 3])])],

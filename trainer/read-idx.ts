@@ -1,13 +1,10 @@
 /**
  * IDX: big-endian arrays with a small header, as MNIST comes in. One file holds an array of records and, right after it,
- * an array of as many labels; the whole, or each of the two, may be gzipped.
+ * an array of as many labels; the whole, or each of the two, may be packed by gzip or zstd.
  * @see https://yann.lecun.org/exdb/mnist/ "The IDX file format"
  */
-import { createReadStream } from "node:fs";
-import { open, stat } from "node:fs/promises";
-import { createGunzip } from "node:zlib";
-import { messageOf } from "../protocol/errors.ts";
 import { sizeText } from "../protocol/units.ts";
+import { openBytes } from "./byte-source.ts";
 import { BadItem, labelBuilder, type LabelKind, type RecordsOfItem } from "./item-records.ts";
 
 /** Values of one file; they are held as 32-bit floats. */
@@ -101,13 +98,9 @@ function checkLabels({ type, shape }: Header, count: number, kind: LabelKind): v
     throw new BadItem(`its labels are ${type.name}: classes are integers`);
 }
 
-function readValues(view: DataView, { type, start, end }: Header, count: number): Float32Array {
+function readValues(view: DataView, { type, start, end }: Header, count: number): Float32Array | Uint8Array {
+  if (type.name === "u8") return new Uint8Array(view.buffer, view.byteOffset + start, end - start);
   const values = new Float32Array((end - start) / type.bytes);
-  if (type.name === "u8") {
-    const bytes = new Uint8Array(view.buffer, view.byteOffset + start, values.length);
-    for (let i = 0; i < values.length; i++) values[i] = bytes[i]! / 255;
-    return values;
-  }
   const width = values.length / count;
   for (let i = 0; i < values.length; i++) {
     const value = type.get(view, start + i * type.bytes);
@@ -122,31 +115,19 @@ function readValues(view: DataView, { type, start, end }: Header, count: number)
 
 /** The file's bytes, decompressed; no more is read than the header of the records allows. */
 async function readWhole(path: string, bytesMax: number): Promise<Uint8Array> {
-  const gzip = await isGzip(path);
-  const file = createReadStream(path, { highWaterMark: 1_048_576 });
-  const source = gzip ? file.pipe(createGunzip({ chunkSize: 1_048_576 })) : file;
-  file.on("error", (error) => source.destroy(error));
   let bytes = Buffer.alloc(0);
   let length = 0;
   let limit: number | undefined;
-  try {
-    for await (const chunk of source) {
-      if (!(chunk instanceof Uint8Array)) continue;
-      if (length + chunk.length > bytes.length)
-        bytes = Buffer.concat([bytes.subarray(0, length)], Math.max(2 * bytes.length, length + chunk.length));
-      bytes.set(chunk, length);
-      length += chunk.length;
-      limit ??= limitOf(bytes.subarray(0, length), bytesMax);
-      if (limit !== undefined && length > limit)
-        throw new BadItem(`it has more bytes than its header says: ${limit} at most`);
-    }
-  } catch (error) {
-    if (error instanceof BadItem || !gzip || !isZlibError(error)) throw error;
-    throw new BadItem(`its gzip data is damaged: ${messageOf(error)}`);
-  } finally {
-    file.destroy();
-    source.destroy();
+  for await (const chunk of openBytes(path, Infinity).chunks()) {
+    if (length + chunk.length > bytes.length)
+      bytes = Buffer.concat([bytes.subarray(0, length)], Math.max(2 * bytes.length, length + chunk.length));
+    bytes.set(chunk, length);
+    length += chunk.length;
+    limit ??= limitOf(bytes.subarray(0, length), bytesMax);
+    if (limit !== undefined && length > limit)
+      throw new BadItem(`it has more bytes than its header says: ${limit} at most`);
   }
+  if (length < 2) throw new BadItem("it is empty");
   return bytes.subarray(0, length);
 }
 
@@ -156,19 +137,4 @@ function limitOf(start: Uint8Array, bytesMax: number): number | undefined {
   const header = readHeader(new DataView(start.buffer, start.byteOffset, start.byteLength), 0, "records");
   const count = checkRecords(header, bytesMax);
   return header.end + 8 + 8 * count;
-}
-
-async function isGzip(path: string): Promise<boolean> {
-  if ((await stat(path)).size < 2) throw new BadItem("it is empty");
-  const file = await open(path);
-  try {
-    const { buffer } = await file.read(Buffer.alloc(2), 0, 2, 0);
-    return buffer[0] === 0x1f && buffer[1] === 0x8b;
-  } finally {
-    await file.close();
-  }
-}
-
-function isZlibError(error: unknown): boolean {
-  return error instanceof Error && "code" in error && typeof error.code === "string" && error.code.startsWith("Z_");
 }

@@ -43,7 +43,7 @@ export async function readImage(
 ): Promise<RecordsOfItem> {
   const labels = labelBuilder(options.kind, 1);
   const folder = folderOf(file.key, options.prefix);
-  labels.add(0, options.kind === "class" ? folder : (numberOf(folder) ?? folder), IMAGE_RECORD);
+  labels.add(0, options.kind === "value" ? (numberOf(folder) ?? folder) : folder, IMAGE_RECORD);
   let image: { data: Uint8Array; shape: number[] };
   try {
     image = await decode(sharp, file.path, options);
@@ -54,12 +54,7 @@ export async function readImage(
       { cause: error },
     );
   }
-  return {
-    count: 1,
-    shape: image.shape,
-    features: Float32Array.from(image.data, (byte) => byte / 255),
-    ...labels.done(),
-  };
+  return { count: 1, shape: image.shape, features: image.data, ...labels.done() };
 }
 
 async function decode(

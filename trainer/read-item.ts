@@ -2,13 +2,18 @@
 import type { DuckDBConnection } from "@duckdb/node-api";
 import type { SharpConstructor } from "sharp";
 import type { DataConfig } from "../protocol/data-config.ts";
+import { openBytes } from "./byte-source.ts";
+import { openCsv } from "./csv-scan.ts";
+import { openDuckDb } from "./duckdb.ts";
 import type { FileToRead, LabelKind, Layout, RecordsOfItem } from "./item-records.ts";
-import { lineOfRecord } from "./csv-scan.ts";
+import { openJsonl } from "./jsonl-scan.ts";
+import { openParquet } from "./parquet-scan.ts";
 import { idxRecord, readIdx } from "./read-idx.ts";
 import { IMAGE_RECORD, openImages, readImage } from "./read-images.ts";
 import { addCategories, readTable } from "./read-table.ts";
+import { countFile, openText, readText } from "./read-text.ts";
 import type { Column } from "./schema.ts";
-import { lineOfJsonRecord, openCsv, openDuckDb, openJsonl, type TableSource } from "./table-source.ts";
+import { Cells, type TableScan } from "./table-scan.ts";
 
 export interface ItemReader {
   /** Loads the format's library, so that no item is blamed for the time that takes. */
@@ -17,6 +22,8 @@ export interface ItemReader {
   read(file: FileToRead, data: DataConfig, layout: Layout | null): Promise<RecordsOfItem & Pick<Layout, "columns">>;
   /** @returns a table's columns, with this file's categories as well @throws {BadItem} */
   survey(file: FileToRead, data: DataConfig, columns: readonly Column[]): Promise<readonly Column[]>;
+  /** Text: adds how often each token is in the file. @throws {BadItem} */
+  count(file: FileToRead, data: DataConfig, counts: Map<string, number>): Promise<void>;
   /** Where a record is, for messages: "line 7", "record 3". */
   where(file: FileToRead, data: DataConfig, record: number): Promise<string>;
 }
@@ -32,17 +39,25 @@ export function openItemReader(options: {
   const tables = async (): Promise<DuckDBConnection> =>
     // the other half is for the texts and numbers that come out of it
     (duckDb ??= (await openDuckDb({ ...options, memory: Math.floor(options.memory / 2) })).connection);
-  const openTable = async ({ path }: FileToRead, { format }: DataConfig): Promise<TableSource> => {
-    if (format === "jsonl") return openJsonl(path);
-    return openCsv(await tables(), path);
+  const openTable = async ({ path }: FileToRead, data: DataConfig): Promise<TableScan> => {
+    const { format } = data;
+    const bytesMax = data.limits.bytes;
+    if (format === "parquet") return openParquet(await tables(), path, { scratch: options.scratch, bytesMax });
+    const source = openBytes(path, bytesMax);
+    if (format === "text") return openText(source, data);
+    return format === "jsonl" ? openJsonl(source) : openCsv(source, format === "tsv" ? "\t" : data.delimiter);
   };
   const readRecords = async (
     file: FileToRead,
     data: DataConfig,
     layout: Layout | null,
   ): Promise<RecordsOfItem & Pick<Layout, "columns">> => {
-    const kind: LabelKind = data.task === "classification" ? "class" : "value";
+    const kind = KINDS[data.task];
     if (data.format === "idx") return { ...(await readIdx(file.path, kind, data.limits.bytes)), columns: null };
+    if (data.format === "text") {
+      const read = await readText(await openTable(file, data), { data, kind, vocabulary: layout?.vocabulary ?? [] });
+      return { ...read, columns: null };
+    }
     if (data.format !== "images")
       return readTable(await openTable(file, data), { data, kind, columns: layout?.columns ?? null });
     sharp ??= await openImages();
@@ -52,15 +67,31 @@ export function openItemReader(options: {
   };
   return {
     async open({ format }) {
-      if (format === "csv") await tables();
+      if (format === "parquet") await tables();
       if (format === "images") sharp ??= await openImages();
     },
     read: readRecords,
     survey: async (file, data, columns) => addCategories(await openTable(file, data), columns),
-    async where({ path }, { format }, record) {
-      if (format === "idx") return idxRecord(record);
-      if (format === "images") return IMAGE_RECORD;
-      return `line ${await (format === "csv" ? lineOfRecord(path, record + 1) : lineOfJsonRecord(path, record))}`;
+    count: async (file, data, counts) => countFile(await openTable(file, data), data, counts),
+    async where(file, data, record) {
+      if (data.format === "idx") return idxRecord(record);
+      if (data.format === "images") return IMAGE_RECORD;
+      return placeOf(await openTable(file, data), record);
     },
   };
+}
+
+const KINDS: Readonly<Record<DataConfig["task"], LabelKind>> = {
+  classification: "class",
+  regression: "value",
+  "multi-label": "classes",
+};
+
+async function placeOf(scan: TableScan, record: number): Promise<string> {
+  let [at, place] = [0, ""];
+  await scan.read(new Cells(scan.names.length, []), () => {
+    place = scan.place();
+    return at++ < record;
+  });
+  return place;
 }

@@ -1,45 +1,68 @@
-/** CSV and JSONL: a record a row. Numbers are one input each, text columns one input for each category of round 1. */
+/** Tables: a record a row. Numbers are one input each, text columns one input for each category of round 1. */
 import type { DataConfig } from "../protocol/data-config.ts";
-import { BadItem, labelBuilder, shown, type LabelKind, type RecordsOfItem } from "./item-records.ts";
+import { BadItem, shown, type LabelKind, type RecordsOfItem } from "./item-records.ts";
+import { labelSink, markSink, weightSink, type ColumnSink } from "./record-columns.ts";
 import { CATEGORIES_MAX, compareNames, inputsOf, type Column } from "./schema.ts";
-import type { Cell, TableSource } from "./table-source.ts";
+import { AS_NUMBER, AS_TEXT, Cells, NONE, type TableScan, type Wanted } from "./table-scan.ts";
 
 /** What of the config says how a table is read. */
-export type TableConfig = Pick<DataConfig, "label" | "features">;
+export type TableConfig = Pick<DataConfig, "label" | "features" | "weight" | "holdout" | "labelSeparator">;
 
 /**
  * @param columns those of the schema; null: this file defines them
  * @throws {BadItem} with line and column
  */
 export async function readTable(
-  source: TableSource,
+  scan: TableScan,
   options: { readonly data: TableConfig; readonly columns: readonly Column[] | null; readonly kind: LabelKind },
 ): Promise<RecordsOfItem & { readonly columns: readonly Column[] }> {
   const { data, kind } = options;
+  const beside = columnsBeside(data);
   const features =
-    options.columns?.map(({ name }) => name) ?? data.features ?? source.names.filter((name) => name !== data.label);
-  checkNames(source.names, features, data);
-  const columns = options.columns ?? (await inferColumns(source, features));
-  const values = await convert(source, columns, data.label, kind);
-  return {
-    ...values,
+    options.columns?.map(({ name }) => name) ??
+    data.features ??
+    scan.names.filter((name) => name !== data.label && !beside.includes(name));
+  checkNames(scan.names, features, data);
+  const read = async (
+    columns: readonly Column[],
+  ): Promise<RecordsOfItem & { readonly columns: readonly Column[] }> => ({
+    ...(await convert(scan, columns, data, kind)),
     columns,
     shape: [columns.reduce((sum, column) => sum + inputsOf(column), 0)],
-  };
+  });
+  if (options.columns !== null) return read(options.columns);
+  const guessed = await inferColumns(scan, features, GUESS_RECORDS);
+  if (guessed.whole) return read(guessed.columns());
+  // most tables are numbers throughout: those are read once, not twice
+  if (guessed.areNumbers) {
+    try {
+      return await read(guessed.columns());
+    } catch (error) {
+      if (!(error instanceof BadItem)) throw error;
+    }
+  }
+  return read((await inferColumns(scan, features, Infinity)).columns());
 }
 
 /** The columns of round 1 with the categories of one more file, as far as there is room for them: those beyond are all zeros. */
-export async function addCategories(source: TableSource, columns: readonly Column[]): Promise<readonly Column[]> {
-  const categories = columns.map((column) => new Set(column.categories));
-  for await (const batch of source.batches()) {
-    columns.forEach((column, i) => {
-      if (column.kind === "number") return;
-      for (const cell of batch[source.names.indexOf(column.name)]!) {
-        if (cell !== null && categories[i]!.size < CATEGORIES_MAX) categories[i]!.add(String(cell));
-      }
-    });
-  }
-  return columns.map((column, i) => ({ ...column, categories: [...categories[i]!].sort(compareNames) }));
+export async function addCategories(scan: TableScan, columns: readonly Column[]): Promise<readonly Column[]> {
+  const at = columns.map(({ name }) => scan.names.indexOf(name));
+  const cells = new Cells(
+    scan.names.length,
+    columns.flatMap(({ kind, categories }, i) =>
+      kind === "number" ? [] : [{ column: at[i]!, as: AS_TEXT, texts: categories, textsMax: CATEGORIES_MAX }],
+    ),
+  );
+  await scan.read(cells, () => true);
+  return columns.map((column, i) =>
+    column.kind === "number" ? column : { ...column, categories: [...cells.texts[at[i]!]!.texts].sort(compareNames) },
+  );
+}
+
+/** Columns that are there for something else than to be learned from. */
+function columnsBeside({ weight, holdout }: TableConfig): string[] {
+  const marks = typeof holdout !== "number" && "column" in holdout ? [holdout.column] : [];
+  return weight === null ? marks : [weight, ...marks];
 }
 
 function checkNames(names: readonly string[], features: readonly string[], data: TableConfig): void {
@@ -50,145 +73,190 @@ function checkNames(names: readonly string[], features: readonly string[], data:
   if (twice.length > 0) throw new BadItem(`two columns have the name ${list(twice)}`);
   const known = new Set(names);
   if (!known.has(data.label))
-    throw new BadItem(`there is no label column ${shown(data.label)}; its columns are ${list(names)}`);
+    throw new BadItem(
+      `there is no label column ${shown(data.label)}; its columns are ${list(names)}${delimiterHint(names)}`,
+    );
+  const beside = columnsBeside(data);
+  const gone = beside.find((name) => !known.has(name));
+  if (gone !== undefined) {
+    const what = gone === data.weight ? "data.weight" : "data.holdout";
+    throw new BadItem(`there is no column ${shown(gone)}, which ${what} names; its columns are ${list(names)}`);
+  }
   if (features.includes(data.label)) throw new BadItem(`the label column ${shown(data.label)} is among data.features`);
+  if (data.weight !== null && features.includes(data.weight))
+    throw new BadItem(`the weight column ${shown(data.weight)} is among data.features`);
   if (features.length === 0) throw new BadItem(`there is no column but the label ${shown(data.label)}`);
   const missing = features.filter((name) => !known.has(name));
   if (missing.length > 0) throw new BadItem(`columns are missing: ${list(missing)}; its columns are ${list(names)}`);
   if (data.features !== null) return;
-  const expected = new Set([...features, data.label]);
+  const expected = new Set([...features, data.label, ...beside]);
   const extra = names.filter((name) => !expected.has(name));
   if (extra.length > 0) throw new BadItem(`columns that round 1 did not have: ${list(extra)}`);
 }
 
+/** A header that is one name with another character than ours between its parts. */
+function delimiterHint(names: readonly string[]): string {
+  const between =
+    names.length === 1 ? [";", "\t", "|", ","].find((delimiter) => names[0]!.includes(delimiter)) : undefined;
+  return between === undefined
+    ? ""
+    : `: is ${shown(between)} what is between its columns? Then set data.delimiter (or data.format: "tsv")`;
+}
+
+/** So many records tell what the columns are, unless a later one is otherwise. */
+const GUESS_RECORDS = 1_000;
+
 /** A column is a number if all that is written in it are numbers, else a category. */
-async function inferColumns(source: TableSource, features: readonly string[]): Promise<Column[]> {
-  const found = features.map((name) => ({
-    name,
-    at: source.names.indexOf(name),
-    numbers: false,
-    texts: new Set<string>(),
-    text: false,
-  }));
-  let row = 0;
-  for await (const batch of source.batches()) {
-    for (const column of found) {
-      const cells = batch[column.at]!;
-      for (let i = 0; i < cells.length; i++) {
-        const cell = cells[i]!;
-        if (cell === null) continue;
-        if (source.number(cell) === undefined) column.text = true;
-        else column.numbers = true;
-        if (source.typed && column.text && column.numbers) {
-          throw await badCell(
-            source,
-            row + i,
-            column.name,
-            `${shown(cell)} is ${typeof cell === "number" ? "a number" : "none"}: the column has both numbers and others`,
-          );
-        }
-        // enough to say that there are too many, whatever the number of rows
-        if (column.texts.size <= CATEGORIES_MAX) column.texts.add(String(cell));
-      }
+async function inferColumns(
+  scan: TableScan,
+  features: readonly string[],
+  recordsMax: number,
+): Promise<{ whole: boolean; areNumbers: boolean; columns: () => Column[] }> {
+  const found = features.map((name) => ({ name, at: scan.names.indexOf(name), numbers: false, text: false }));
+  const textsMax = CATEGORIES_MAX + 1; // enough to say that there are too many, whatever the number of rows
+  const cells = new Cells(
+    scan.names.length,
+    found.map(({ at }): Wanted => ({ column: at, as: AS_NUMBER | AS_TEXT, textsMax })),
+  );
+  const { numbers, indexes } = cells;
+  let records = 0;
+  let whole = true;
+  await scan.read(cells, () => {
+    if (records === recordsMax) {
+      whole = false;
+      return false;
     }
-    row += batch[0]?.length ?? 0;
-  }
-  if (row === 0) throw new BadItem("it has no records");
-  return found.map(({ name, text, numbers, texts }) => {
-    if (!text && numbers) return { name, kind: "number", categories: [] };
-    if (!text) throw new BadItem(`column ${shown(name)} has no values`);
-    if (texts.size > CATEGORIES_MAX)
-      throw new BadItem(
-        `column ${shown(name)} has more than ${CATEGORIES_MAX} categories: name the columns to learn from in data.features`,
-      );
-    return { name, kind: "category", categories: [...texts].sort(compareNames) };
+    records++;
+    for (const column of found) {
+      if (indexes[column.at] === NONE) continue;
+      if (Number.isNaN(numbers[column.at])) column.text = true;
+      else column.numbers = true;
+      if (scan.typed && column.text && column.numbers) throw bothKinds(scan, column);
+    }
+    return true;
   });
+  if (records === 0) throw new BadItem("it has no records");
+  const columns = (): Column[] =>
+    found.map(({ name, at, text, numbers: hasNumbers }) => {
+      const { texts } = cells.texts[at]!;
+      if (!text && hasNumbers) return { name, kind: "number", categories: [] };
+      if (!text) throw new BadItem(`column ${shown(name)} has no values`);
+      if (texts.length > CATEGORIES_MAX)
+        throw new BadItem(
+          `column ${shown(name)} has more than ${CATEGORIES_MAX} categories: name the columns to learn from in data.features`,
+        );
+      return { name, kind: "category", categories: [...texts].sort(compareNames) };
+    });
+  return { whole, columns, areNumbers: found.every(({ text, numbers: has }) => !text && has) };
 }
 
-async function badCell(source: TableSource, record: number, column: string, reason: string): Promise<BadItem> {
-  return new BadItem(`line ${await source.lineOf(record)}, column ${shown(column)}: ${reason}`);
-}
-
-interface Place {
-  readonly column: Column;
-  /** in the source's names */
-  readonly at: number;
-  /** its first input */
-  readonly to: number;
-  readonly inputs: ReadonlyMap<string, number>;
+function bothKinds(scan: TableScan, column: { name: string; at: number }): BadItem {
+  const cell = scan.cell(column.at);
+  const kind = typeof cell === "number" ? "a number" : "none";
+  return new BadItem(
+    `${scan.place()}, column ${shown(column.name)}: ${shown(cell)} is ${kind}: the column has both numbers and others`,
+  );
 }
 
 async function convert(
-  source: TableSource,
+  scan: TableScan,
   columns: readonly Column[],
-  label: string,
+  data: TableConfig,
   kind: LabelKind,
-): Promise<Pick<RecordsOfItem, "count" | "features" | "labels" | "names">> {
-  let width = 0;
-  const places: Place[] = columns.map((column) => {
-    const place = {
-      column,
-      at: source.names.indexOf(column.name),
-      to: width,
-      inputs: new Map(column.categories.map((name, i) => [name, i])),
-    };
-    width += inputsOf(column);
-    return place;
-  });
-  const labelAt = source.names.indexOf(label);
-  const builder = labelBuilder(kind, source.records ?? 0);
-  let features = new Float32Array((source.records ?? 0) * width);
+): Promise<Omit<RecordsOfItem, "shape">> {
+  const writer = new FeatureWriter(scan, columns);
+  const sinks: ColumnSink[] = [labelSink(scan, scan.names.indexOf(data.label), kind, data)];
+  if (data.weight !== null) sinks.push(weightSink(scan, scan.names.indexOf(data.weight)));
+  if (typeof data.holdout !== "number" && "column" in data.holdout)
+    sinks.push(markSink(scan, scan.names.indexOf(data.holdout.column), data.holdout.by));
+  const cells = new Cells(scan.names.length, [...writer.wanted, ...sinks.map(({ wanted }) => wanted)]);
   let count = 0;
-  for await (const batch of source.batches()) {
-    const rows = batch[labelAt]!.length;
-    if ((count + rows) * width > features.length) {
-      const larger = new Float32Array(Math.max(2 * features.length, (count + rows) * width));
-      larger.set(features);
-      features = larger;
-    }
-    for (const place of places) {
-      const fault = writeColumn(source, place, batch[place.at]!, features.subarray(count * width), width);
-      if (fault !== undefined) throw await badCell(source, count + fault.row, place.column.name, fault.reason);
-    }
-    for (const [row, cell] of batch[labelAt]!.entries()) {
-      const value = cell === null ? undefined : kind === "class" ? String(cell) : source.number(cell);
-      if (value !== undefined && (kind === "class" || Number.isFinite(Math.fround(Number(value)))))
-        builder.add(count + row, value, `record ${count + row + 1}`);
-      else
-        throw await badCell(
-          source,
-          count + row,
-          label,
-          cell === null ? "the label is empty" : `the label ${shown(cell)} is not a finite number`,
-        );
-    }
-    count += rows;
-  }
+  await scan.read(cells, () => {
+    writer.add(cells, count);
+    for (const sink of sinks) sink.add(cells, count);
+    count++;
+    return true;
+  });
   if (count === 0) throw new BadItem("it has no records");
-  return { count, features: features.subarray(0, count * width), ...builder.done() };
+  const done: Partial<RecordsOfItem> = Object.assign({}, ...sinks.map((sink) => sink.done(count)));
+  return {
+    labels: new Int32Array(0),
+    names: [],
+    ...done,
+    count,
+    features: writer.features.subarray(0, count * writer.width),
+  };
 }
 
-/** A category that round 1 did not have, and none, is all zeros. */
-function writeColumn(
-  source: TableSource,
-  { column, to, inputs }: Place,
-  cells: readonly Cell[],
-  features: Float32Array,
-  width: number,
-): { row: number; reason: string } | undefined {
-  for (let row = 0; row < cells.length; row++) {
-    const cell = cells[row]!;
-    if (column.kind === "category") {
-      const input = cell === null ? undefined : inputs.get(String(cell));
-      if (input !== undefined) features[row * width + to + input] = 1;
-      continue;
-    }
-    if (cell === null) return { row, reason: "it is empty, expected a number" };
-    const value = source.number(cell);
-    if (value === undefined) return { row, reason: `${shown(cell)} is not a number` };
-    features[row * width + to] = value;
-    if (!Number.isFinite(features[row * width + to]))
-      return { row, reason: `${shown(cell)} is not finite as a 32-bit float` };
+/** Room for so many values, until it is known how many records there may be. */
+const FIRST_VALUES = 16_384;
+
+/** One row of inputs after the other. */
+class FeatureWriter {
+  readonly wanted: readonly Wanted[];
+  readonly width: number;
+  features = new Float32Array(0);
+  readonly #scan: TableScan;
+  readonly #columns: readonly Column[];
+  /** of each column: where it is in the scan, its first input, and how many categories it has (0: it is a number) */
+  readonly #from: Int32Array;
+  readonly #to: Int32Array;
+  readonly #inputs: Int32Array;
+
+  constructor(scan: TableScan, columns: readonly Column[]) {
+    this.#scan = scan;
+    this.#columns = columns;
+    this.#from = Int32Array.from(columns, ({ name }) => scan.names.indexOf(name));
+    this.#to = new Int32Array(columns.length);
+    this.#inputs = Int32Array.from(columns, ({ kind, categories }) => (kind === "number" ? 0 : categories.length));
+    let width = 0;
+    columns.forEach((column, i) => {
+      this.#to[i] = width;
+      width += inputsOf(column);
+    });
+    this.width = width;
+    this.wanted = columns.map(({ kind, categories }, i) => ({
+      column: this.#from[i]!,
+      as: kind === "number" ? AS_NUMBER : AS_TEXT,
+      texts: categories,
+      textsMax: categories.length,
+    }));
   }
-  return undefined;
+
+  /** A category that round 1 did not have, and none, is all zeros. */
+  add({ numbers, indexes }: Cells, record: number): void {
+    const at = record * this.width;
+    if (at + this.width > this.features.length) this.#grow(record);
+    const features = this.features;
+    const [from, to, inputs] = [this.#from, this.#to, this.#inputs];
+    for (let i = 0; i < from.length; i++) {
+      if (inputs[i] !== 0) {
+        const index = indexes[from[i]!]!;
+        if (index >= 0) features[at + to[i]! + index] = 1;
+        continue;
+      }
+      const value = Math.fround(numbers[from[i]!]!);
+      if (!(value > -Infinity && value < Infinity)) throw this.#fault(i, value);
+      features[at + to[i]!] = value;
+    }
+  }
+
+  #grow(record: number): void {
+    const expected =
+      record === 0 ? Math.ceil(FIRST_VALUES / this.width) : Math.max(this.#scan.expected(record), 2 * record);
+    const larger = new Float32Array(expected * this.width);
+    larger.set(this.features);
+    this.features = larger;
+  }
+
+  #fault(i: number, value: number): BadItem {
+    const cell = this.#scan.cell(this.#from[i]!);
+    const reason =
+      cell === null
+        ? "it is empty, expected a number"
+        : Number.isNaN(value)
+          ? `${shown(cell)} is not a number`
+          : `${shown(cell)} is not finite as a 32-bit float`;
+    return new BadItem(`${this.#scan.place()}, column ${shown(this.#columns[i]!.name)}: ${reason}`);
+  }
 }

@@ -8,8 +8,9 @@ import type { DataConfig } from "../protocol/data-config.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import { BadItem, type FileToRead, type Layout, type RecordsOfItem } from "./item-records.ts";
 import { ReaderChild, ReaderEnded, type Answered } from "./reader-child.ts";
-import { columnMessage, type ReadOutcome, type Request } from "./reader-protocol.ts";
-import { widthOf, type Column } from "./schema.ts";
+import { columnMessage, sizesOf, type ReadOutcome, type Request } from "./reader-protocol.ts";
+import type { Column } from "./schema.ts";
+import { addCount, idsOf } from "./text-tokens.ts";
 
 /** For the libraries to be loaded, on a busy machine. */
 const START_MS = 120_000;
@@ -59,7 +60,7 @@ export class Reader implements AsyncDisposable {
       const { answer, arrays } = await this.#ask({ op: "read", data, files: some.map(file), layout: message(layout) });
       if (answer.op !== "read" || answer.outcomes.length !== some.length) return this.#nonsense();
       const read = answer.outcomes.map((outcome, i) => recordsOf(outcome, arrays[i]!));
-      return read.every((one) => one instanceof BadItem || areSound(one, data)) ? read : this.#nonsense();
+      return read.every((one) => one instanceof BadItem || areSound(one, data, layout)) ? read : this.#nonsense();
     };
     const together = files.length > 1 ? await orEnded(() => ask(files)) : undefined;
     if (together !== undefined && !(together instanceof ReaderEnded)) return together;
@@ -100,6 +101,23 @@ export class Reader implements AsyncDisposable {
       if (!(found instanceof BadItem)) all = found;
     }
     return { columns: all, bad };
+  }
+
+  /** Text: how often each token is in files; of one that can't be read nothing is counted. */
+  async count(files: readonly FileToRead[], data: DataConfig): Promise<ReadonlyMap<string, number>> {
+    const ask = async (some: readonly FileToRead[]): Promise<ReadonlyMap<string, number>> => {
+      const { answer } = await this.#ask({ op: "count", data, files: some.map(file) });
+      if (answer.op !== "counted" || answer.tokens.length !== answer.counts.length) return this.#nonsense();
+      return new Map(answer.tokens.map((token, i) => [token, answer.counts[i]!]));
+    };
+    const together = files.length > 1 ? await orEnded(() => ask(files)) : undefined;
+    if (together !== undefined && !(together instanceof ReaderEnded)) return together;
+    const all = new Map<string, number>();
+    for (const one of files) {
+      const counts = await orBlamed(() => ask([one]));
+      if (!(counts instanceof BadItem)) for (const [token, count] of counts) addCount(all, token, count);
+    }
+    return all;
   }
 
   /** Where a record of a file is, for messages: "line 7", "record 3". */
@@ -196,22 +214,58 @@ async function orBlamed<T>(work: () => Promise<T>): Promise<T | BadItem> {
 function recordsOf(outcome: ReadOutcome, array: ArrayBuffer): ReadFile | BadItem {
   if (outcome.outcome === "bad") return new BadItem(outcome.message);
   const { count, shape, names, columns } = outcome;
-  const values = count * widthOf(shape);
-  const labels = outcome.labels === "class" ? new Int32Array(array, 4 * values) : new Float32Array(array, 4 * values);
-  return { count, shape, names, columns, labels, features: new Float32Array(array, 0, values) };
+  let at = 0;
+  const next = <T>(make: new (array: ArrayBuffer, at: number, length: number) => T, bytes: number, size: number): T => {
+    const values = new make(array, at, bytes / size);
+    at += bytes;
+    return values;
+  };
+  const sizes = sizesOf(outcome);
+  const marks = next(Float64Array, sizes.marks, 8);
+  const weights = next(Float32Array, sizes.weights, 4);
+  const labels = outcome.labels === "value" ? next(Float32Array, sizes.labels, 4) : next(Int32Array, sizes.labels, 4);
+  const offsets = next(Int32Array, sizes.offsets, 4);
+  const features =
+    outcome.features === "U8"
+      ? next(Uint8Array, sizes.features, 1)
+      : outcome.features === "I32"
+        ? next(Int32Array, sizes.features, 4)
+        : next(Float32Array, sizes.features, 4);
+  return {
+    ...{ count, shape, names, columns, labels, features },
+    ...(outcome.labels === "classes" ? { offsets } : {}),
+    ...(outcome.weights ? { weights } : {}),
+    ...(outcome.marks ? { marks } : {}),
+  };
 }
 
 /** Whoever writes past its own memory still answers in time: a label of no class would be learned as the first, a NaN would spoil the model. */
-function areSound({ count, names, labels, features }: ReadFile, { task }: DataConfig): boolean {
-  if ((features instanceof Float32Array && !areFinite(features)) || !names.every(({ record }) => record < count))
-    return false;
-  return task === "classification"
-    ? labels instanceof Int32Array && labels.every((label) => label >= 0 && label < names.length)
-    : labels instanceof Float32Array && areFinite(labels);
+function areSound(read: ReadFile, { task }: DataConfig, layout: Layout | null): boolean {
+  const { count, names, labels, offsets, features, weights, marks } = read;
+  const ids = idsOf(layout?.vocabulary ?? []);
+  if (features instanceof Float32Array && !areFinite(features)) return false;
+  if (features instanceof Int32Array && !areBelow(features, ids)) return false;
+  if (weights !== undefined && !(areFinite(weights) && weights.every((weight) => weight >= 0))) return false;
+  if (marks !== undefined && !areFinite(marks)) return false;
+  if (!names.every(({ record }) => record < count)) return false;
+  if (task === "regression") return labels instanceof Float32Array && areFinite(labels) && labels.length === count;
+  if (!(labels instanceof Int32Array && areBelow(labels, names.length))) return false;
+  if (task === "classification") return offsets === undefined && labels.length === count;
+  return (
+    offsets !== undefined &&
+    offsets[0] === 0 &&
+    offsets[count] === labels.length &&
+    offsets.every((offset, i) => i === 0 || offset >= offsets[i - 1]!)
+  );
+}
+
+function areBelow(values: Int32Array, limit: number): boolean {
+  for (let i = 0; i < values.length; i++) if (!(values[i]! >= 0 && values[i]! < limit)) return false;
+  return true;
 }
 
 /** By index: `every` and `of` take 8 times as long, and there may be millions. */
-function areFinite(values: Float32Array): boolean {
+function areFinite(values: Float32Array | Float64Array): boolean {
   for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
   return true;
 }
@@ -220,4 +274,8 @@ const PROGRAM = fileURLToPath(new URL(`./reader.${import.meta.url.endsWith(".ts"
 
 const file = ({ key, path }: FileToRead): FileToRead => ({ key, path });
 const message = (layout: Layout | null): (Request & { op: "read" })["layout"] =>
-  layout && { shape: [...layout.shape], columns: layout.columns?.map(columnMessage) ?? null };
+  layout && {
+    shape: [...layout.shape],
+    columns: layout.columns?.map(columnMessage) ?? null,
+    vocabulary: layout.vocabulary === undefined ? null : [...layout.vocabulary],
+  };

@@ -8,7 +8,11 @@ const read: Answer = {
       outcome: "read",
       count: 1,
       shape: [2],
+      features: "F32",
       labels: "class",
+      labelCount: 1,
+      weights: false,
+      marks: false,
       names: [{ name: "a\n\u2028", record: 0 }],
       columns: null,
     },
@@ -47,7 +51,7 @@ describe("a message of the reader", () => {
     '{"op":"where","where":7}',
     '{"op":"opened","more":1}',
     "\u00ff",
-    '{"op":"read","outcomes":[{"outcome":"read","count":-1,"shape":[1],"labels":"class","names":[],"columns":null}]}',
+    '{"op":"read","outcomes":[{"outcome":"read","count":-1,"shape":[1],"features":"F32","labels":"class","labelCount":1,"weights":false,"marks":false,"names":[],"columns":null}]}',
   ])("is refused if it is %s", (line) => {
     expect(() => parseAnswer(Buffer.from(line, "latin1"))).toThrow(Error);
     expect(() => parseRequest(Buffer.from(line, "latin1"))).toThrow(Error);

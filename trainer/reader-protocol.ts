@@ -6,6 +6,7 @@
 import * as z from "zod/mini";
 import { DataConfig } from "../protocol/data-config.ts";
 import { CLASSES_MAX, ColumnDocument, widthOf, type Column } from "./schema.ts";
+import { TOKENS_MAX } from "./text-tokens.ts";
 
 /** Of a line of JSON: 10,000 columns with long names fit many times. */
 const LINE_BYTES_MAX = 67_108_864;
@@ -20,6 +21,8 @@ const Shape = z.array(z.int().check(z.gte(1))).check(z.minLength(1), z.maxLength
 const File = z.strictObject({ key: Text, path: Text });
 const Files = z.array(File).check(z.maxLength(REQUEST_FILES_MAX));
 
+const Tokens = z.array(Text).check(z.maxLength(TOKENS_MAX));
+
 const Request = z.discriminatedUnion("op", [
   /** load what this format needs */
   z.strictObject({ op: z.literal("open"), data: DataConfig }),
@@ -27,8 +30,10 @@ const Request = z.discriminatedUnion("op", [
     op: z.literal("read"),
     data: DataConfig,
     files: Files,
-    layout: z.nullable(z.strictObject({ shape: Shape, columns: z.nullable(Columns) })),
+    layout: z.nullable(z.strictObject({ shape: Shape, columns: z.nullable(Columns), vocabulary: z.nullable(Tokens) })),
   }),
+  /** text: how often each token is in the files that can be read */
+  z.strictObject({ op: z.literal("count"), data: DataConfig, files: Files }),
   /** the columns, with these files' categories as well */
   z.strictObject({ op: z.literal("survey"), data: DataConfig, files: Files, columns: Columns }),
   /** which line a record of the file is */
@@ -42,7 +47,13 @@ const ReadOutcome = z.discriminatedUnion("outcome", [
     outcome: z.literal("read"),
     count: Count,
     shape: Shape,
-    labels: z.enum(["class", "value"]),
+    /** numbers, bytes that stand for 0..1, or token ids */
+    features: z.enum(["F32", "U8", "I32"]),
+    labels: z.enum(["class", "value", "classes"]),
+    /** as many as records, but for "classes" */
+    labelCount: Count,
+    weights: z.boolean(),
+    marks: z.boolean(),
     names: z.array(z.strictObject({ name: Text, record: Count })).check(z.maxLength(CLASSES_MAX)),
     /** null: as they were given, or there are none */
     columns: z.nullable(Columns),
@@ -52,9 +63,10 @@ export type ReadOutcome = z.infer<typeof ReadOutcome>;
 
 const Answer = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("opened") }),
-  /** one for each file; of those that were read, in this order, features and labels follow as bytes */
+  /** one for each file; of those that were read, in this order, the arrays follow as bytes: see sizesOf */
   z.strictObject({ op: z.literal("read"), outcomes: z.array(ReadOutcome).check(z.maxLength(REQUEST_FILES_MAX)) }),
   z.strictObject({ op: z.literal("surveyed"), columns: Columns }),
+  z.strictObject({ op: z.literal("counted"), tokens: Tokens, counts: z.array(Count).check(z.maxLength(TOKENS_MAX)) }),
   z.strictObject({ op: z.literal("where"), where: Text }),
   /** an error that says nothing about the file */
   z.strictObject({ op: z.literal("failed"), message: Text, why: z.enum(["system", "disk", "memory", "unknown"]) }),
@@ -81,9 +93,23 @@ export function lineOf(message: Request | Answer): Uint8Array {
   return new TextEncoder().encode(`${JSON.stringify(message)}\n`);
 }
 
-/** Of features and labels: both have 4 bytes each. */
-export function bytesOf({ count, shape }: Pick<ReadOutcome & { outcome: "read" }, "count" | "shape">): number {
-  return 4 * count * (widthOf(shape) + 1);
+type Read = ReadOutcome & { outcome: "read" };
+type Sizes = Readonly<Record<"marks" | "weights" | "labels" | "offsets" | "features", number>>;
+
+/** Bytes of each array, in the order in which they are sent: the largest elements first, so that each is where it may be. */
+export function sizesOf(read: Omit<Read, "names" | "columns" | "outcome">): Sizes {
+  const { count, shape, features, labels, labelCount, weights, marks } = read;
+  return {
+    marks: marks ? 8 * count : 0,
+    weights: weights ? 4 * count : 0,
+    labels: 4 * labelCount,
+    offsets: labels === "classes" ? 4 * (count + 1) : 0,
+    features: (features === "U8" ? 1 : 4) * count * widthOf(shape),
+  };
+}
+
+export function bytesOf(read: Parameters<typeof sizesOf>[0]): number {
+  return Object.values(sizesOf(read)).reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** Cuts what comes over the socket into messages. */

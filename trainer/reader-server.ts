@@ -14,6 +14,7 @@ import {
   type Request,
 } from "./reader-protocol.ts";
 import type { Column } from "./schema.ts";
+import { addCount } from "./text-tokens.ts";
 
 /** The socket's number in this process; 0 to 2 are a program's usual ones. */
 export const READER_SOCKET = 3;
@@ -69,13 +70,18 @@ async function perform(reader: ItemReader, request: Request): Promise<Reply> {
   if (request.op === "read") return readFiles(reader, request);
   if (request.op === "where")
     return { answer: { op: "where", where: await reader.where(request.file, data, request.record) }, arrays: [] };
+  if (request.op === "count") return count(reader, request);
   let columns: readonly Column[] = request.columns;
   for (const file of request.files) columns = await reader.survey(file, data, columns);
   return { answer: { op: "surveyed", columns: columns.map(columnMessage) }, arrays: [] };
 }
 
 async function readFiles(reader: ItemReader, request: Request & { op: "read" }): Promise<Reply> {
-  const { data, files, layout } = request;
+  const { data, files } = request;
+  const layout: Layout | null = request.layout && {
+    ...request.layout,
+    vocabulary: request.layout.vocabulary ?? undefined,
+  };
   const together = data.format === "images" ? IMAGES_TOGETHER : 1;
   const outcomes: ReadOutcome[] = [];
   const arrays: Uint8Array[] = [];
@@ -89,6 +95,20 @@ async function readFiles(reader: ItemReader, request: Request & { op: "read" }):
   return { answer: { op: "read", outcomes }, arrays };
 }
 
+async function count(reader: ItemReader, { data, files }: Request & { op: "count" }): Promise<Reply> {
+  const counts = new Map<string, number>();
+  for (const file of files) {
+    try {
+      const own = new Map<string, number>();
+      await reader.count(file, data, own);
+      for (const [token, times] of own) addCount(counts, token, times);
+    } catch (error) {
+      if (!(error instanceof BadItem)) throw error; // it is rejected when it is read
+    }
+  }
+  return { answer: { op: "counted", tokens: [...counts.keys()], counts: [...counts.values()] }, arrays: [] };
+}
+
 async function readOne(
   reader: ItemReader,
   file: FileToRead,
@@ -96,18 +116,23 @@ async function readOne(
   layout: Layout | null,
 ): Promise<{ outcome: ReadOutcome; arrays: readonly Uint8Array[] }> {
   try {
-    const { count, shape, names, labels, features, columns } = await reader.read(file, data, layout);
+    const read = await reader.read(file, data, layout);
+    const { count, shape, names, labels, offsets, weights, marks, features, columns } = read;
     return {
       outcome: {
         outcome: "read",
         count,
         shape: [...shape],
         names: [...names],
-        labels: labels instanceof Int32Array ? "class" : "value",
+        features: features instanceof Uint8Array ? "U8" : features instanceof Int32Array ? "I32" : "F32",
+        labels: labels instanceof Float32Array ? "value" : offsets === undefined ? "class" : "classes",
+        labelCount: labels.length,
+        weights: weights !== undefined,
+        marks: marks !== undefined,
         columns: layout === null && columns !== null ? columns.map(columnMessage) : null,
       },
-      arrays: [features, labels].map(({ buffer, byteOffset, byteLength }) =>
-        Buffer.from(buffer, byteOffset, byteLength),
+      arrays: [marks, weights, labels, offsets, features].flatMap((array) =>
+        array === undefined ? [] : [Buffer.from(array.buffer, array.byteOffset, array.byteLength)],
       ),
     };
   } catch (error) {

@@ -7,17 +7,22 @@ import type { Reader } from "./reader-process.ts";
 import { REQUEST_FILES_MAX } from "./reader-protocol.ts";
 import { checkConfigFits, CLASSES_MAX, compareNames, inputsOf, widthOf, type Column, type Schema } from "./schema.ts";
 import { rejection, type StagedItem } from "./stage.ts";
+import { addCount, vocabularyOf } from "./text-tokens.ts";
 
 export interface Records {
   readonly count: number;
   /** inputs of one record */
   readonly width: number;
-  /** count * width; images and IDX bytes are in 0..1 already, tables as they are */
-  readonly features: Float32Array;
-  /** the class's index in the schema's classes, or the value; multi-label: 0 or 1 for each class, count x classes of them */
+  /** count * width; images and IDX bytes are in 0..1 already, tables as they are; int32: token ids */
+  readonly features: Float32Array | Int32Array;
+  /** the class's index in the schema's classes, or the value; multi-label: for each record 0 or 1 for each class, as floats */
   readonly labels: Int32Array | Float32Array;
   /** 1: never trained on */
   readonly holdout: Uint8Array;
+  /** what each counts for in the loss; left out: all count 1 */
+  readonly weights?: Float32Array | undefined;
+  /** what data.holdout chooses by, if it names a column */
+  readonly marks?: Float64Array | undefined;
 }
 
 /** Bytes of files that are asked for at once: a word to the reader takes longer than it needs for a file that is small. */
@@ -35,7 +40,10 @@ export async function readRecords(
 ): Promise<{ schema: Schema | null; records: Records; rejected: RejectedItem[] }> {
   const { data, schema, reader } = options;
   if (schema !== null) checkConfigFits(data, schema);
-  const { read, layout, rejected } = await readWithCategories(files, reader, data, schema);
+  const { read, layout, rejected } =
+    data.format === "text"
+      ? await readWithVocabulary(files, reader, data, schema)
+      : await readWithCategories(files, reader, data, schema);
   if (layout === null) return { schema, records: noRecords(schema, data), rejected };
   const whole = schema ?? schemaOf(data, layout, read);
   return { schema: whole, records: join(read, whole, partByContent(data.holdout)), rejected };
@@ -77,7 +85,7 @@ async function readAll(
   const givenNames = data.task === "regression" ? [] : (schema?.classes ?? data.labels);
   const known = givenNames === null ? null : new Set(givenNames);
   const classes = new Set<string>();
-  let layout: Layout | null = schema === null ? given : { shape: schema.inputShape, columns: schema.columns };
+  let layout = schema === null ? given : layoutOf(schema);
   for (let at = 0; at < files.length;) {
     const group = layout === null ? [files[at]!] : nextRequest(files, at); // the first that can be read says how
     at += group.length;
@@ -95,6 +103,29 @@ async function readAll(
     }
   }
   return { read, layout, rejected };
+}
+
+function layoutOf({ inputShape, columns, vocabulary }: Schema): Layout {
+  return { shape: inputShape, columns, vocabulary };
+}
+
+/** As readAll, and in round 1 with the most frequent tokens of all files that can be read. */
+async function readWithVocabulary(
+  files: readonly StagedItem[],
+  reader: Reader,
+  data: DataConfig,
+  schema: Schema | null,
+): Promise<Awaited<ReturnType<typeof readAll>>> {
+  if (schema !== null) return readAll(files, reader, data, schema, null);
+  const counts = new Map<string, number>();
+  for (let at = 0; at < files.length;) {
+    const group = nextRequest(files, at);
+    at += group.length;
+    for (const [token, count] of await reader.count(group.map(fileOf), data)) addCount(counts, token, count);
+  }
+  const vocabulary = vocabularyOf(counts, data.vocabulary);
+  const read = await readAll(files, reader, data, null, { shape: [data.tokens], columns: null, vocabulary });
+  return read.read.length === 0 ? { ...read, layout: null } : read;
 }
 
 /**
@@ -170,15 +201,16 @@ function schemaOf(data: DataConfig, layout: Layout, read: readonly RecordsOfItem
     classes: data.task === "regression" ? [] : (data.labels ?? found()),
     columns: layout.columns,
     label: layout.columns === null ? null : data.label,
+    ...(layout.vocabulary === undefined ? {} : { vocabulary: layout.vocabulary }),
   };
 }
 
 function noRecords(schema: Schema | null, data: DataConfig): Records {
-  const labels = data.task === "regression" ? new Float32Array(0) : new Int32Array(0);
+  const labels = data.task === "classification" ? new Int32Array(0) : new Float32Array(0);
   return {
     count: 0,
     width: schema === null ? 0 : widthOf(schema.inputShape),
-    features: new Float32Array(0),
+    features: data.format === "text" ? new Int32Array(0) : new Float32Array(0),
     labels,
     holdout: new Uint8Array(0),
   };
@@ -188,20 +220,47 @@ function noRecords(schema: Schema | null, data: DataConfig): Records {
 function join(read: RecordsOfItem[], schema: Schema, fraction: number): Records {
   const width = widthOf(schema.inputShape);
   const count = read.reduce((sum, records) => sum + records.count, 0);
-  const features = new Float32Array(count * width);
-  const labels = schema.task === "regression" ? new Float32Array(count) : new Int32Array(count);
+  const features = schema.vocabulary === undefined ? new Float32Array(count * width) : new Int32Array(count * width);
+  const perRecord = schema.task === "multi-label" ? schema.classes.length : 1;
+  const labels = schema.task === "classification" ? new Int32Array(count) : new Float32Array(count * perRecord);
+  const weights = read.some((records) => records.weights !== undefined) ? new Float32Array(count).fill(1) : undefined;
+  const marks = read.some((records) => records.marks !== undefined) ? new Float64Array(count) : undefined;
   const holdout = new Uint8Array(count);
   const indices = new Map(schema.classes.map((name, i) => [name, i]));
   let at = 0;
   for (const records of read.splice(0)) {
-    features.set(records.features, at * width);
+    setFeatures(features, records.features, at * width);
+    if (records.weights !== undefined) weights?.set(records.weights, at);
+    if (records.marks !== undefined) marks?.set(records.marks, at);
     const classes = records.names.map(({ name }) => indices.get(name)!);
     for (let record = 0; record < records.count; record++, at++) {
-      const label = records.labels[record]!;
-      labels[at] = schema.task === "regression" ? label : classes[label]!;
-      const shown = schema.task === "regression" ? label : schema.classes[labels[at]!]!;
+      const shown = setLabel(labels, at, records, record, classes, schema);
       holdout[at] = isHoldout(features.subarray(at * width, (at + 1) * width), shown, fraction) ? 1 : 0;
     }
   }
-  return { count, width, features, labels, holdout };
+  return { count, width, features, labels, holdout, weights, marks };
+}
+
+function setFeatures(to: Float32Array | Int32Array, from: RecordsOfItem["features"], at: number): void {
+  if (from instanceof Uint8Array) for (let i = 0; i < from.length; i++) to[at + i] = from[i]! / 255;
+  else to.set(from, at);
+}
+
+/** @returns what of the label belongs to the record's content */
+function setLabel(
+  labels: Float32Array | Int32Array,
+  at: number,
+  { labels: from, offsets }: RecordsOfItem,
+  record: number,
+  classes: readonly number[],
+  schema: Schema,
+): string | number {
+  if (schema.task === "regression") return (labels[at] = from[record]!);
+  if (offsets === undefined) return schema.classes[(labels[at] = classes[from[record]!]!)]!;
+  const own = [...from.subarray(offsets[record]!, offsets[record + 1]!)].map((label) => classes[label]!);
+  for (const label of own) labels[at * schema.classes.length + label] = 1;
+  return own
+    .sort((a, b) => a - b)
+    .map((label) => schema.classes[label]!)
+    .join("\0");
 }

@@ -118,10 +118,10 @@ export class Round {
   }
 
   #normalisation(schema: Schema): Normalisation | null {
-    if (schema.columns === null) return null;
+    const { records } = this.#data;
+    if (schema.columns === null || records.features instanceof Int32Array) return null;
     const before = this.#beginning?.state.normalisation ?? null;
     if (this.#own) return before;
-    const { records } = this.#data;
     return updateNormalisation(
       before ?? emptyNormalisation(records.width),
       records.features,

@@ -25,6 +25,8 @@ const SchemaDocument = z.strictObject({
   columns: z.nullable(z.array(ColumnDocument).check(z.minLength(1), z.maxLength(10_000))),
   /** tables only: the column with the label */
   label: z.nullable(Name),
+  /** text only: its tokens, in the order of their ids, which begin at 2 */
+  vocabulary: z.optional(z.array(Name).check(z.maxLength(100_000))),
 });
 
 export interface Column {
@@ -40,6 +42,7 @@ export interface Schema {
   readonly classes: readonly string[];
   readonly columns: readonly Column[] | null;
   readonly label: string | null;
+  readonly vocabulary?: readonly string[] | undefined;
 }
 
 /** @throws {AccreteError} CHECKPOINT_NOT_WHOLE if the text is no schema */
@@ -108,6 +111,11 @@ export function numberOf(text: string): number | undefined {
   return NOT_FINITE.test(text) ? NaN : undefined;
 }
 
+function kindOf(format: DataConfig["format"]): "tables" | "text" | "arrays or images" {
+  if (format === "text") return "text";
+  return format === "idx" || format === "images" ? "arrays or images" : "tables";
+}
+
 /**
  * A model can't change what it reads between two rounds.
  * @throws {AccreteError} CONFIG_INVALID if the config asks for something else than round 1 had
@@ -120,14 +128,17 @@ export function checkConfigFits(data: DataConfig, schema: Schema): void {
       `data.${what} is ${JSON.stringify(asked)}, but the model was trained with ${JSON.stringify(had)}: change it back, or start a new pipeline`,
     );
   };
-  const table = data.format === "csv" || data.format === "jsonl";
+  const kind = kindOf(data.format);
+  const had = schema.columns !== null ? "tables" : schema.vocabulary !== undefined ? "text" : "arrays or images";
+  const table = kind === "tables";
   differs("task", data.task, schema.task);
-  if (table !== (schema.columns !== null)) {
+  if (kind !== had) {
     throw new AccreteError(
       "CONFIG_INVALID",
-      `data.format is ${data.format}, but the model was trained with ${table ? "arrays or images" : "tables"}: change it back, or start a new pipeline`,
+      `data.format is ${data.format}, but the model was trained with ${had}: change it back, or start a new pipeline`,
     );
   }
+  if (kind === "text") differs("tokens", data.tokens, schema.inputShape[0]);
   if (table) differs("label", data.label, schema.label);
   if (table && data.features !== null)
     differs(

@@ -7,15 +7,17 @@ import { outputsOf, type Schema } from "./schema.ts";
 
 export interface Batch {
   readonly size: number;
-  /** size x inputs of one record, normalised */
-  readonly x: Float32Array;
-  /** size class indexes; size x classes of 0 and 1 (multi-label); or size values */
+  /** size x inputs of one record, normalised; int32: token ids */
+  readonly x: Float32Array | Int32Array;
+  /** class indexes, or values; multi-label: size x classes, each 0 or 1 */
   readonly y: Int32Array | Float32Array;
   /** how much each of y counts, at least 0; left out: 1 */
   readonly weights?: Float32Array | undefined;
 }
 
 export interface Shape {
+  /** tokens: x is int32; left out: numbers */
+  readonly inputs?: "numbers" | "tokens" | undefined;
   readonly inputShape: readonly number[];
   readonly classes: number;
   readonly task: Task;
@@ -24,11 +26,12 @@ export interface Shape {
 }
 
 export function shapeOf(
-  schema: Pick<Schema, "inputShape" | "classes" | "task">,
+  schema: Pick<Schema, "inputShape" | "classes" | "task" | "vocabulary">,
   trainer: Pick<TrainerConfig, "loss" | "labelSmoothing">,
 ): Shape {
   const { inputShape, task } = schema;
   return {
+    inputs: schema.vocabulary === undefined ? "numbers" : "tokens",
     inputShape,
     classes: outputsOf(schema),
     task,

@@ -97,14 +97,18 @@ function afterBatch(position: Position, loss: number, size: number, batches: num
 export function batchAt(set: TrainingSet, order: Uint32Array, index: number, batchSize: number): Batch {
   const { records, rows, normalisation } = set;
   const chosen = order.subarray(index * batchSize, (index + 1) * batchSize);
-  const x = new Float32Array(chosen.length * records.width);
-  const labels = records.labels.length / records.count;
-  const y = new (records.labels instanceof Float32Array ? Float32Array : Int32Array)(chosen.length * labels);
+  const { features, labels } = records;
+  const values = chosen.length * records.width;
+  const x = features instanceof Int32Array ? new Int32Array(values) : new Float32Array(values);
+  const perRecord = records.count === 0 ? 1 : labels.length / records.count; // multi-label: one for each class
+  const size = chosen.length * perRecord;
+  const y = labels instanceof Float32Array ? new Float32Array(size) : new Int32Array(size);
   chosen.forEach((of, i) => {
     const row = rows[of]!;
-    if (normalisation !== null) normaliseInto(normalisation, records.features, records.width, row, x, i);
-    else x.set(records.features.subarray(row * records.width, (row + 1) * records.width), i * records.width);
-    y.set(records.labels.subarray(row * labels, (row + 1) * labels), i * labels);
+    if (normalisation !== null && features instanceof Float32Array && x instanceof Float32Array)
+      normaliseInto(normalisation, features, records.width, row, x, i);
+    else x.set(features.subarray(row * records.width, (row + 1) * records.width), i * records.width);
+    y.set(labels.subarray(row * perRecord, (row + 1) * perRecord), i * perRecord);
   });
   return { size: chosen.length, x, y };
 }

@@ -28,7 +28,7 @@ const CRASHES: Readonly<Record<string, () => void | Promise<void>>> = {
   huge: () => {
     writeSync(
       READER_SOCKET,
-      '{"op":"read","outcomes":[{"outcome":"read","count":999999999,"shape":[9999999],"labels":"class","names":[],"columns":null}]}\n',
+      '{"op":"read","outcomes":[{"outcome":"read","count":999999999,"shape":[9999999],"features":"F32","labels":"class","labelCount":999999999,"weights":false,"marks":false,"names":[],"columns":null}]}\n',
     );
     return delay(3_600_000);
   },

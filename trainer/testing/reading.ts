@@ -6,7 +6,7 @@ import { afterAll } from "vitest";
 import { DataConfig } from "../../protocol/data-config.ts";
 import { itemId, sha256 } from "../../protocol/digest.ts";
 import { Reader } from "../reader-process.ts";
-import { readRecords } from "../records.ts";
+import { readRecords, type Records } from "../records.ts";
 import type { StagedItem } from "../stage.ts";
 import type { Schema } from "../schema.ts";
 
@@ -61,11 +61,9 @@ export async function read(
 }
 
 /** Features as rows, rounded: 32-bit floats are compared as what they were written as. */
-export function rows(records: { count: number; width: number; features: Float32Array }): number[][] {
-  return Array.from({ length: records.count }, (_, row) =>
-    Array.from(records.features.subarray(row * records.width, (row + 1) * records.width), (value) =>
-      Number(value.toPrecision(6)),
-    ),
+export function rows({ count, width, features }: Pick<Records, "count" | "width" | "features">): number[][] {
+  return Array.from({ length: count }, (_, row) =>
+    Array.from(features.subarray(row * width, (row + 1) * width), (value) => Number(value.toPrecision(6))),
   );
 }
 

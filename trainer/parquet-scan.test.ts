@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openCsv, openDuckDb } from "./table-source.ts";
+import { openDuckDb } from "./duckdb.ts";
 
 const root = mkdtempSync(join(tmpdir(), "accrete-duckdb-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -19,7 +19,8 @@ describe("the DuckDB that reads what anybody may have written", () => {
       memory: 2 ** 28,
     });
     try {
-      expect((await openCsv(connection, join(root, "items/a"))).names).toEqual(["x", "label"]);
+      const read = await connection.runAndReadAll(`FROM read_csv('${join(root, "items/a")}')`);
+      expect(read.columnNames()).toEqual(["x", "label"]);
       const refused = [
         `FROM read_csv('${join(root, "items-of-others/a")}')`,
         `FROM read_text('/etc/hosts')`,

@@ -1,0 +1,101 @@
+/** The bytes of a text file that are at hand: whole records are taken from its front, and more bytes come behind. */
+import { isUtf8 } from "node:buffer";
+import type { ByteSource } from "./byte-source.ts";
+import { BadItem } from "./item-records.ts";
+
+/** A record longer than this is hardly one: no file makes a reader hold more of it. */
+export const LINE_BYTES_MAX = 16_777_216;
+const LF = 0x0a;
+
+export class LineBuffer {
+  /** one byte more than are in use: a 0 is behind them, so that a scan may look one further */
+  bytes: Buffer = Buffer.alloc(1);
+  /** the next record's first */
+  at = 0;
+  end = 0;
+  /** whether there are no more */
+  ended = false;
+  /** taken from its front before, since the top */
+  #before = 0;
+  #checked = 0;
+  readonly #chunks: AsyncGenerator<Uint8Array>;
+  #first = true;
+
+  constructor(source: ByteSource) {
+    this.#chunks = source.chunks();
+  }
+
+  /** How many bytes are behind. */
+  get taken(): number {
+    return this.#before + this.at;
+  }
+
+  /** Gets more; `ended` if there are none. @param line of the next record, for the message @throws {BadItem} if they are not UTF-8 */
+  async more(line: number): Promise<void> {
+    const next = await this.#chunks.next();
+    if (next.done === true) this.ended = true;
+    else this.#append(next.value);
+    if (this.#first) this.#begin();
+    this.#check(line);
+  }
+
+  async close(): Promise<void> {
+    await this.#chunks.return(undefined);
+  }
+
+  #append(chunk: Uint8Array): void {
+    const kept = this.end - this.at;
+    if (kept + chunk.length + 1 > this.bytes.length || this.at > 0) {
+      const room = kept + chunk.length + 1;
+      const to = room > this.bytes.length ? Buffer.allocUnsafe(Math.max(room, kept > 0 ? 2 * room : room)) : this.bytes;
+      to.set(this.bytes.subarray(this.at, this.end), 0);
+      this.bytes = to;
+      this.#before += this.at;
+      this.#checked -= this.at;
+      this.at = 0;
+      this.end = kept;
+    }
+    this.bytes.set(chunk, this.end);
+    this.end += chunk.length;
+    this.bytes[this.end] = 0;
+  }
+
+  #begin(): void {
+    this.#first = false;
+    const { bytes, end } = this;
+    const which = utf16Of(bytes.subarray(0, Math.min(end, 1_024)));
+    if (which !== undefined) throw new BadItem(`it is UTF-16 (${which}): expected UTF-8`);
+    if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) this.at = this.#checked = 3;
+  }
+
+  /** Up to the last byte at which no character is open. */
+  #check(line: number): void {
+    let to = this.end;
+    if (!this.ended) while (to > this.#checked && this.bytes[to - 1]! >= 0x80) to--;
+    if (isUtf8(this.bytes.subarray(this.#checked, to))) {
+      this.#checked = to;
+      return;
+    }
+    let at = this.at;
+    let bad = line;
+    for (;;) {
+      const next = this.bytes.indexOf(LF, at);
+      if (next === -1 || next >= to || !isUtf8(this.bytes.subarray(at, next))) break;
+      at = next + 1;
+      bad++;
+    }
+    throw new BadItem(`line ${bad}: it is not UTF-8`);
+  }
+}
+
+/** By its mark, or as text in it mostly is: every other byte is 0. */
+function utf16Of(bytes: Uint8Array): string | undefined {
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return "little-endian";
+  if (bytes[0] === 0xfe && bytes[1] === 0xff) return "big-endian";
+  const zeros = [0, 0];
+  bytes.forEach((byte, i) => (zeros[i % 2]! += byte === 0 ? 1 : 0));
+  const half = bytes.length / 2;
+  if (half < 2) return undefined;
+  if (zeros[0] === 0 && zeros[1]! > 0.8 * half) return "little-endian";
+  return zeros[1] === 0 && zeros[0]! > 0.8 * half ? "big-endian" : undefined;
+}
