@@ -8,31 +8,98 @@ import { messageOf } from "../protocol/errors.ts";
 import { sizeText } from "../protocol/units.ts";
 import { BadItem } from "./item-records.ts";
 
-/** A file up to this is read at once: a round may have 20,000 of them, and a stream's start would be most of their time. */
-const SMALL_BYTES = 131_072;
-const CHUNK_BYTES = 1_048_576;
+/** Of what is read at once: it fits a processor's second cache. */
+const CHUNK_BYTES = 262_144;
 
 export interface ByteSource {
   readonly packing: "gzip" | "zstd" | null;
   /** of the file as it is */
   readonly size: number;
-  /** From the top at each call. @throws {BadItem} where it is damaged, cut short, or larger than the limit */
-  chunks(): AsyncGenerator<Uint8Array>;
+  /** bytes that one read gives at most */
+  readonly chunkBytes: number;
+  /** From the top at each call. */
+  open(): OpenBytes;
+}
+
+export interface OpenBytes {
+  /**
+   * Writes the next bytes at the front of the array, which has room for `chunkBytes`.
+   * @returns how many they are; 0: there are no more
+   * @throws {BadItem} where the file is damaged, cut short, or larger than the limit
+   */
+  read(into: Uint8Array): Promise<number> | number;
+  close(): Promise<void> | void;
 }
 
 /** @param bytesMax of the whole, after it was decompressed */
 export function openBytes(path: string, bytesMax: number): ByteSource {
   const { size } = statSync(path);
-  if (size <= SMALL_BYTES) {
-    const bytes = readFileSync(path);
+  if (size <= CHUNK_BYTES) {
+    const bytes = readFileSync(path); // once, however often it is gone through
     const packing = packingOf(bytes);
-    if (packing === null) return { packing, size, chunks: () => limited(once(bytes), bytesMax) };
-    return { packing, size, chunks: () => limited(unpacked(path, size, packing), bytesMax) };
+    if (packing === null) return { packing, size, chunkBytes: size, open: () => openHeld(bytes) };
+    return { packing, size, chunkBytes: CHUNK_BYTES, open: () => openPacked(path, size, packing, bytesMax) };
   }
   const packing = packingOf(firstBytes(path));
-  const chunks = (): AsyncGenerator<Uint8Array> =>
-    limited(packing === null ? plain(path, 0) : unpacked(path, size, packing), bytesMax);
-  return { packing, size, chunks };
+  const open = (): OpenBytes => (packing === null ? openPlain(path) : openPacked(path, size, packing, bytesMax));
+  return { packing, size, chunkBytes: CHUNK_BYTES, open };
+}
+
+/** All of its bytes, a chunk at a time. Each is only there until the next one is asked for. */
+export async function* chunksOf(source: ByteSource): AsyncGenerator<Uint8Array> {
+  const opened = source.open();
+  const chunk = Buffer.allocUnsafe(source.chunkBytes);
+  try {
+    for (let length = await opened.read(chunk); length > 0; length = await opened.read(chunk))
+      yield chunk.subarray(0, length);
+  } finally {
+    await opened.close();
+  }
+}
+
+function openHeld(bytes: Uint8Array): OpenBytes {
+  let rest: Uint8Array | undefined = bytes;
+  return {
+    read(into) {
+      const { length } = rest ?? [];
+      if (rest !== undefined) into.set(rest);
+      rest = undefined;
+      return length;
+    },
+    close: () => undefined,
+  };
+}
+
+/** The reader does one thing at a time, so nobody waits while it reads; and a stream would need a new array for each chunk. */
+function openPlain(path: string): OpenBytes {
+  const file = openSync(path, "r");
+  let open = true;
+  return {
+    read: (into) => readSync(file, into, 0, CHUNK_BYTES, null),
+    close: () => {
+      if (open) closeSync(file);
+      open = false;
+    },
+  };
+}
+
+function openPacked(path: string, size: number, packing: "gzip" | "zstd", bytesMax: number): OpenBytes {
+  const chunks = limited(unpacked(path, size, packing), bytesMax);
+  let rest: Uint8Array = new Uint8Array(0);
+  return {
+    async read(into) {
+      while (rest.length === 0) {
+        const next = await chunks.next();
+        if (next.done === true) return 0;
+        rest = next.value;
+      }
+      const part = rest.subarray(0, CHUNK_BYTES);
+      into.set(part);
+      rest = rest.subarray(part.length);
+      return part.length;
+    },
+    close: async () => void (await chunks.return(undefined)),
+  };
 }
 
 function packingOf(bytes: Uint8Array): ByteSource["packing"] {
@@ -55,15 +122,6 @@ function firstBytes(path: string, at = 0, length = 4): Uint8Array {
   } finally {
     closeSync(file);
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  if (bytes.length > 0) yield bytes;
-}
-
-async function* plain(path: string, start: number): AsyncGenerator<Uint8Array> {
-  for await (const chunk of createReadStream(path, { start, highWaterMark: CHUNK_BYTES }))
-    if (chunk instanceof Uint8Array) yield chunk;
 }
 
 async function* limited(chunks: AsyncGenerator<Uint8Array>, bytesMax: number): AsyncGenerator<Uint8Array> {

@@ -6,7 +6,7 @@ import type { ByteSource } from "./byte-source.ts";
 import { BadItem } from "./item-records.ts";
 import { LINE_BYTES_MAX, LineBuffer } from "./line-buffer.ts";
 import { numberOf } from "./schema.ts";
-import { SimpleNumber } from "./simple-number.ts";
+import { OTHERWISE, readNumber } from "./read-number.ts";
 import { AS_NUMBER, AS_STRING, AS_TEXT, NONE, type Cells, type TableScan } from "./table-scan.ts";
 
 /** Any table of the config has fewer. */
@@ -31,7 +31,6 @@ class CsvScan implements TableScan {
   #buffer: LineBuffer;
   /** of the record's first character, from 1 */
   #line = 1;
-  readonly #number = new SimpleNumber();
   // of the field that was read last
   #from = 0;
   #to = 0;
@@ -109,7 +108,6 @@ class CsvScan implements TableScan {
     const { as, numbers } = cells;
     const columns = as.length;
     const delimiter = this.#delimiter;
-    const number = this.#number;
     while (this.#skipBlank(buffer) && buffer.at < buffer.end) {
       const { bytes } = buffer;
       this.#lineEnds = 0;
@@ -119,12 +117,9 @@ class CsvScan implements TableScan {
         const how = column < columns ? as[column]! : 0;
         let stop = MORE;
         if (how === AS_NUMBER) {
-          const value = number.read(bytes, at);
-          const byte = bytes[number.end];
-          if (value === value && (byte === delimiter || byte === LF || byte === CR)) {
-            numbers[column] = value;
-            stop = number.end;
-          }
+          const end = readNumber(bytes, at, numbers, column);
+          const byte = end === OTHERWISE ? 0 : bytes[end];
+          if (byte === delimiter || byte === LF || byte === CR) stop = end;
         }
         if (how === AS_TEXT || how === 0) {
           let end = at;

@@ -4,7 +4,7 @@ import { COLUMNS_MAX } from "./csv-scan.ts";
 import { messageOf } from "../protocol/errors.ts";
 import { BadItem, shown } from "./item-records.ts";
 import { LINE_BYTES_MAX, LineBuffer } from "./line-buffer.ts";
-import { SimpleNumber } from "./simple-number.ts";
+import { OTHERWISE, readNumber } from "./read-number.ts";
 import { AS_LIST, AS_NUMBER, AS_STRING, AS_TEXT, NONE, type Cell, type Cells, type TableScan } from "./table-scan.ts";
 
 const [LF, CR, TAB, QUOTE, SPACE, COMMA, COLON, OPEN, CLOSE, BACKSLASH] = [
@@ -32,7 +32,6 @@ class JsonlScan implements TableScan {
   #stop = 0;
   #keys: readonly Uint8Array[] = [];
   #known: ReadonlyMap<string, number> = new Map();
-  readonly #number = new SimpleNumber();
 
   constructor(source: ByteSource) {
     this.#source = source;
@@ -124,7 +123,6 @@ class JsonlScan implements TableScan {
   /** @returns false: the line is written in another way than the first, or is at fault */
   #fast({ as, numbers, indexes, texts, strings }: Cells): boolean {
     const { bytes } = this.#buffer;
-    const number = this.#number;
     const columns = this.#keys.length;
     let at = skipSpace(bytes, this.#buffer.at);
     if (bytes[at] !== OPEN) return false;
@@ -140,17 +138,16 @@ class JsonlScan implements TableScan {
         const from = ++at;
         for (let byte = bytes[at]!; byte !== QUOTE; byte = bytes[++at]!)
           if (byte < SPACE || byte === BACKSLASH) return false;
-        if ((how & AS_NUMBER) !== 0) numbers[column] = NaN;
+        numbers[column] = NaN;
         if ((how & AS_TEXT) !== 0) indexes[column] = texts[column]!.ofBytes(bytes, from, at);
         if ((how & AS_STRING) !== 0) strings[column] = bytes.toString("utf8", from, at);
         at++;
       } else {
-        const value = number.read(bytes, at);
-        if (value !== value) return false;
-        if ((how & AS_NUMBER) !== 0) numbers[column] = value;
-        if ((how & AS_TEXT) !== 0) indexes[column] = this.#textOfNumber(texts[column]!, value, at, number.end);
-        if ((how & AS_STRING) !== 0) strings[column] = String(value);
-        at = number.end;
+        const end = readNumber(bytes, at, numbers, column);
+        if (end === OTHERWISE) return false;
+        if ((how & AS_TEXT) !== 0) indexes[column] = this.#textOfNumber(texts[column]!, numbers[column]!, at, end);
+        if ((how & AS_STRING) !== 0) strings[column] = String(numbers[column]!);
+        at = end;
       }
       at = skipSpace(bytes, at);
       if (bytes[at] !== (column === columns - 1 ? CLOSE : COMMA)) return false;

@@ -1,6 +1,6 @@
 /** The bytes of a text file that are at hand: whole records are taken from its front, and more bytes come behind. */
 import { isUtf8 } from "node:buffer";
-import type { ByteSource } from "./byte-source.ts";
+import type { ByteSource, OpenBytes } from "./byte-source.ts";
 import { BadItem } from "./item-records.ts";
 
 /** A record longer than this is hardly one: no file makes a reader hold more of it. */
@@ -18,11 +18,13 @@ export class LineBuffer {
   /** taken from its front before, since the top */
   #before = 0;
   #checked = 0;
-  readonly #chunks: AsyncGenerator<Uint8Array>;
+  readonly #source: OpenBytes;
+  readonly #chunkBytes: number;
   #first = true;
 
   constructor(source: ByteSource) {
-    this.#chunks = source.chunks();
+    this.#source = source.open();
+    this.#chunkBytes = source.chunkBytes;
   }
 
   /** How many bytes are behind. */
@@ -32,32 +34,31 @@ export class LineBuffer {
 
   /** Gets more; `ended` if there are none. @param line of the next record, for the message @throws {BadItem} if they are not UTF-8 */
   async more(line: number): Promise<void> {
-    const next = await this.#chunks.next();
-    if (next.done === true) this.ended = true;
-    else this.#append(next.value);
+    this.#makeRoom();
+    const read = this.#source.read(this.bytes.subarray(this.end));
+    const length = typeof read === "number" ? read : await read;
+    this.end += length;
+    this.ended = length === 0;
+    this.bytes[this.end] = 0;
     if (this.#first) this.#begin();
     this.#check(line);
   }
 
   async close(): Promise<void> {
-    await this.#chunks.return(undefined);
+    await this.#source.close();
   }
 
-  #append(chunk: Uint8Array): void {
+  /** For a chunk and one byte more, behind what is left. */
+  #makeRoom(): void {
     const kept = this.end - this.at;
-    if (kept + chunk.length + 1 > this.bytes.length || this.at > 0) {
-      const room = kept + chunk.length + 1;
-      const to = room > this.bytes.length ? Buffer.allocUnsafe(Math.max(room, kept > 0 ? 2 * room : room)) : this.bytes;
-      to.set(this.bytes.subarray(this.at, this.end), 0);
-      this.bytes = to;
-      this.#before += this.at;
-      this.#checked -= this.at;
-      this.at = 0;
-      this.end = kept;
-    }
-    this.bytes.set(chunk, this.end);
-    this.end += chunk.length;
-    this.bytes[this.end] = 0;
+    const room = kept + this.#chunkBytes + 1;
+    const to = room > this.bytes.length ? Buffer.allocUnsafe(kept > 0 ? 2 * room : room) : this.bytes;
+    to.set(this.bytes.subarray(this.at, this.end), 0);
+    this.bytes = to;
+    this.#before += this.at;
+    this.#checked -= this.at;
+    this.at = 0;
+    this.end = kept;
   }
 
   #begin(): void {

@@ -6,7 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { DuckDBDoubleVector, type DuckDBConnection, type DuckDBVector } from "@duckdb/node-api";
 import { messageOf } from "../protocol/errors.ts";
 import { sizeText } from "../protocol/units.ts";
-import { openBytes } from "./byte-source.ts";
+import { chunksOf, openBytes, type ByteSource } from "./byte-source.ts";
 import { COLUMNS_MAX } from "./csv-scan.ts";
 import { identifier, literal } from "./duckdb.ts";
 import { BadItem, shown } from "./item-records.ts";
@@ -32,8 +32,12 @@ async function unpacked(path: string, { scratch, bytesMax }: { scratch: string; 
   const source = openBytes(path, bytesMax);
   if (source.packing === null) return path;
   const to = join(scratch, "unpacked");
-  await pipeline(Readable.from(source.chunks(), { objectMode: false }), createWriteStream(to));
+  await pipeline(Readable.from(copied(source), { objectMode: false }), createWriteStream(to));
   return to;
+}
+
+async function* copied(source: ByteSource): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunksOf(source)) yield Buffer.from(chunk); // a stream may hold several
 }
 
 const NUMBERS = /^(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\))$/;

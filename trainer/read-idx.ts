@@ -4,7 +4,7 @@
  * @see https://yann.lecun.org/exdb/mnist/ "The IDX file format"
  */
 import { sizeText } from "../protocol/units.ts";
-import { openBytes } from "./byte-source.ts";
+import { chunksOf, openBytes } from "./byte-source.ts";
 import { BadItem, labelBuilder, type LabelKind, type RecordsOfItem } from "./item-records.ts";
 
 /** Values of one file; they are held as 32-bit floats. */
@@ -118,7 +118,7 @@ async function readWhole(path: string, bytesMax: number): Promise<Uint8Array> {
   let bytes = Buffer.alloc(0);
   let length = 0;
   let limit: number | undefined;
-  for await (const chunk of openBytes(path, Infinity).chunks()) {
+  for await (const chunk of chunksOf(openBytes(path, Infinity))) {
     if (length + chunk.length > bytes.length)
       bytes = Buffer.concat([bytes.subarray(0, length)], Math.max(2 * bytes.length, length + chunk.length));
     bytes.set(chunk, length);

@@ -197,26 +197,23 @@ class FeatureWriter {
   readonly width: number;
   features = new Float32Array(0);
   readonly #scan: TableScan;
-  readonly #columns: readonly Column[];
-  /** of each column: where it is in the scan, its first input, and how many categories it has (0: it is a number) */
-  readonly #from: Int32Array;
-  readonly #to: Int32Array;
-  readonly #inputs: Int32Array;
+  // of the columns that are numbers and of those that are categories: where they are in the scan, and their first inputs
+  readonly #numbers: Places;
+  readonly #categories: Places;
 
   constructor(scan: TableScan, columns: readonly Column[]) {
     this.#scan = scan;
-    this.#columns = columns;
-    this.#from = Int32Array.from(columns, ({ name }) => scan.names.indexOf(name));
-    this.#to = new Int32Array(columns.length);
-    this.#inputs = Int32Array.from(columns, ({ kind, categories }) => (kind === "number" ? 0 : categories.length));
+    const places = columns.map((column) => ({ column, from: scan.names.indexOf(column.name), to: 0 }));
     let width = 0;
-    columns.forEach((column, i) => {
-      this.#to[i] = width;
-      width += inputsOf(column);
-    });
+    for (const place of places) {
+      place.to = width;
+      width += inputsOf(place.column);
+    }
     this.width = width;
-    this.wanted = columns.map(({ kind, categories }, i) => ({
-      column: this.#from[i]!,
+    this.#numbers = placesOf(places.filter(({ column }) => column.kind === "number"));
+    this.#categories = placesOf(places.filter(({ column }) => column.kind === "category"));
+    this.wanted = places.map(({ column: { kind, categories }, from }) => ({
+      column: from,
       as: kind === "number" ? AS_NUMBER : AS_TEXT,
       texts: categories,
       textsMax: categories.length,
@@ -227,36 +224,48 @@ class FeatureWriter {
   add({ numbers, indexes }: Cells, record: number): void {
     const at = record * this.width;
     if (at + this.width > this.features.length) this.#grow(record);
-    const features = this.features;
-    const [from, to, inputs] = [this.#from, this.#to, this.#inputs];
+    const { features } = this;
+    const { from, to } = this.#numbers;
     for (let i = 0; i < from.length; i++) {
-      if (inputs[i] !== 0) {
-        const index = indexes[from[i]!]!;
-        if (index >= 0) features[at + to[i]! + index] = 1;
-        continue;
-      }
       const value = Math.fround(numbers[from[i]!]!);
-      if (!(value > -Infinity && value < Infinity)) throw this.#fault(i, value);
+      if (!(value > -Infinity && value < Infinity)) throw this.#fault(from[i]!, value);
       features[at + to[i]!] = value;
+    }
+    const categories = this.#categories;
+    for (let i = 0; i < categories.from.length; i++) {
+      const index = indexes[categories.from[i]!]!;
+      if (index >= 0) features[at + categories.to[i]! + index] = 1;
     }
   }
 
   #grow(record: number): void {
     const expected =
-      record === 0 ? Math.ceil(FIRST_VALUES / this.width) : Math.max(this.#scan.expected(record), 2 * record);
+      record === 0
+        ? Math.ceil(FIRST_VALUES / this.width)
+        : Math.max(this.#scan.expected(record), Math.ceil(1.5 * record));
     const larger = new Float32Array(expected * this.width);
     larger.set(this.features);
     this.features = larger;
   }
 
-  #fault(i: number, value: number): BadItem {
-    const cell = this.#scan.cell(this.#from[i]!);
+  #fault(from: number, value: number): BadItem {
+    const cell = this.#scan.cell(from);
     const reason =
       cell === null
         ? "it is empty, expected a number"
         : Number.isNaN(value)
           ? `${shown(cell)} is not a number`
           : `${shown(cell)} is not finite as a 32-bit float`;
-    return new BadItem(`${this.#scan.place()}, column ${shown(this.#columns[i]!.name)}: ${reason}`);
+    return new BadItem(`${this.#scan.place()}, column ${shown(this.#scan.names[from])}: ${reason}`);
   }
 }
+
+interface Places {
+  readonly from: Int32Array;
+  readonly to: Int32Array;
+}
+
+const placesOf = (places: readonly { from: number; to: number }[]): Places => ({
+  from: Int32Array.from(places, ({ from }) => from),
+  to: Int32Array.from(places, ({ to }) => to),
+});
