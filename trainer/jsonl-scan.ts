@@ -5,14 +5,13 @@ import { messageOf } from "../protocol/errors.ts";
 import { BadItem, shown } from "./item-records.ts";
 import { LINE_BYTES_MAX, LineBuffer } from "./line-buffer.ts";
 import { OTHERWISE, readNumber } from "./read-number.ts";
-import { AS_LIST, AS_NUMBER, AS_STRING, AS_TEXT, NONE, type Cell, type Cells, type TableScan } from "./table-scan.ts";
+import { AS_LIST, AS_NUMBER, AS_STRING, AS_TEXT, NONE, type Cells, type TableScan } from "./table-scan.ts";
 
 const [LF, CR, TAB, QUOTE, SPACE, COMMA, COLON, OPEN, CLOSE, BACKSLASH] = [
   0x0a, 0x0d, 0x09, 0x22, 0x20, 0x2c, 0x3a, 0x7b, 0x7d, 0x5c,
 ];
 
-type JsonCell = Cell | readonly unknown[];
-type Row = Readonly<Record<string, JsonCell>>;
+type Row = Readonly<Record<string, unknown>>;
 
 /** @throws {BadItem} with the line, where the file does not begin with a flat JSON object */
 export async function openJsonl(source: ByteSource): Promise<TableScan> {
@@ -60,7 +59,7 @@ class JsonlScan implements TableScan {
     });
   }
 
-  cell(column: number): JsonCell {
+  cell(column: number): unknown {
     const row = this.#row();
     const name = this.names[column]!;
     return Object.hasOwn(row, name) ? row[name]! : null;
@@ -170,11 +169,13 @@ class JsonlScan implements TableScan {
     for (const [column, name] of this.names.entries()) {
       const how = cells.as[column]!;
       const cell = Object.hasOwn(row, name) ? row[name]! : null;
-      if (Array.isArray(cell) && (how & AS_LIST) === 0) throw this.#nested(name, cell);
+      // what nobody asks for may be anything
+      if (how !== 0 && isNested(cell) && !(Array.isArray(cell) && (how & AS_LIST) !== 0))
+        throw this.#nested(name, cell);
       cells.numbers[column] = typeof cell === "number" ? cell : NaN;
       if ((how & AS_TEXT) !== 0)
         cells.indexes[column] = cell === null ? NONE : cells.texts[column]!.ofText(String(cell));
-      if ((how & AS_STRING) !== 0) cells.strings[column] = cell === null || Array.isArray(cell) ? null : String(cell);
+      if ((how & AS_STRING) !== 0) cells.strings[column] = cell === null || isNested(cell) ? null : String(cell);
     }
   }
 
@@ -195,15 +196,11 @@ class JsonlScan implements TableScan {
     }
     if (typeof value !== "object" || value === null || Array.isArray(value))
       throw new BadItem(`line ${this.#line}: ${shown(text)} is no JSON object`);
-    const row: Record<string, JsonCell> = Object.create(null); // a column may have any name
-    for (const [name, cell] of Object.entries<unknown>({ ...value })) {
-      const flat = cell === null || typeof cell === "string" || typeof cell === "number" || typeof cell === "boolean";
-      if (!flat && !Array.isArray(cell)) throw this.#nested(name, cell);
-      row[name] = cell;
-    }
-    return row;
+    return { ...value };
   }
 }
+
+const isNested = (cell: unknown): boolean => typeof cell === "object" && cell !== null;
 
 function skipSpace(bytes: Uint8Array, from: number): number {
   let at = from;

@@ -10,7 +10,7 @@ import { chunksOf, openBytes, type ByteSource } from "./byte-source.ts";
 import { COLUMNS_MAX } from "./csv-scan.ts";
 import { identifier, literal } from "./duckdb.ts";
 import { BadItem, shown } from "./item-records.ts";
-import { AS_LIST, AS_NUMBER, AS_STRING, AS_TEXT, NONE, type Cell, type Cells, type TableScan } from "./table-scan.ts";
+import { AS_LIST, AS_NUMBER, AS_STRING, AS_TEXT, NONE, type Cells, type TableScan } from "./table-scan.ts";
 
 export const parquetRecord = (record: number): string => `row ${record + 1}`;
 
@@ -106,10 +106,10 @@ class ParquetScan implements TableScan {
       throw new BadItem(`it says that it has ${this.#rows} rows, but ${this.#row} could be read`);
   }
 
-  cell(column: number): Cell | readonly unknown[] {
+  cell(column: number): unknown {
     const vector = this.#vectors[column];
     const item = vector?.getItem(this.#at) ?? null;
-    if (LISTS.test(this.#types[column]!) && typeof item === "string") return JSON.parse(item) as readonly unknown[];
+    if (LISTS.test(this.#types[column]!) && typeof item === "string") return JSON.parse(item);
     if (typeof item === "number") return Number.isNaN(item) ? null : item;
     return typeof item === "string" ? item : null;
   }

@@ -1,9 +1,6 @@
 /** What the formats of tables have in common: records one after the other, of each the cells that are asked for. */
 import { TextInterner } from "./text-interner.ts";
 
-/** null: nothing there */
-export type Cell = string | number | boolean | null;
-
 /** What of a column is asked for; several may be added up. */
 export const [AS_NUMBER, AS_TEXT, AS_STRING, AS_LIST] = [1, 2, 4, 8];
 
@@ -51,8 +48,8 @@ export interface TableScan {
    * @throws {BadItem} where the file is no such table
    */
   read(cells: Cells, each: () => boolean): Promise<void>;
-  /** Of the record at hand: for messages, and for what is seldom. A list: of texts, in JSONL. */
-  cell(column: number): Cell | readonly unknown[];
+  /** Of the record at hand: for messages, and for what is seldom. A text, a number, a boolean, a list; null: nothing there. */
+  cell(column: number): unknown;
   /** Of the record at hand, for messages: "line 7" */
   place(): string;
   /** How many records there may be in all, after some were read. */
