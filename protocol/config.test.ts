@@ -157,6 +157,16 @@ describe("an unknown name", () => {
     expect(() => parseOne(part)).toThrow(invalid(message));
   });
 
+  it.each([
+    { by: "content", part: 0.2 },
+    { by: "group", column: "user", part: 0.2 },
+    { by: "time", column: "at", part: 0.2 },
+    { by: "prefix", prefix: "test/" },
+  ] as const)("may name a holdout: %j", (holdout) => {
+    expect(parseOne({ data: { format: "csv", holdout } }).data.holdout).toEqual(holdout);
+    expect(parseOne({ data: { format: "csv", holdout } }).gate).not.toBeNull();
+  });
+
   it("gets no suggestion that is far from it", () => {
     expect(() => parseOne({ colour: "red" })).toThrow(invalid(/"colour" is not known$/));
     expect(nearestName("xyzzy", ["quietPeriod", "model"])).toBeUndefined();
@@ -195,6 +205,30 @@ describe("a config is refused, and the message says where", () => {
       { pipelines: [least, { ...least, name: "b", keep: { rounds: 0 } }] },
       "pipelines[1].keep.rounds: ",
     ],
+    ...(
+      [
+        [{ format: "idx", weight: "w" }, "digits: data.weight: it names a column, but idx has none"],
+        [
+          { format: "text", weight: "w" },
+          "data.weight: it names a column, but lines of text have none: name data.text",
+        ],
+        [
+          { format: "images", holdout: { by: "time", column: "t", part: 0.1 } },
+          "data.holdout: it names a column, but images has none",
+        ],
+        [{ format: "csv", holdout: { by: "group", part: 0.1 } }, "data.holdout"],
+        [{ format: "csv", holdout: { by: "content", part: 1 } }, "data.holdout"],
+        [{ format: "csv", text: "message" }, 'data.text: it is for data.format: "text", not "csv"'],
+        [{ format: "tsv", delimiter: ";" }, 'data.delimiter: it is for data.format: "csv", not "tsv"'],
+        [{ format: "csv", delimiter: '"' }, "data.delimiter: a quote is no delimiter"],
+        [{ format: "csv", delimiter: "::" }, "data.delimiter: a delimiter is one character"],
+        [{ format: "csv", labelSeparator: ";" }, 'data.labelSeparator: it is for data.task: "multi-label"'],
+      ] as const
+    ).map(([data, message]): [string, unknown, string] => [
+      `what does not go together: ${JSON.stringify(data)}`,
+      { pipelines: [{ ...least, data }] },
+      message,
+    ]),
     ["two of one name", { pipelines: [least, { ...least }] }, "two are named digits"],
     [
       "more needed than allowed",

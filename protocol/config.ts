@@ -12,7 +12,7 @@ import {
   RetrainingConfig,
   TriggerConfig,
 } from "./config-parts.ts";
-import { DataConfig, type Task } from "./data-config.ts";
+import { DataConfig, dataFault, type Task } from "./data-config.ts";
 import { TrainerConfig } from "./trainer-config.ts";
 import { BUDGET_LEAST_MS, budgetMs } from "./budget.ts";
 import { describeIssue } from "./config-issue.ts";
@@ -67,7 +67,7 @@ export function parseConfig(value: unknown): Config {
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new AccreteError("CONFIG_INVALID", `pipelines: two are named ${twice}`);
   for (const { name: pipeline, data, trainer, trigger, budget } of parsed.data.pipelines) {
-    const fault = taskFault(data, trainer);
+    const fault = dataFault(data) ?? taskFault(data, trainer);
     if (fault !== undefined) throw new AccreteError("CONFIG_INVALID", `${pipeline}: ${fault}`);
     for (const per of ["perDay", "perMonth"] as const) {
       const limit = budget?.[per] ?? null;

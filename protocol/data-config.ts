@@ -77,3 +77,26 @@ export const DataConfig = z.strictObject({
 });
 export type DataConfig = z.infer<typeof DataConfig>;
 export type Task = DataConfig["task"];
+
+/** What of it does not go together, in words; undefined: all does. */
+export function dataFault({
+  format,
+  delimiter,
+  text,
+  weight,
+  holdout,
+  task,
+  labelSeparator,
+}: DataConfig): string | undefined {
+  const lines = format === "text" && text === null;
+  const columns = format !== "idx" && format !== "images" && !lines;
+  const named = typeof holdout !== "number" && "column" in holdout;
+  const where = lines ? "lines of text have none: name data.text, and write JSONL" : `${format} has none`;
+  if (weight !== null && !columns) return `data.weight: it names a column, but ${where}`;
+  if (named && !columns) return `data.holdout: it names a column, but ${where}`;
+  if (text !== null && format !== "text") return `data.text: it is for data.format: "text", not "${format}"`;
+  if (delimiter !== "," && format !== "csv") return `data.delimiter: it is for data.format: "csv", not "${format}"`;
+  if (labelSeparator !== "|" && task !== "multi-label")
+    return `data.labelSeparator: it is for data.task: "multi-label", not "${task}"`;
+  return undefined;
+}

@@ -86,6 +86,8 @@ class CsvScan implements TableScan {
   async #top(): Promise<LineBuffer> {
     this.#buffer = new LineBuffer(this.#source);
     this.#line = 1;
+    this.#fault = undefined; // of the time before
+    this.#inQuote = false;
     const buffer = this.#buffer;
     for (;;) {
       await buffer.more(this.#line);

@@ -129,7 +129,7 @@ export class EagerStepper implements Stepper {
   #gradientsOf(batch: Batch, random: CounterRandom): Gradients {
     const tf = this.#tf;
     const { inputShape, task, classes } = this.#shape;
-    const x = tf.tensor(batch.x, [batch.size, ...inputShape], "float32");
+    const x = tf.tensor(batch.x, [batch.size, ...inputShape], batch.x instanceof Int32Array ? "int32" : "float32");
     const labels = task === "multi-label" ? [batch.size, classes] : [batch.size];
     const y = tf.tensor(batch.y, labels, task === "classification" ? "int32" : "float32");
     const weights = batch.weights === undefined ? null : tf.tensor(batch.weights, labels, "float32");

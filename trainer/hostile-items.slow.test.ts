@@ -1,4 +1,6 @@
 /** Items of a gigabyte: with ACCRETE_SLOW=1. */
+import { readdirSync } from "node:fs";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { file, largeFile, newReader, read, type DataInput } from "./testing/reading.ts";
 
@@ -27,6 +29,35 @@ describe("an item of 1 GB", () => {
     expect(rejected[0]?.message).toContain(reason);
     expect(seconds).toBeLessThan(30);
   });
+});
+
+describe("a bomb of a few MB", () => {
+  /** 5 GB of line ends behind a table, in members of 100 MB. */
+  const packed = (pack: (bytes: Buffer) => Buffer, start: string): Buffer => {
+    const member = pack(Buffer.alloc(100_000_000, "\n"));
+    return Buffer.concat([pack(Buffer.from(start)), ...Array.from({ length: 50 }, () => member)]);
+  };
+
+  it.each<[string, (bytes: Buffer) => Buffer]>([
+    ["gzip", gzipSync],
+    ["zstd", zstdCompressSync],
+  ])(
+    "of 5 GB after %s is rejected at 4 GiB, in 256 MiB of memory, and takes no disk",
+    async (_, pack) => {
+      for (const [format, start] of [
+        ["csv", "x,label\n1,a\n"],
+        ["jsonl", '{"x":1,"label":"a"}\n'],
+      ] as const) {
+        const bomb = packed(pack, start);
+        expect(bomb.length).toBeLessThan(6_000_000);
+        const reader = newReader({ memory: 2 ** 28 });
+        const { rejected } = await read([file("a/x", bomb)], { format }, null, reader);
+        expect(rejected[0]?.message).toContain("it has more than 4 GiB after it is decompressed (data.limits.bytes)");
+        expect(readdirSync(reader.scratch)).toEqual([]);
+      }
+    },
+    600_000,
+  );
 });
 
 it("a CSV of 320 MB is read to its last line", async () => {

@@ -94,6 +94,11 @@ class JsonlScan implements TableScan {
 
   #take(buffer: LineBuffer, each: () => boolean): boolean {
     while (buffer.at < buffer.end) {
+      if (buffer.bytes[buffer.at] === LF) {
+        buffer.at++;
+        this.#line++;
+        continue;
+      }
       const { bytes, end } = buffer;
       let stop = bytes.indexOf(LF, buffer.at);
       if (stop === -1 || stop >= end) {

@@ -53,7 +53,7 @@ export class LineBuffer {
     const kept = this.end - this.at;
     const room = kept + this.#chunkBytes + 1;
     const to = room > this.bytes.length ? Buffer.allocUnsafe(kept > 0 ? 2 * room : room) : this.bytes;
-    to.set(this.bytes.subarray(this.at, this.end), 0);
+    if (to !== this.bytes || this.at > 0) to.set(this.bytes.subarray(this.at, this.end), 0);
     this.bytes = to;
     this.#before += this.at;
     this.#checked -= this.at;

@@ -121,6 +121,11 @@ class LineScan implements TableScan {
 
   #take(buffer: LineBuffer, cells: Cells, each: () => boolean): boolean {
     while (buffer.at < buffer.end) {
+      if (buffer.bytes[buffer.at] === LF) {
+        buffer.at++;
+        this.#line++;
+        continue;
+      }
       const { bytes, end, at } = buffer;
       let next = bytes.indexOf(LF, at);
       if ((next === -1 || next >= end) && !buffer.ended) return true;

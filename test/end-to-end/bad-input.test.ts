@@ -4,6 +4,7 @@ import { chmod, chown, link, mkdir, mkdtemp, readdir, readFile, rm, symlink, wri
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { initWorkspace, runCli } from "../run-cli.ts";
 import { csv, data, drop, expectDone, expectFailure, expectSafe, settle, whereIs } from "./workspace.ts";
@@ -33,6 +34,25 @@ describe.concurrent("bad contents", () => {
     ["bytes that are no text", "bytes.csv", new Uint8Array([0xff, 0xfe, 0x00, 0x80, 0x0a]), /./],
     ["a header alone", "header.csv", HEADER, /./],
     ["a row that is too short", "short.csv", `${HEADER}1,2,iris\n1\n`, /line 3/],
+    [
+      "UTF-16",
+      "utf16.csv",
+      Buffer.from(`\ufeff${csv(7)}`, "utf16le"),
+      /it is UTF-16 \(little-endian\): expected UTF-8/,
+    ],
+    [
+      "semicolons",
+      "semicolons.csv",
+      csv(7).replaceAll(",", ";"),
+      /is ";" what is between its columns\? Then set data\.delimiter/,
+    ],
+    [
+      "gzip that is cut short",
+      "cut.csv.gz",
+      gzipSync(csv(7, 500)).subarray(0, 200),
+      /its gzip data is cut short: it ends after \d+ bytes/,
+    ],
+    ["zstd that is damaged", "damaged.csv", zstdCompressSync(csv(7)).fill(0xff, 6, 40), /its zstd data is damaged/],
     ["escape sequences in a value", "escape.csv", `${HEADER}1,"\u001b[31m\u202e",iris\n`, /\\u001b\[31m\\u\{202e\}/],
   ];
 
@@ -40,9 +60,10 @@ describe.concurrent("bad contents", () => {
     for (const [, name, content] of BAD) await drop(dir, name, content);
     await drop(dir, "empty.csv", "");
     for (const seed of [2, 3, 4]) await drop(dir, `good-${seed}.csv`, csv(seed));
+    await drop(dir, "packed.csv.gz", Buffer.concat([gzipSync(csv(5)), gzipSync("1,2,iris\n")]));
     await settle();
     const up = await expectDone(dir, "up", "--once");
-    expect(up.out).toContain(`round 2 has learned 3 items; ${BAD.length} were rejected: \`accrete show 2\` says why`);
+    expect(up.out).toContain(`round 2 has learned 4 items; ${BAD.length} were rejected: \`accrete show 2\` says why`);
     expect(await whereIs(dir, "good-2.csv", "good-3.csv", "good-4.csv", ...BAD.map(([, name]) => name))).toEqual([
       ...Array.from({ length: 3 }, () => "learned 2"),
       ...BAD.map(() => "rejected 2"),
