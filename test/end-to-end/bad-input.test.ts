@@ -4,7 +4,7 @@ import { chmod, chown, link, mkdir, mkdtemp, readdir, readFile, rm, symlink, wri
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { gzipSync, zstdCompressSync } from "node:zlib";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { initWorkspace, runCli } from "../run-cli.ts";
 import { csv, data, drop, expectDone, expectFailure, expectSafe, settle, whereIs } from "./workspace.ts";
@@ -48,11 +48,10 @@ describe.concurrent("bad contents", () => {
     ],
     [
       "gzip that is cut short",
-      "cut.csv.gz",
+      "cut.csv",
       gzipSync(csv(7, 500)).subarray(0, 200),
       /its gzip data is cut short: it ends after \d+ bytes/,
     ],
-    ["zstd that is damaged", "damaged.csv", zstdCompressSync(csv(7)).fill(0xff, 6, 40), /its zstd data is damaged/],
     ["escape sequences in a value", "escape.csv", `${HEADER}1,"\u001b[31m\u202e",iris\n`, /\\u001b\[31m\\u\{202e\}/],
   ];
 
@@ -60,7 +59,7 @@ describe.concurrent("bad contents", () => {
     for (const [, name, content] of BAD) await drop(dir, name, content);
     await drop(dir, "empty.csv", "");
     for (const seed of [2, 3, 4]) await drop(dir, `good-${seed}.csv`, csv(seed));
-    await drop(dir, "packed.csv.gz", Buffer.concat([gzipSync(csv(5)), gzipSync("1,2,iris\n")]));
+    await drop(dir, "packed.csv", Buffer.concat([gzipSync(csv(5)), gzipSync("1,2,iris\n")]));
     await settle();
     const up = await expectDone(dir, "up", "--once");
     expect(up.out).toContain(`round 2 has learned 4 items; ${BAD.length} were rejected: \`accrete show 2\` says why`);
