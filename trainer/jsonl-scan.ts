@@ -5,7 +5,7 @@ import { messageOf } from "../protocol/errors.ts";
 import { BadItem, shown } from "./item-records.ts";
 import { LINE_BYTES_MAX, LineBuffer } from "./line-buffer.ts";
 import { OTHERWISE, readNumber } from "./read-number.ts";
-import { AS_LIST, AS_NUMBER, AS_STRING, AS_TEXT, NONE, type Cells, type TableScan } from "./table-scan.ts";
+import { AS_LIST, AS_STRING, AS_TEXT, NONE, type Cells, type TableScan } from "./table-scan.ts";
 
 const [LF, CR, TAB, QUOTE, SPACE, COMMA, COLON, OPEN, CLOSE, BACKSLASH] = [
   0x0a, 0x0d, 0x09, 0x22, 0x20, 0x2c, 0x3a, 0x7b, 0x7d, 0x5c,

@@ -232,7 +232,12 @@ function recordsOf(outcome: ReadOutcome, array: ArrayBuffer): ReadFile | BadItem
         ? next(Int32Array, sizes.features, 4)
         : next(Float32Array, sizes.features, 4);
   return {
-    ...{ count, shape, names, columns, labels, features },
+    count,
+    shape,
+    names,
+    columns,
+    labels,
+    features,
     ...(outcome.labels === "classes" ? { offsets } : {}),
     ...(outcome.weights ? { weights } : {}),
     ...(outcome.marks ? { marks } : {}),

@@ -1,8 +1,8 @@
 /** Text as token ids: its vocabulary is found in round 1 and stays as it is. */
 import { compareNames } from "./schema.ts";
 
-/** Ids before those of the vocabulary. */
-export const [PADDING, UNKNOWN] = [0, 1];
+/** What an id is before those of the vocabulary: 0 fills up, and is what an array begins with. */
+const UNKNOWN = 1;
 const FIRST = 2;
 /** Characters of a token: what is longer is cut. */
 const TOKEN_LENGTH_MAX = 64;
@@ -47,7 +47,7 @@ export function idsByToken(vocabulary: readonly string[]): ReadonlyMap<string, n
   return new Map(vocabulary.map((token, i) => [token, i + FIRST]));
 }
 
-/** @param ids of one record, filled with PADDING */
+/** @param ids of one record, all 0 */
 export function writeIds(text: string, known: ReadonlyMap<string, number>, ids: Int32Array): void {
   const tokens = tokensOf(text);
   for (let i = 0; i < tokens.length && i < ids.length; i++) ids[i] = known.get(tokens[i]!) ?? UNKNOWN;
