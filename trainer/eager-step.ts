@@ -9,6 +9,7 @@ import { microBatches, weightOf } from "./micro-batches.ts";
 import { createOptimizer, slotName, type Optimizer, type Update } from "./optimizer.ts";
 import { CounterRandom, withSeededRandom } from "./random.ts";
 import type { Batch, Shape, Snapshot, SnapshotTensor, StepAt, Stepper, TensorSpec } from "./step.ts";
+import { stepSeed, withStepDraws } from "./step-draws.ts";
 import type { Tensor, Tf, Variable } from "./tf.ts";
 import { assign, dtypeOfVariable } from "./variables.ts";
 
@@ -105,6 +106,13 @@ export class EagerStepper implements Stepper {
    */
   #gradients(batch: Batch, step: number): Gradients {
     const tf = this.#tf;
+    // on the native backend as in a graph, so that both draw the same; around all parts, so that each draws its own
+    const seed = tf.getBackend() === "tensorflow" ? tf.tensor1d(stepSeed(this.#seed, step), "int32") : null;
+    return withStepDraws(seed, () => this.#gradientsOfParts(batch, step));
+  }
+
+  #gradientsOfParts(batch: Batch, step: number): Gradients {
+    const tf = this.#tf;
     const random = new CounterRandom({ seed: this.#seed, stream: "step", index: step });
     const parts = microBatches(batch, this.#trainer.batchSize);
     if (parts.length === 1) return this.#gradientsOf(batch, random);
@@ -153,16 +161,18 @@ export class EagerStepper implements Stepper {
     } catch (cause) {
       const missing = missingKernel(tf, cause);
       if (missing !== undefined) return missing;
-      throw new AccreteError(
-        "MODEL_INVALID",
-        `the model throws on a batch of ${batch.size} records: ${messageOf(cause)}`,
-        { cause },
-      );
+      throw modelThrows(cause, batch.size);
     } finally {
       // batch norm's moving averages are changed by a forward pass
       this.#model.weights.forEach(({ variable }, i) => assign(tf, variable, before[i]!));
     }
   }
+}
+
+export function modelThrows(cause: unknown, records: number): AccreteError {
+  return new AccreteError("MODEL_INVALID", `the model throws on a batch of ${records} records: ${messageOf(cause)}`, {
+    cause,
+  });
 }
 
 interface Gradients {

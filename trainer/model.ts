@@ -4,6 +4,7 @@ import type { Task } from "../protocol/data-config.ts";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 import type { ModelContext, ModelDefinition } from "../protocol/model.ts";
 import type { TrainerConfig } from "../protocol/trainer-config.ts";
+import { useNativeLayers } from "./native-layers.ts";
 import { CounterRandom, withSeededRandom } from "./random.ts";
 import { outputsOf, type Schema } from "./schema.ts";
 import { idsOf } from "./text-tokens.ts";
@@ -68,6 +69,7 @@ export function buildModel(
     checkShapes(network, schema.inputShape, classes);
     checkRawScores(network, schema.task);
     forgetDropoutSeeds(network);
+    useNativeLayers(tf, network);
   } catch (cause) {
     if (cause instanceof AccreteError) throw cause;
     throw new AccreteError("MODEL_INVALID", `build() throws: ${messageOf(cause)}`, { cause });

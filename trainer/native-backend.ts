@@ -49,11 +49,25 @@ export interface Binding {
   isUsingGpuDevice(): boolean;
 }
 
+/** What the backend knows of a tensor's values. */
+export interface HeldTensor {
+  /** of the addon; below 0: it has none */
+  id: number;
+  /** not handed to the addon yet */
+  values: TensorValues | null;
+  /** of tensors that share it */
+  readonly refCount: number;
+}
+
 /** tfjs-node's backend, as far as the graph step looks inside it. */
 export interface NativeBackend {
   binding: Binding;
   readonly isUsingGpuDevice: boolean;
+  /** by Tensor.dataId */
+  readonly tensorMap: { get(dataId: object): HeldTensor };
   getInputTensorIds(tensors: readonly object[]): number[];
+  /** The handle's owner from here on. */
+  createOutputTensor(handle: TensorHandle): object;
   executeSingleOutput(op: string, attributes: readonly OpAttribute[], inputs: readonly object[]): object;
   executeMultipleOutputs(
     op: string,

@@ -100,8 +100,10 @@ export class Round {
     const model = buildModel(tf, definition, plan, schema);
     const takenOver = await this.#restoreWeights(tf, model);
     const { say } = this.#options;
+    const batch = firstBatch(set, plan);
+    const sizes = sizesOf(set, plan);
     this.#watchdog.begin("step", 1, stepLimitMs(this.#hangLeastMs, undefined)); // it tries the model
-    const { stepper, loaded } = await chooseStepper(began, { model, plan, shape, batch: firstBatch(set, plan), say });
+    const { stepper, loaded } = await chooseStepper(began, { model, plan, shape, batch, sizes, say });
     this.#watchdog.end();
     this.#sayWhereOtherwise(loaded);
     const state = this.#restoreState(stepper, takenOver);
@@ -191,7 +193,7 @@ export class Round {
     say(
       from > 0
         ? `round ${plan.round}: resumes at step ${from} of ${stepsOf(set, plan)}`
-        : `round ${plan.round}: ${set.rows.length} records to train on, ${trained.holdout.count} in the holdout, backend ${loaded.backend}`,
+        : `round ${plan.round}: ${set.rows.length} records to train on, ${trained.holdout.count} in the holdout, backend ${loaded.backend}, ${trained.stepper.kind}`,
     );
     const saver = this.#saver(environment(this.#options, loaded), savedOf(this.#beginning));
     const metricsText = this.#beginning?.metricsText ?? "";
@@ -305,6 +307,12 @@ export class Round {
 /** Of the first records: another class would never have a place in the model. */
 function hasOneClass({ task, classes }: Schema): boolean {
   return task === "classification" && classes.length < 2;
+}
+
+/** How many records the batches of an epoch have: all the same, but for the last one. */
+function sizesOf({ rows }: TrainingSet, { trainer }: Plan): number[] {
+  const records = stepRecords(trainer);
+  return [Math.min(records, rows.length), rows.length % records].filter((size) => size > 0);
 }
 
 /** One to try the model with, as large as any. */

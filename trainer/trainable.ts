@@ -66,7 +66,7 @@ function inferAlways(layer: Layer): void {
 }
 
 /** Of a model within a model, of a wrapper. */
-function innerLayers(layer: Layer): readonly Layer[] {
+export function innerLayers(layer: Layer): readonly Layer[] {
   const inner: Layer[] = [];
   if ("layers" in layer && Array.isArray(layer.layers)) inner.push(...(layer.layers as Layer[]));
   for (const name of ["layer", "forwardLayer", "backwardLayer", "cell"]) {

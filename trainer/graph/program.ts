@@ -1,0 +1,281 @@
+/**
+ * Several recorded functions over the same variables, in one session of TensorFlow: variables belong to a session, and two sessions
+ * share none.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { messageOf } from "../../protocol/errors.ts";
+import { nativeBackendOf, type Binding, type NativeBackend, type TensorHandle, type TensorValues } from "../native-backend.ts";
+import type { Tensor, Tf, Variable } from "../tf.ts";
+import { attribute, savedModel, TYPE, type GraphNode } from "./protobuf.ts";
+import { checkSame, NotRecordable, Recorder } from "./recorder.ts";
+
+export type ProgramType = "float32" | "int32" | "bool";
+
+export interface StateVariable {
+  readonly shape: readonly number[];
+  readonly type: ProgramType;
+  /** what the functions know it by; null: only kernels use it */
+  readonly variable: Variable | null;
+  /** what each of its values is at first; null: as those of `variable` */
+  readonly start: number | null;
+}
+
+export interface Input {
+  readonly shape: readonly number[];
+  readonly type: ProgramType;
+  /** any values that a run may have: the function is run on them while it is recorded */
+  readonly example: TensorValues;
+}
+
+/** A function of named inputs. It reads and assigns the state's variables as it likes. */
+export interface Entry {
+  readonly inputs: ReadonlyMap<string, Input>;
+  run(inputs: ReadonlyMap<string, Tensor>, step: Recording): Tensor;
+}
+
+export interface Recording {
+  readonly recorder: Recorder;
+  /** Records an operation that changes variables in place. It has no form outside of a graph, so nothing is changed while recording. */
+  update(op: string, inputs: readonly UpdateInput[], flags: Readonly<Record<string, boolean>>): void;
+}
+
+/** Index of a state variable, a tensor of the function, or a number. */
+export type UpdateInput = { readonly state: number } | { readonly tensor: Tensor } | { readonly constant: number };
+
+interface Compiled {
+  readonly inputs: readonly (readonly [string, Input])[];
+  /** names of nodes, as the addon takes them */
+  readonly feeds: string;
+  readonly fetch: string;
+}
+
+export class GraphProgram {
+  readonly #binding: Binding;
+  readonly #native: NativeBackend;
+  readonly #state: readonly StateVariable[];
+  readonly #entries: ReadonlyMap<string, Compiled>;
+  readonly #session: number;
+
+  /**
+   * Records each function twice, from the variables' values, which are as before afterwards. The session's have no values before `fill`
+   * and `take` were called.
+   * @param entries by a name of letters and digits
+   * @throws {NotRecordable}; what a function throws
+   */
+  constructor(tf: Tf, state: readonly StateVariable[], entries: ReadonlyMap<string, Entry>) {
+    this.#native = nativeBackendOf(tf);
+    this.#binding = this.#native.binding;
+    this.#state = state;
+    const nodes = state.flatMap(variableNodes);
+    nodes.push(...fillNodes(state));
+    const compiled = new Map<string, Compiled>();
+    for (const [name, entry] of entries) {
+      const recorder = record(tf, name, entry, state);
+      checkSame(recorder, record(tf, name, entry, state));
+      nodes.push(...recorder.nodes);
+      const inputs = [...entry.inputs];
+      const feeds = inputs.map(([input]) => `${name}/in/${input}:0`).join(",");
+      compiled.set(name, { inputs, feeds, fetch: `${name}/out:0` });
+    }
+    this.#entries = compiled;
+    this.#session = load(this.#binding, nodes);
+  }
+
+  has(entry: string): boolean {
+    return this.#entries.has(entry);
+  }
+
+  /** Runs one function. @returns its result, which is a tensor of one value */
+  run(name: string, values: ReadonlyMap<string, TensorValues>): number {
+    const { inputs, feeds, fetch } = this.#entries.get(name)!;
+    const ids = inputs.map(([input, { shape, type }]) =>
+      this.#binding.createTensor(shape, TYPE[type], values.get(input)!),
+    );
+    try {
+      const [result] = this.#binding.runSavedModel(this.#session, ids, feeds, fetch);
+      return this.read(result!)[0]!;
+    } finally {
+      for (const id of ids) this.#binding.deleteTensor(id);
+    }
+  }
+
+  /** Gives its start to each variable that has one. */
+  fill(): void {
+    if (!this.#state.some(({ start }) => start !== null)) return;
+    const [done] = this.#binding.runSavedModel(this.#session, [], "", "filled:0");
+    this.drop(done!);
+  }
+
+  /** Copies a tensor's values into a variable. */
+  take(index: number, tensor: Tensor): void {
+    this.#write(index, this.#native.getInputTensorIds([tensor])[0]!);
+  }
+
+  /** Copies values into a variable. */
+  write(index: number, values: TensorValues): void {
+    const { shape, type } = this.#state[index]!;
+    const id = this.#binding.createTensor(shape, TYPE[type], values);
+    try {
+      this.#write(index, id);
+    } finally {
+      this.#binding.deleteTensor(id);
+    }
+  }
+
+  /** The variables' values as of now, not copied: later runs write elsewhere while they are held. Each is to be read, dropped or wrapped. */
+  held(indexes: readonly number[]): TensorHandle[] {
+    if (indexes.length === 0) return [];
+    const names = indexes.map((index) => `get/${index}:0`).join(",");
+    return this.#binding.runSavedModel(this.#session, [], "", names);
+  }
+
+  read({ id }: TensorHandle): TensorValues {
+    const values = this.#binding.tensorDataSync(id);
+    this.#binding.deleteTensor(id);
+    return values;
+  }
+
+  drop({ id }: TensorHandle): void {
+    this.#binding.deleteTensor(id);
+  }
+
+  /** What is held, as a tensor that owns it. */
+  wrap(held: TensorHandle): Tensor {
+    return this.#native.createOutputTensor(held) as Tensor;
+  }
+
+  dispose(): void {
+    this.#binding.deleteSavedModel(this.#session);
+  }
+
+  #write(index: number, id: number): void {
+    const [done] = this.#binding.runSavedModel(this.#session, [id], `set/${index}:0`, `set/done/${index}:0`);
+    this.drop(done!);
+  }
+}
+
+/** A variable, how it is read, and how it is set. */
+function variableNodes({ shape, type }: StateVariable, index: number): GraphNode[] {
+  const dtype = attribute.type(TYPE[type]);
+  const typed = { dtype, shape: attribute.shape(shape) };
+  return [
+    { name: handleOf(index), op: "VarHandleOp", inputs: [], attributes: { ...typed, shared_name: attribute.text(handleOf(index)) } },
+    { name: `get/${index}`, op: "ReadVariableOp", inputs: [handleOf(index)], attributes: { dtype } },
+    { name: `set/${index}`, op: "Placeholder", inputs: [], attributes: typed },
+    // else the variable would be the memory of who fed it, and an update in place would change that
+    { name: `set/copy/${index}`, op: "DeepCopy", inputs: [`set/${index}`], attributes: { T: dtype } },
+    { name: `set/assign/${index}`, op: "AssignVariableOp", inputs: [handleOf(index), `set/copy/${index}`], attributes: { dtype } },
+    doneNode(`set/done/${index}`, [`set/assign/${index}`]),
+  ];
+}
+
+const handleOf = (index: number): string => `variable/${index}`;
+
+/** Something to fetch, whose price is that the others have run. */
+const doneNode = (name: string, after: readonly string[]): GraphNode => ({
+  name,
+  op: "Const",
+  inputs: after.map((node) => `^${node}`),
+  attributes: { dtype: attribute.type(TYPE.int32), value: attribute.tensor(TYPE.int32, [], Int32Array.of(0)) },
+});
+
+/** Made in the session, not fed: slots are twice as large as the weights with Adam. */
+function fillNodes(state: readonly StateVariable[]): GraphNode[] {
+  const [dtype, int32] = [attribute.type(TYPE.float32), attribute.type(TYPE.int32)];
+  const nodes = state.flatMap(({ shape, start }, index): GraphNode[] => {
+    if (start === null) return [];
+    const dims = attribute.tensor(TYPE.int32, [shape.length], Int32Array.from(shape));
+    const value = attribute.tensor(TYPE.float32, [], Float32Array.of(start));
+    return [
+      { name: `fill/shape/${index}`, op: "Const", inputs: [], attributes: { dtype: int32, value: dims } },
+      { name: `fill/value/${index}`, op: "Const", inputs: [], attributes: { dtype, value } },
+      { name: `fill/${index}`, op: "Fill", inputs: [`fill/shape/${index}`, `fill/value/${index}`], attributes: { T: dtype, index_type: int32 } },
+      { name: `fill/assign/${index}`, op: "AssignVariableOp", inputs: [handleOf(index), `fill/${index}`], attributes: { dtype } },
+    ];
+  });
+  const assigned = nodes.filter(({ op }) => op === "AssignVariableOp").map(({ name }) => name);
+  return [...nodes, doneNode("filled", assigned)];
+}
+
+/** Runs the function once, as it would be run op by op, with notes taken. The variables have their values again afterwards. */
+function record(tf: Tf, name: string, entry: Entry, state: readonly StateVariable[]): Recorder {
+  const recorder = new Recorder(nativeBackendOf(tf), name);
+  const before = new Map<Variable, Tensor>();
+  try {
+    tf.tidy(() => {
+      const reads = state.map(({ variable, type }, index) => {
+        if (variable === null) return undefined;
+        // two variables that share their values could not be told apart
+        if (recorder.isBound(variable)) variable.assign(tf.tensor(variable.dataSync(), variable.shape, variable.dtype));
+        before.set(variable, tf.keep(variable.clone())); // a clone shares the values
+        const dtype = attribute.type(TYPE[type]);
+        const read = recorder.add("ReadVariableOp", [handleOf(index)], { dtype }, `read/${index}`);
+        recorder.bind(variable, read);
+        return read;
+      });
+      const inputs = new Map([...entry.inputs].map(([input, spec]) => [input, boundInput(tf, recorder, input, spec)]));
+      recorder.recording(() => recordRun(recorder, entry, inputs, { state, reads }));
+    });
+  } finally {
+    for (const [variable, values] of before) {
+      variable.assign(values);
+      values.dispose();
+    }
+  }
+  return recorder;
+}
+
+function boundInput(tf: Tf, recorder: Recorder, name: string, { shape, type, example }: Input): Tensor {
+  const tensor = tf.tensor(example, [...shape], type);
+  const attributes = { dtype: attribute.type(TYPE[type]), shape: attribute.shape(shape) };
+  recorder.bind(tensor, recorder.add("Placeholder", [], attributes, `in/${name}`));
+  return tensor;
+}
+
+function recordRun(
+  recorder: Recorder,
+  entry: Entry,
+  inputs: ReadonlyMap<string, Tensor>,
+  { state, reads }: { state: readonly StateVariable[]; reads: readonly (string | undefined)[] },
+): void {
+  const changes: string[] = [];
+  const inPlace = new Set<number>();
+  const update: Recording["update"] = (op, updateInputs, flags) => {
+    const from = updateInputs.map((input) => {
+      if ("state" in input) return handleOf(input.state);
+      return "tensor" in input
+        ? recorder.nodeOf(input.tensor)
+        : recorder.constant(TYPE.float32, [], Float32Array.of(input.constant));
+    });
+    const changed = updateInputs.flatMap((input) => ("state" in input ? [input.state] : []));
+    for (const index of changed) inPlace.add(index);
+    const attributes = Object.fromEntries(Object.entries(flags).map(([flag, value]) => [flag, attribute.flag(value)]));
+    const afterReads = changed.flatMap((index) => (reads[index] === undefined ? [] : [`^${reads[index]}`]));
+    changes.push(recorder.add(op, [...from, ...afterReads], { T: attribute.type(TYPE.float32), ...attributes }));
+  };
+  const result = entry.run(inputs, { recorder, update });
+  state.forEach(({ variable, type }, index) => {
+    if (variable === null || inPlace.has(index)) return;
+    const value = recorder.nodeOf(variable);
+    if (value === reads[index]) return;
+    const dtype = attribute.type(TYPE[type]);
+    changes.push(recorder.add("AssignVariableOp", [handleOf(index), value, `^${reads[index]}`], { dtype }));
+  });
+  // who fetches the result has all the updates made
+  const after = changes.map((node) => `^${node}`);
+  recorder.add("Identity", [recorder.nodeOf(result), ...after], { T: attribute.type(TYPE.float32) }, "out");
+}
+
+function load(binding: Binding, nodes: readonly GraphNode[]): number {
+  const folder = mkdtempSync(join(tmpdir(), "accrete-graph-"));
+  try {
+    writeFileSync(join(folder, "saved_model.pb"), savedModel(nodes));
+    return binding.loadSavedModel(folder, "serve");
+  } catch (cause) {
+    throw new NotRecordable(`TensorFlow does not take the graph: ${messageOf(cause)}`, { cause });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
