@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { exportsOf } from "./exports-of.ts";
-import type { Tf } from "./tf.ts";
+import type { Tensor, Tf } from "./tf.ts";
 
 const require = createRequire(import.meta.url);
 
@@ -65,6 +65,7 @@ export interface NativeBackend {
   readonly isUsingGpuDevice: boolean;
   /** by Tensor.dataId */
   readonly tensorMap: { get(dataId: object): HeldTensor };
+  getDTypeInteger(type: string): number;
   getInputTensorIds(tensors: readonly object[]): number[];
   /** The handle's owner from here on. */
   createOutputTensor(handle: TensorHandle): object;
@@ -106,6 +107,7 @@ export async function useNative(tf: Tf, addon: string, { threads }: ThreadSettin
   ]);
   const binding = loadQuietly(addon);
   tf.registerBackend("tensorflow", () => new NodeJSKernelBackend(binding as never, "@tensorflow/tfjs-node-gpu"));
+  useGatherWithoutLook(tf);
   if (!(await tf.setBackend("tensorflow"))) throw new Error("its backend does not start");
   return binding.TF_Version;
 }
@@ -124,6 +126,36 @@ function loadQuietly(addon: string): Binding {
   } finally {
     stderr?.unmute();
   }
+}
+
+/**
+ * tfjs-node's own reads each index back into JavaScript to see whether it is in range, which a graph can't do and which takes a while.
+ * TensorFlow looks by itself (on GPUs: what is out of range gives 0).
+ */
+function useGatherWithoutLook(tf: Tf): void {
+  tf.unregisterKernel("GatherV2", "tensorflow");
+  tf.registerKernel({
+    kernelName: "GatherV2",
+    backendName: "tensorflow",
+    kernelFunc: ({ inputs, backend, attrs }) => {
+      const native = backend as unknown as NativeBackend;
+      const { TF_ATTR_INT, TF_ATTR_TYPE, TF_INT32 } = native.binding;
+      const [x, indices] = [inputs["x"]!, inputs["indices"]!];
+      const axis = tf.scalar(attrs?.["axis"] as number, "int32");
+      const result = native.executeSingleOutput(
+        "GatherV2",
+        [
+          { name: "batch_dims", type: TF_ATTR_INT, value: attrs?.["batchDims"] },
+          { name: "Tparams", type: TF_ATTR_TYPE, value: native.getDTypeInteger(x.dtype) },
+          { name: "Tindices", type: TF_ATTR_TYPE, value: native.getDTypeInteger(indices.dtype) },
+          { name: "Taxis", type: TF_ATTR_TYPE, value: TF_INT32 },
+        ],
+        [x, indices, axis],
+      );
+      axis.dispose();
+      return result as Tensor;
+    },
+  });
 }
 
 /** Node 23 has dropped these two; tfjs-node calls them. The object that require gives can be added to, an import's can't. */

@@ -20,6 +20,16 @@ const NODES_MAX = 30_000;
 /** They draw from a state that TensorFlow keeps to itself, so that no checkpoint could have it. */
 const STATEFUL = /^(Stateful)?(Random|Multinomial|TruncatedNormal)/;
 
+/**
+ * TensorFlow's graph rewriter sums in another order, or multiplies smaller tensors first, unless a node bears the marks by which it knows
+ * its own work: with them, a graph's bits are those of its operations one by one.
+ * @see tensorflow/core/grappler/optimizers/arithmetic_optimizer.cc, AddOpsRewriteStage and MinimizeBroadcasts
+ */
+const KEPT_AS_IT_IS: Readonly<Record<string, Attribute>> = {
+  _grappler_ArithmeticOptimizer_AddOpsRewriteStage: attribute.flag(true),
+  _grappler_ArithmeticOptimizer_MinimizeBroadcasts: attribute.flag(true),
+};
+
 interface Known {
   readonly shape: readonly number[];
   readonly type: number;
@@ -155,7 +165,7 @@ export class Recorder {
     const inputs = ids.map((id) => this.#nodeOf(id));
     const encoded = Object.fromEntries(attributes.map((each) => [each.name, this.#encoded(op, each)]));
     const results = run();
-    const node = this.add(op, inputs, encoded);
+    const node = this.add(op, inputs, { ...encoded, ...KEPT_AS_IT_IS });
     results.forEach(({ id }, i) => this.#names.set(id, i === 0 ? node : `${node}:${i}`));
     return results;
   }

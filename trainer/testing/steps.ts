@@ -81,9 +81,12 @@ export function valuesOf(stepper: Stepper): (Float32Array | Int32Array | Uint8Ar
 /** By how much any value differs at most: 0 only for the same bits. */
 export function distance(one: readonly ArrayLike<number>[], other: readonly ArrayLike<number>[]): number {
   if (one.length !== other.length) return Infinity;
-  return Math.max(
-    ...one.flatMap((values, i) =>
-      Array.from(values, (value, k) => (Object.is(value, other[i]![k]) ? 0 : Math.abs(value - other[i]![k]!) || Infinity)),
-    ),
-  );
+  let most = 0;
+  one.forEach((values, i) => {
+    for (let k = 0; k < values.length; k++) {
+      const [a, b] = [values[k]!, other[i]![k]!];
+      if (!Object.is(a, b)) most = Math.max(most, Math.abs(a - b) || Infinity); // NaN, or another sign of 0
+    }
+  });
+  return most;
 }
