@@ -1,4 +1,5 @@
 /** The step as one TensorFlow graph: weights and slots are held in its session, and a step is one call. */
+import { collectGarbage } from "./collect-garbage.ts";
 import { GraphProgram, type Entry, type Input, type Recording, type StateVariable, type UpdateInput } from "./graph/program.ts";
 import type { Recorder } from "./graph/recorder.ts";
 import { trainingLoss } from "./loss.ts";
@@ -65,10 +66,11 @@ export class GraphStepper implements Stepper {
     this.#sizes = new Set(sizes);
     this.#program = this.#record(batch);
     this.#program.fill();
-    model.weights.forEach(({ variable }, index) => {
-      this.#program.take(index, variable);
-      letGo(tf, variable); // one by one: never are all of them there twice
-    });
+    for (const part of this.#program.parts([...model.weights.keys()])) {
+      this.#program.take(new Map(part.map((index) => [index, model.weights[index]!.variable])));
+      for (const index of part) letGo(tf, model.weights[index]!.variable); // never are all of them there twice
+    }
+    if (bytesOf(model) > COLLECT_FROM_BYTES) collectGarbage();
   }
 
   get slots(): readonly TensorSpec[] {
@@ -76,7 +78,9 @@ export class GraphStepper implements Stepper {
   }
 
   setSlots(values: ReadonlyMap<string, Float32Array>): void {
-    for (const { name, index } of this.#slots) this.#program.write(index, values.get(name)!);
+    const nameOf = new Map(this.#slots.map(({ name, index }) => [index, name]));
+    for (const part of this.#program.parts([...nameOf.keys()]))
+      this.#program.write(new Map(part.map((index) => [index, values.get(nameOf.get(index)!)!])));
   }
 
   run(batch: Batch, at: StepAt): number {
@@ -151,11 +155,10 @@ export class GraphStepper implements Stepper {
     const old = this.#program;
     this.#program = this.#record(batch);
     const count = this.#model.weights.length + this.#slots.length;
-    for (let index = 0; index < count; index++) {
-      const [held] = old.held([index]);
-      const tensor = old.wrap(held!);
-      this.#program.take(index, tensor);
-      tensor.dispose();
+    for (const part of this.#program.parts([...Array(count).keys()])) {
+      const tensors = old.held(part).map((held) => old.wrap(held));
+      this.#program.take(new Map(part.map((index, i) => [index, tensors[i]!])));
+      for (const tensor of tensors) tensor.dispose();
     }
     old.dispose();
   }
@@ -230,6 +233,11 @@ export class GraphStepper implements Stepper {
     return value;
   }
 }
+
+/** Above this, the arrays that the weights were made from are worth a collection, which takes some ten milliseconds. */
+const COLLECT_FROM_BYTES = 2 ** 26;
+
+const bytesOf = ({ weights }: Model): number => weights.reduce((sum, { variable }) => sum + 4 * variable.size, 0);
 
 const entryName = (size: number): string => `batch${size}`;
 

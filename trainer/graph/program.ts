@@ -44,6 +44,9 @@ export interface Recording {
 /** Index of a state variable, a tensor of the function, or a number. */
 export type UpdateInput = { readonly state: number } | { readonly tensor: Tensor } | { readonly constant: number };
 
+/** Of what is copied into the session at once. */
+const PART_BYTES_MAX = 2 ** 26;
+
 interface Compiled {
   readonly inputs: readonly (readonly [string, Input])[];
   /** names of nodes, as the addon takes them */
@@ -108,19 +111,37 @@ export class GraphProgram {
     this.drop(done!);
   }
 
-  /** Copies a tensor's values into a variable. */
-  take(index: number, tensor: Tensor): void {
-    this.#write(index, this.#native.getInputTensorIds([tensor])[0]!);
+  /** Indexes of the state in their order, in parts of which each can be copied at once without much memory. Each part takes a while by itself. */
+  parts(indexes: readonly number[]): number[][] {
+    const parts: number[][] = [];
+    let bytes = Infinity;
+    for (const index of indexes) {
+      const own = 4 * this.#state[index]!.shape.reduce((product, size) => product * size, 1);
+      if (bytes + own > PART_BYTES_MAX) {
+        parts.push([]);
+        bytes = 0;
+      }
+      parts.at(-1)!.push(index);
+      bytes += own;
+    }
+    return parts;
   }
 
-  /** Copies values into a variable. */
-  write(index: number, values: TensorValues): void {
-    const { shape, type } = this.#state[index]!;
-    const id = this.#binding.createTensor(shape, TYPE[type], values);
+  /** Copies tensors' values into variables. @param tensors by index */
+  take(tensors: ReadonlyMap<number, Tensor>): void {
+    this.#write([...tensors.keys()], this.#native.getInputTensorIds([...tensors.values()]));
+  }
+
+  /** Copies values into variables. @param values by index */
+  write(values: ReadonlyMap<number, TensorValues>): void {
+    const ids = [...values].map(([index, data]) => {
+      const { shape, type } = this.#state[index]!;
+      return this.#binding.createTensor(shape, TYPE[type], data);
+    });
     try {
-      this.#write(index, id);
+      this.#write([...values.keys()], ids);
     } finally {
-      this.#binding.deleteTensor(id);
+      for (const id of ids) this.#binding.deleteTensor(id);
     }
   }
 
@@ -150,9 +171,9 @@ export class GraphProgram {
     this.#binding.deleteSavedModel(this.#session);
   }
 
-  #write(index: number, id: number): void {
-    const [done] = this.#binding.runSavedModel(this.#session, [id], `set/${index}:0`, `set/done/${index}:0`);
-    this.drop(done!);
+  #write(indexes: readonly number[], ids: readonly number[]): void {
+    const names = (prefix: string): string => indexes.map((index) => `${prefix}/${index}:0`).join(",");
+    for (const done of this.#binding.runSavedModel(this.#session, ids, names("set"), names("set/done"))) this.drop(done);
   }
 }
 
@@ -218,6 +239,9 @@ function record(tf: Tf, name: string, entry: Entry, state: readonly StateVariabl
       const inputs = new Map([...entry.inputs].map(([input, spec]) => [input, boundInput(tf, recorder, input, spec)]));
       recorder.recording(() => recordRun(recorder, entry, inputs, { state, reads }));
     });
+  } catch (error) {
+    letTapeGo(tf);
+    throw error;
   } finally {
     for (const [variable, values] of before) {
       variable.assign(values);
@@ -225,6 +249,13 @@ function record(tf: Tf, name: string, entry: Entry, state: readonly StateVariabl
     }
   }
   return recorder;
+}
+
+/** What a forward pass has saved for its gradient TensorFlow.js lets go once that is computed; where something throws, never. */
+function letTapeGo(tf: Tf): void {
+  const { state } = tf.engine();
+  for (const { saved = [] } of state.activeTape ?? []) saved.forEach((tensor) => tensor.dispose());
+  state.activeTape = [];
 }
 
 function boundInput(tf: Tf, recorder: Recorder, name: string, { shape, type, example }: Input): Tensor {
@@ -240,22 +271,22 @@ function recordRun(
   inputs: ReadonlyMap<string, Tensor>,
   { state, reads }: { state: readonly StateVariable[]; reads: readonly (string | undefined)[] },
 ): void {
-  const changes: string[] = [];
-  const inPlace = new Set<number>();
-  const update: Recording["update"] = (op, updateInputs, flags) => {
-    const from = updateInputs.map((input) => {
-      if ("state" in input) return handleOf(input.state);
-      return "tensor" in input
-        ? recorder.nodeOf(input.tensor)
-        : recorder.constant(TYPE.float32, [], Float32Array.of(input.constant));
-    });
-    const changed = updateInputs.flatMap((input) => ("state" in input ? [input.state] : []));
-    for (const index of changed) inPlace.add(index);
-    const attributes = Object.fromEntries(Object.entries(flags).map(([flag, value]) => [flag, attribute.flag(value)]));
-    const afterReads = changed.flatMap((index) => (reads[index] === undefined ? [] : [`^${reads[index]}`]));
-    changes.push(recorder.add(op, [...from, ...afterReads], { T: attribute.type(TYPE.float32), ...attributes }));
-  };
-  const result = entry.run(inputs, { recorder, update });
+  const updates: Update[] = [];
+  const result = entry.run(inputs, {
+    recorder,
+    update: (op, updateInputs, flags) => {
+      const from = updateInputs.map((input) => {
+        if ("state" in input) return handleOf(input.state);
+        return "tensor" in input
+          ? recorder.nodeOf(input.tensor)
+          : recorder.constant(TYPE.float32, [], Float32Array.of(input.constant));
+      });
+      const changed = updateInputs.flatMap((input) => ("state" in input ? [input.state] : []));
+      updates.push({ op, from, changed, flags });
+    },
+  });
+  const inPlace = new Set(updates.flatMap(({ changed }) => changed));
+  const changes = recordUpdates(recorder, updates, reads);
   state.forEach(({ variable, type }, index) => {
     if (variable === null || inPlace.has(index)) return;
     const value = recorder.nodeOf(variable);
@@ -267,6 +298,47 @@ function recordRun(
   const after = changes.map((node) => `^${node}`);
   recorder.add("Identity", [recorder.nodeOf(result), ...after], { T: attribute.type(TYPE.float32) }, "out");
 }
+
+interface Update {
+  readonly op: string;
+  readonly from: readonly string[];
+  /** indexes of state variables */
+  readonly changed: readonly number[];
+  readonly flags: Readonly<Record<string, boolean>>;
+}
+
+/**
+ * An update in place waits for whoever uses the values from before: it would have to copy them otherwise, which costs time and as much
+ * memory as the variable. @returns their nodes
+ */
+function recordUpdates(recorder: Recorder, updates: readonly Update[], reads: readonly (string | undefined)[]): string[] {
+  const { nodes } = recorder;
+  const at = new Map(nodes.map(({ name }, index) => [name, index]));
+  const users = new Map<string, string[]>();
+  for (const { name, inputs } of nodes)
+    for (const input of inputs) users.set(input, [...(users.get(input) ?? []), name]);
+  const beforeOf = (from: readonly string[]): ReadonlySet<string> => {
+    const before = new Set<string>();
+    const open = from.map(nodeName);
+    for (let name = open.pop(); name !== undefined; name = open.pop()) {
+      if (before.has(name)) continue;
+      before.add(name);
+      open.push(...(nodes[at.get(name) ?? -1]?.inputs ?? []).map(nodeName));
+    }
+    return before;
+  };
+  return updates.map(({ op, from, changed, flags }) => {
+    const before = beforeOf(from);
+    const read = changed.flatMap((index) => reads[index] ?? []);
+    const waitsFor = [...read, ...read.flatMap((node) => users.get(node) ?? [])].filter((node) => !before.has(node));
+    const attributes = Object.fromEntries(Object.entries(flags).map(([flag, value]) => [flag, attribute.flag(value)]));
+    const inputs = [...from, ...waitsFor.map((node) => `^${node}`)];
+    return recorder.add(op, inputs, { T: attribute.type(TYPE.float32), ...attributes });
+  });
+}
+
+/** Of an input: without the number of the output, or the ^ of one that only has to have run. */
+const nodeName = (input: string): string => input.replace(/^\^|:\d+$/g, "");
 
 function load(binding: Binding, nodes: readonly GraphNode[]): number {
   const folder = mkdtempSync(join(tmpdir(), "accrete-graph-"));
