@@ -4,8 +4,10 @@ import { describe, expect, it } from "vitest";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
 import { MANIFEST } from "../protocol/keys.ts";
 import { failingStore } from "./testing/failing-store.ts";
+import { WITH_NATIVE, WITHOUT_NATIVE } from "./testing/backends.ts";
 import { endOf, startTrainer, type TrainerProcess } from "./testing/process.ts";
 import { csv, FORGETFUL, jsonl, newFolder, Place, tableRows, type PlanInput } from "./testing/rounds.ts";
+import type { LoadOptions } from "./tf.ts";
 
 type OptimizerConfig = NonNullable<NonNullable<PlanInput["trainer"]>["optimizer"]>;
 
@@ -38,29 +40,37 @@ async function shortPlace(optimizer: OptimizerConfig, more: PlanInput = {}): Pro
   return place;
 }
 
-describe.each(Object.entries(OPTIMIZERS))("with %s", (_, optimizer) => {
-  it("a stop after any step, or after each, changes no bit", async () => {
+const BACKENDS = { wasm: WITHOUT_NATIVE, native: WITH_NATIVE };
+const MATRIX = Object.entries(BACKENDS).flatMap(([on, backend]) =>
+  Object.entries(OPTIMIZERS).map(([name, optimizer]) => ({ on, backend, name, optimizer })),
+);
+
+describe.each(MATRIX)("with $name on $on", ({ on, backend, name, optimizer }) => {
+  it.skipIf(!backend)("a stop after any step, or after each, changes no bit", async () => {
     const undisturbed = await shortPlace(optimizer);
-    await undisturbed.run();
+    const { said } = await undisturbed.run({ backend });
+    if (on === "native") expect(said.join("\n")).toContain("backend native, one graph");
     const bits = await undisturbed.bits();
     expect(Object.keys(bits).sort()).toEqual(["at", "metrics", ...FILES].sort());
     const steps = (await undisturbed.result()).checkpoint.step;
     expect(steps).toBe(10);
 
-    for (let at = 1; at <= steps; at++) {
+    // a graph is made anew in each run, which takes a while: on native after a full batch, before and after the one that is not
+    for (const at of on === "native" ? [1, 4, 5] : Array.from({ length: steps }, (_, i) => i + 1)) {
       const place = await shortPlace(optimizer);
       let asked = 0; // the first question comes before there is anything to save
-      expect((await place.run({ stopAsked: () => ++asked > at })).exit).toBe(75);
-      expect((await place.run({ attempt: 2 })).said).toContain(`round 1: resumes at step ${at} of ${steps}`);
+      expect((await place.run({ backend, stopAsked: () => ++asked > at })).exit).toBe(75);
+      expect((await place.run({ backend, attempt: 2 })).said).toContain(`round 1: resumes at step ${at} of ${steps}`);
       expect(await place.bits()).toEqual(bits);
     }
 
+    if (on === "native" && name !== "adam") return;
     const often = await shortPlace(optimizer);
     for (let attempt = 1; attempt <= steps; attempt++) {
       let asked = 0;
-      expect((await often.run({ attempt, stopAsked: () => ++asked > 1 })).exit).toBe(75);
+      expect((await often.run({ backend, attempt, stopAsked: () => ++asked > 1 })).exit).toBe(75);
     }
-    expect((await often.run({ attempt: steps + 1 })).exit).toBe(0);
+    expect((await often.run({ backend, attempt: steps + 1 })).exit).toBe(0);
     expect(await often.bits()).toEqual(bits);
   });
 });
@@ -128,14 +138,24 @@ function newDisk(): Disk {
 
 const compiled = newFolder(); // many short processes: each has the others' compiled code
 
-const start = (disk: Disk, round: number, attempt: number): TrainerProcess =>
+const start = (
+  disk: Disk,
+  round: number,
+  attempt: number,
+  backend: LoadOptions = WITHOUT_NATIVE,
+): TrainerProcess =>
   startTrainer({
     stateFolder: disk.stateFolder,
     dataFolder: disk.place.dataFolder,
     scratch: newFolder(),
     round,
     attempt,
-    env: { NODE_COMPILE_CACHE: compiled, ACCRETE_BACKEND: "wasm" }, // as the undisturbed run within this process
+    env: {
+      NODE_COMPILE_CACHE: compiled,
+      // as the undisturbed run within this process
+      ACCRETE_BACKEND: backend.addon === null ? "wasm" : "native",
+      ACCRETE_THREADS: String(backend.threads),
+    },
   });
 
 /** Waits until a checkpoint with at least that many steps is there. */
@@ -149,12 +169,17 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
 /** kill -9 at moments drawn from the seed, at most so often; then it may end. */
-async function trainWithKills(disk: Disk, round: number, kills: number): Promise<{ killed: number; resumed: number }> {
+async function trainWithKills(
+  disk: Disk,
+  round: number,
+  kills: number,
+  backend: LoadOptions,
+): Promise<{ killed: number; resumed: number }> {
   let state = seed;
   const drawn = (): number => (state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 1) / 2 ** 31;
   let [killed, resumed] = [0, 0];
   for (let attempt = 1; ; attempt++) {
-    const { child, output, training } = start(disk, round, attempt);
+    const { child, output, training } = start(disk, round, attempt, backend);
     if (attempt <= kills) {
       await training;
       if (killed === 0) await Promise.race([savedAtLeast(disk, round, 1), once(child, "close")]);
@@ -170,11 +195,14 @@ async function trainWithKills(disk: Disk, round: number, kills: number): Promise
 }
 
 describe.concurrent("the trainer's process", () => {
-  it.each(Object.entries(OPTIMIZERS))(
-    `killed with SIGKILL at random moments (SEED=${seed}), gives the bits of an undisturbed run: %s`,
-    async (_, optimizer) => {
+  it.each(MATRIX.filter(({ on, name, backend }) => backend !== undefined && (on !== "native" || name === "adam")))(
+    `killed with SIGKILL at random moments (SEED=${seed}), gives the bits of an undisturbed run: $name on $on`,
+    async ({ backend, optimizer }) => {
       const undisturbed = newDisk();
-      const result = await undisturbed.place.train(long(optimizer));
+      await undisturbed.place.plan(long(optimizer));
+      const whole = start(undisturbed, 1, 1, backend); // the backend is one for all of a process
+      expect(await ended(whole.child), whole.output()).toBe(0);
+      const result = await undisturbed.place.result();
       const bits = await undisturbed.place.bits();
       expect(result).toMatchObject({ epochsAdded: 8, stepsAdded: 48, rejected: [] });
 
@@ -182,7 +210,7 @@ describe.concurrent("the trainer's process", () => {
       for (let tries = 0; told.killed === 0 && tries < 5; tries++) {
         disk = newDisk(); // on a busy machine the process may have ended before it was killed
         await disk.place.plan(long(optimizer));
-        told = await trainWithKills(disk, 1, 2);
+        told = await trainWithKills(disk, 1, 2, backend!);
       }
       expect(told.killed).toBeGreaterThan(0);
       expect(told.resumed).toBeGreaterThan(0);

@@ -1,18 +1,18 @@
 /** What users write and drop: layers, regularizers, masks, first deliveries that lack something. */
 import { describe, expect, it } from "vitest";
-import { WITHOUT_NATIVE } from "./testing/backends.ts";
+import { WITH_NATIVE, WITHOUT_NATIVE } from "./testing/backends.ts";
 import { parseSafetensors } from "./safetensors.ts";
 import { dense, INPUT, jsonl, moduleOf, Place, tableRow } from "./testing/rounds.ts";
-import { loadTf } from "./tf.ts";
+import { loadTf, type LoadOptions } from "./tf.ts";
 
 const rows = (to: number, chosen: (row: ReturnType<typeof tableRow>) => boolean = () => true): string =>
   jsonl(Array.from({ length: to }, (_, i) => tableRow(i)).filter(chosen));
 
-async function ran(module: string, body = rows(60)) {
+async function ran(module: string, body = rows(60), backend: LoadOptions = WITHOUT_NATIVE) {
   const place = new Place();
   place.put("a.jsonl", body);
   await place.plan({ module });
-  return { place, ...(await place.run()) };
+  return { place, ...(await place.run({ backend })) };
 }
 
 async function kernelOf(place: Place): Promise<number[]> {
@@ -20,21 +20,27 @@ async function kernelOf(place: Place): Promise<number[]> {
   return [...parseSafetensors(file, "weights").get("out/kernel")!.data];
 }
 
-describe("a model", () => {
-  it.each(["lstm", "gru", "simpleRNN"])("may have a recurrent layer: %s", async (layer) => {
-    const { exit, message } = await ran(
+describe.each([
+  ["wasm", WITHOUT_NATIVE],
+  ["native", WITH_NATIVE],
+] as const)("a model on %s", (on, backend) => {
+  const run = (module: string, body?: string): ReturnType<typeof ran> => ran(module, body, backend);
+
+  it.skipIf(!backend).each(["lstm", "gru", "simpleRNN"])("may have a recurrent layer: %s", async (layer) => {
+    const { exit, message, said } = await run(
       moduleOf(`tf.layers.reshape({ targetShape: [inputShape[0], 1], name: "steps", ${INPUT} }),
         tf.layers.${layer}({ units: 3, name: "recurrent", recurrentDropout: 0.1 }), ${dense("classes", "out")}`),
     );
     expect({ exit, message }).toEqual({ exit: 0, message: "" });
+    if (on === "native") expect(said).toContainEqual(expect.stringContaining("op by op, slower than as one graph: layer recurrent"));
   });
 
-  it("that ends in softmax is refused: the trainer applies it itself", async () => {
+  it.skipIf(!backend)("that ends in softmax is refused: the trainer applies it itself", async () => {
     for (const layers of [
       dense("classes", "out", `${INPUT}, activation: "softmax"`),
       `${dense("classes", "scores", INPUT)}, tf.layers.softmax({ name: "out" })`,
     ]) {
-      const { exit, place } = await ran(moduleOf(layers));
+      const { exit, place } = await run(moduleOf(layers));
       expect(exit).toBe(78);
       expect(await place.failure()).toMatchObject({
         code: "MODEL_INVALID",
@@ -43,15 +49,15 @@ describe("a model", () => {
     }
   });
 
-  it("is held back by its regularizers", async () => {
+  it.skipIf(!backend)("is held back by its regularizers", async () => {
     const norm = async (more: string): Promise<number> => {
-      const { place } = await ran(moduleOf(dense("classes", "out", `${INPUT}, ${more}`)));
+      const { place } = await run(moduleOf(dense("classes", "out", `${INPUT}, ${more}`)));
       return (await kernelOf(place)).reduce((sum, w) => sum + w * w, 0);
     };
     expect(await norm("kernelRegularizer: tf.regularizers.l2({ l2: 1 })")).toBeLessThan(await norm(""));
   });
 
-  it("draws another mask at each step, also where dropout has a seed of its own", async () => {
+  it.skipIf(!backend)("draws another mask at each step, also where dropout has a seed of its own", async () => {
     // all it can learn from is one input: with the same mask at each step, half of the features would never be seen
     const wide = jsonl(
       Array.from({ length: 64 }, (_, i) => ({
@@ -59,7 +65,7 @@ describe("a model", () => {
         label: i % 2 ? "a" : "b",
       })),
     );
-    const { place } = await ran(
+    const { place } = await run(
       moduleOf(
         `tf.layers.dropout({ rate: 0.5, seed, noiseShape: [1, 12], name: "drop", ${INPUT} }), ${dense("classes", "out", 'kernelInitializer: "zeros"')}`,
       ),
