@@ -185,6 +185,23 @@ describe.skipIf(!WITH_NATIVE)("with an optimizer's kernel", () => {
     kernels.dispose();
   });
 
+  it("large weights, which are updated one after the other, are as op by op", () => {
+    const of: Case = {
+      inputShape: [2_048],
+      classes: 3,
+      trainer: { optimizer: OPTIMIZERS.momentum },
+      build: sequence(({ layers, tf, inputShape }) => {
+        const kernelInitializer = tf.initializers.identity({ gain: 0.1 });
+        return [1, 2].map(() => layers.dense({ units: 2_048, inputShape, activation: "tanh", kernelInitializer }));
+      }),
+    };
+    const [kernels, eager] = [graphOf(of, { kernels: true, sizes: [8] }), eagerOf(of)];
+    expect(runSteps(kernels, of, [8, 8, 8])).toEqual(runSteps(eager, of, [8, 8, 8]));
+    expect(distance(valuesOf(kernels), valuesOf(eager))).toBe(0);
+    kernels.dispose();
+    eager.dispose();
+  });
+
   it("the loss has the weights from before the update, also where it is their plain sum", () => {
     const of: Case = {
       inputShape: [2],

@@ -10,6 +10,7 @@ import { nativeBackendOf, type Binding, type NativeBackend, type TensorHandle, t
 import type { Tensor, Tf, Variable } from "../tf.ts";
 import { attribute, savedModel, TYPE, type GraphNode } from "./protobuf.ts";
 import { checkSame, NotRecordable, Recorder } from "./recorder.ts";
+import { recordUpdates, type Update } from "./updates.ts";
 
 export type ProgramType = "float32" | "int32" | "bool";
 
@@ -116,7 +117,7 @@ export class GraphProgram {
     const parts: number[][] = [];
     let bytes = Infinity;
     for (const index of indexes) {
-      const own = 4 * this.#state[index]!.shape.reduce((product, size) => product * size, 1);
+      const own = bytesOf(this.#state[index]!);
       if (bytes + own > PART_BYTES_MAX) {
         parts.push([]);
         bytes = 0;
@@ -176,6 +177,8 @@ export class GraphProgram {
     for (const done of this.#binding.runSavedModel(this.#session, ids, names("set"), names("set/done"))) this.drop(done);
   }
 }
+
+const bytesOf = ({ shape }: StateVariable): number => 4 * shape.reduce((product, size) => product * size, 1);
 
 /** A variable, how it is read, and how it is set. */
 function variableNodes({ shape, type }: StateVariable, index: number): GraphNode[] {
@@ -272,6 +275,7 @@ function recordRun(
   { state, reads }: { state: readonly StateVariable[]; reads: readonly (string | undefined)[] },
 ): void {
   const updates: Update[] = [];
+  const inPlace = new Set<number>();
   const result = entry.run(inputs, {
     recorder,
     update: (op, updateInputs, flags) => {
@@ -282,11 +286,13 @@ function recordRun(
           : recorder.constant(TYPE.float32, [], Float32Array.of(input.constant));
       });
       const changed = updateInputs.flatMap((input) => ("state" in input ? [input.state] : []));
-      updates.push({ op, from, changed, flags });
+      const reading = changed.flatMap((index) => reads[index] ?? []);
+      const bytes = changed.reduce((sum, index) => sum + bytesOf(state[index]!), 0);
+      updates.push({ op, from, reading, bytes, flags });
+      for (const index of changed) inPlace.add(index);
     },
   });
-  const inPlace = new Set(updates.flatMap(({ changed }) => changed));
-  const changes = recordUpdates(recorder, updates, reads);
+  const changes = recordUpdates(recorder, updates);
   state.forEach(({ variable, type }, index) => {
     if (variable === null || inPlace.has(index)) return;
     const value = recorder.nodeOf(variable);
@@ -298,47 +304,6 @@ function recordRun(
   const after = changes.map((node) => `^${node}`);
   recorder.add("Identity", [recorder.nodeOf(result), ...after], { T: attribute.type(TYPE.float32) }, "out");
 }
-
-interface Update {
-  readonly op: string;
-  readonly from: readonly string[];
-  /** indexes of state variables */
-  readonly changed: readonly number[];
-  readonly flags: Readonly<Record<string, boolean>>;
-}
-
-/**
- * An update in place waits for whoever uses the values from before: it would have to copy them otherwise, which costs time and as much
- * memory as the variable. @returns their nodes
- */
-function recordUpdates(recorder: Recorder, updates: readonly Update[], reads: readonly (string | undefined)[]): string[] {
-  const { nodes } = recorder;
-  const at = new Map(nodes.map(({ name }, index) => [name, index]));
-  const users = new Map<string, string[]>();
-  for (const { name, inputs } of nodes)
-    for (const input of inputs) users.set(input, [...(users.get(input) ?? []), name]);
-  const beforeOf = (from: readonly string[]): ReadonlySet<string> => {
-    const before = new Set<string>();
-    const open = from.map(nodeName);
-    for (let name = open.pop(); name !== undefined; name = open.pop()) {
-      if (before.has(name)) continue;
-      before.add(name);
-      open.push(...(nodes[at.get(name) ?? -1]?.inputs ?? []).map(nodeName));
-    }
-    return before;
-  };
-  return updates.map(({ op, from, changed, flags }) => {
-    const before = beforeOf(from);
-    const read = changed.flatMap((index) => reads[index] ?? []);
-    const waitsFor = [...read, ...read.flatMap((node) => users.get(node) ?? [])].filter((node) => !before.has(node));
-    const attributes = Object.fromEntries(Object.entries(flags).map(([flag, value]) => [flag, attribute.flag(value)]));
-    const inputs = [...from, ...waitsFor.map((node) => `^${node}`)];
-    return recorder.add(op, inputs, { T: attribute.type(TYPE.float32), ...attributes });
-  });
-}
-
-/** Of an input: without the number of the output, or the ^ of one that only has to have run. */
-const nodeName = (input: string): string => input.replace(/^\^|:\d+$/g, "");
 
 function load(binding: Binding, nodes: readonly GraphNode[]): number {
   const folder = mkdtempSync(join(tmpdir(), "accrete-graph-"));

@@ -85,6 +85,12 @@ export class Recorder {
     return named;
   }
 
+  /** @param index of the node that waits */
+  waitFor(index: number, node: string): void {
+    const waiting = this.nodes[index]!;
+    this.nodes[index] = { ...waiting, inputs: [...waiting.inputs, `^${node}`] };
+  }
+
   /** From here on the tensor is what this node gives. */
   bind(tensor: object, node: string): void {
     this.#names.set(this.idOf(tensor), node);
