@@ -103,7 +103,10 @@ describe.skipIf(!WITH_NATIVE)("with TensorFlow's library:", () => {
   });
 
   it("a model that throws is invalid", async () => {
-    const of = dense2("g", (tf) => [tf.layers.embedding({ inputDim: 2, outputDim: 2, name: "few" }), tf.layers.flatten({ name: "g-flat" })]);
+    const of = dense2("g", (tf) => [
+      tf.layers.embedding({ inputDim: 2, outputDim: 2, name: "few" }),
+      tf.layers.flatten({ name: "g-flat" }),
+    ]);
     await expect(chosen(native, { ...of, inputShape: [3] })).rejects.toMatchObject({
       code: "MODEL_INVALID",
       message: expect.stringContaining("the model throws on a batch of 4 records"),

@@ -201,7 +201,7 @@ describe.concurrent("the trainer's process", () => {
       const undisturbed = newDisk();
       await undisturbed.place.plan(long(optimizer));
       const whole = start(undisturbed, 1, 1, backend); // the backend is one for all of a process
-      expect(await ended(whole.child), whole.output()).toBe(0);
+      expect(await endOf(whole.child), whole.output()).toBe(0);
       const result = await undisturbed.place.result();
       const bits = await undisturbed.place.bits();
       expect(result).toMatchObject({ epochsAdded: 8, stepsAdded: 48, rejected: [] });

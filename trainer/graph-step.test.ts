@@ -17,7 +17,12 @@ beforeAll(async () => {
 
 function graphOf(of: Case, options: { sizes?: number[]; kernels?: boolean } = {}): GraphStepper {
   const { model, plan, shape } = built(tf, of);
-  return new GraphStepper(tf, model, plan, shape, { batch: batchOf(of, 8, 0), sizes: [8, 5], kernels: false, ...options });
+  return new GraphStepper(tf, model, plan, shape, {
+    batch: batchOf(of, 8, 0),
+    sizes: [8, 5],
+    kernels: false,
+    ...options,
+  });
 }
 
 function eagerOf(of: Case): EagerStepper {
@@ -89,7 +94,10 @@ const CASES: Record<string, Case> = {
   },
   "layer normalization": {
     ...table,
-    build: sequence(({ layers, inputShape }) => [layers.dense({ units: 8, inputShape }), layers.layerNormalization({})]),
+    build: sequence(({ layers, inputShape }) => [
+      layers.dense({ units: 8, inputShape }),
+      layers.layerNormalization({}),
+    ]),
   },
   dropout: {
     ...table,
@@ -131,7 +139,13 @@ const CASES: Record<string, Case> = {
     build: sequence(({ layers, tf, inputShape }) => [
       layers.timeDistributed({ layer: layers.dropout({ rate: 0.5 }) as never, inputShape }),
       layers.flatten({}),
-      tf.sequential({ layers: [layers.dense({ units: 7, inputShape: [12] }), layers.dropout({ rate: 0.2 }), layers.batchNormalization({})] }) as never,
+      tf.sequential({
+        layers: [
+          layers.dense({ units: 7, inputShape: [12] }),
+          layers.dropout({ rate: 0.2 }),
+          layers.batchNormalization({}),
+        ],
+      }) as never,
     ]),
   },
   "a layer that is used twice, and branches": {
@@ -210,7 +224,11 @@ describe.skipIf(!WITH_NATIVE)("with an optimizer's kernel", () => {
       build: ({ tf, inputShape }) =>
         tf.sequential({
           layers: [
-            tf.layers.dense({ units: 1, inputShape: [...inputShape], kernelRegularizer: tf.regularizers.l1({ l1: 100 }) }),
+            tf.layers.dense({
+              units: 1,
+              inputShape: [...inputShape],
+              kernelRegularizer: tf.regularizers.l1({ l1: 100 }),
+            }),
           ],
         }),
     };
@@ -230,28 +248,33 @@ describe.skipIf(!WITH_NATIVE)("one graph", () => {
     told.dispose();
   });
 
-  it.each([true, false])("goes on unchanged while a snapshot is held, which stays as it was (kernels: %s)", (kernels) => {
-    const of = CASES["batch normalization"]!;
-    const [stepper, alone] = [graphOf(of, { kernels }), graphOf(of, { kernels })];
-    runSteps(stepper, of, [8, 8]);
-    const [then, snapshot] = [valuesOf(stepper), stepper.snapshot()];
-    const losses = runSteps(stepper, of, SIZES, 2);
-    const held = [...snapshot.weights, ...snapshot.slots].map((tensor) => tensor.read());
-    expect(distance(held, then)).toBe(0);
-    expect(distance(valuesOf(stepper), then)).toBeGreaterThan(0);
-    expect(() => snapshot.weights[0]!.read()).toThrow("is gone");
-    runSteps(alone, of, [8, 8]);
-    expect(runSteps(alone, of, SIZES, 2)).toEqual(losses);
-    stepper.dispose();
-    alone.dispose();
-  });
+  it.each([true, false])(
+    "goes on unchanged while a snapshot is held, which stays as it was (kernels: %s)",
+    (kernels) => {
+      const of = CASES["batch normalization"]!;
+      const [stepper, alone] = [graphOf(of, { kernels }), graphOf(of, { kernels })];
+      runSteps(stepper, of, [8, 8]);
+      const [then, snapshot] = [valuesOf(stepper), stepper.snapshot()];
+      const losses = runSteps(stepper, of, SIZES, 2);
+      const held = [...snapshot.weights, ...snapshot.slots].map((tensor) => tensor.read());
+      expect(distance(held, then)).toBe(0);
+      expect(distance(valuesOf(stepper), then)).toBeGreaterThan(0);
+      expect(() => snapshot.weights[0]!.read()).toThrow("is gone");
+      runSteps(alone, of, [8, 8]);
+      expect(runSteps(alone, of, SIZES, 2)).toEqual(losses);
+      stepper.dispose();
+      alone.dispose();
+    },
+  );
 
   it("gives the model its weights, as often as asked, and trains on as if it had not", () => {
     const { model, plan, shape } = built(tf, MLP);
     const stepper = new GraphStepper(tf, model, plan, shape, { batch: batchOf(MLP, 8, 0), sizes: [8] });
     const alone = graphOf(MLP, { kernels: true });
     const predicted = (): Float32Array =>
-      tf.tidy(() => model.apply(tf.tensor(batchOf(MLP, 8, 9).x, [8, 6]), { training: false }).dataSync()) as Float32Array;
+      tf.tidy(() =>
+        model.apply(tf.tensor(batchOf(MLP, 8, 9).x, [8, 6]), { training: false }).dataSync(),
+      ) as Float32Array;
     const inModel = (): Float32Array[] => model.weights.map(({ variable }) => variable.dataSync() as Float32Array);
     const weights = (): ReturnType<typeof valuesOf> => valuesOf(stepper).slice(0, model.weights.length);
     const seen: Float32Array[] = [];
@@ -347,89 +370,136 @@ const withLayer = (name: string, call: (tf: Tf, x: Tensor) => Tensor): Case => (
   build: sequence(({ layers, tf, inputShape }) => [layers.dense({ units: 4, inputShape }), layerOf(name, call, tf)]),
 });
 
-describe.skipIf(!WITH_NATIVE)("what can't be one graph is refused with the layer's name, and nothing is changed:", () => {
-  let calls = 0;
-  it.each<[string, Case, string]>([
-    ["random numbers of JavaScript", withLayer("noisy", (tf, x) => tf.add(x, tf.randomUniform(x.shape))), "layer noisy draws random numbers"],
-    ["a count", withLayer("counting", (tf, x) => tf.mul(x, ++calls)), "layer counting draws random numbers or counts"],
-    ["another operation each time", withLayer("odd", (tf, x) => (++calls % 2 ? tf.neg(tf.neg(x)) : tf.relu(x))), "layer odd draws"],
-    ["a value read back", withLayer("reading", (tf, x) => tf.mul(x, tf.sum(x).dataSync()[0]!)), "layer reading reads a tensor back"],
-    ["a state of TensorFlow's", withLayer("drawing", (tf, x) => tf.add(x, tf.mean(tf.cast(tf.multinomial(tf.zeros<Rank.R2>([2, 3]), 4, 7) as Tensor, "float32")))), "layer drawing draws by Multinomial"],
-    ["a large constant", withLayer("large", (tf, x) => tf.add(x, tf.sum(tf.tensor1d(Float32Array.from({ length: 2 ** 18 + 9 }, (_, i) => i))))), "layer large uses a constant of shape [262153]"],
-    ["recurrent dropout", { ...table, inputShape: [3, 2], build: sequence(({ layers, inputShape }) => [layers.lstm({ units: 3, inputShape, recurrentDropout: 0.2, name: "memory" })]) }, "layer memory"],
-  ])("%s", (_, of, message) => {
-    const { model, plan, shape } = built(tf, of);
-    const before = model.weights.map(({ variable }) => variable.dataSync().slice() as Float32Array);
-    const { numTensors } = tf.memory();
-    const { binding } = nativeBackendOf(tf);
-    const make = (): GraphStepper => new GraphStepper(tf, model, plan, shape, { batch: batchOf(of, 8, 0), sizes: [8] });
-    expect(make).toThrow(NotRecordable);
-    expect(make).toThrow(message);
-    expect(nativeBackendOf(tf).binding).toBe(binding);
-    expect(model.weights.map(({ variable }) => variable.dataSync())).toEqual(before);
-    if (!of.inputShape.includes(3)) expect(tf.memory().numTensors).toBe(numTensors); // a recurrent layer keeps its masks until its next call
-    const eager = new EagerStepper(tf, model, plan, shape);
-    expect(runSteps(eager, of, [8]).every(Number.isFinite)).toBe(true);
-  });
-
-  it("what the model throws is thrown", () => {
-    const fails = withLayer("failing", () => {
-      throw new Error("no such thing");
+describe.skipIf(!WITH_NATIVE)(
+  "what can't be one graph is refused with the layer's name, and nothing is changed:",
+  () => {
+    let calls = 0;
+    it.each<[string, Case, string]>([
+      [
+        "random numbers of JavaScript",
+        withLayer("noisy", (tf, x) => tf.add(x, tf.randomUniform(x.shape))),
+        "layer noisy draws random numbers",
+      ],
+      [
+        "a count",
+        withLayer("counting", (tf, x) => tf.mul(x, ++calls)),
+        "layer counting draws random numbers or counts",
+      ],
+      [
+        "another operation each time",
+        withLayer("odd", (tf, x) => (++calls % 2 ? tf.neg(tf.neg(x)) : tf.relu(x))),
+        "layer odd draws",
+      ],
+      [
+        "a value read back",
+        withLayer("reading", (tf, x) => tf.mul(x, tf.sum(x).dataSync()[0]!)),
+        "layer reading reads a tensor back",
+      ],
+      [
+        "a state of TensorFlow's",
+        withLayer("drawing", (tf, x) =>
+          tf.add(x, tf.mean(tf.cast(tf.multinomial(tf.zeros<Rank.R2>([2, 3]), 4, 7) as Tensor, "float32"))),
+        ),
+        "layer drawing draws by Multinomial",
+      ],
+      [
+        "a large constant",
+        withLayer("large", (tf, x) =>
+          tf.add(x, tf.sum(tf.tensor1d(Float32Array.from({ length: 2 ** 18 + 9 }, (_, i) => i)))),
+        ),
+        "layer large uses a constant of shape [262153]",
+      ],
+      [
+        "recurrent dropout",
+        {
+          ...table,
+          inputShape: [3, 2],
+          build: sequence(({ layers, inputShape }) => [
+            layers.lstm({ units: 3, inputShape, recurrentDropout: 0.2, name: "memory" }),
+          ]),
+        },
+        "layer memory",
+      ],
+    ])("%s", (_, of, message) => {
+      const { model, plan, shape } = built(tf, of);
+      const before = model.weights.map(({ variable }) => variable.dataSync().slice() as Float32Array);
+      const { numTensors } = tf.memory();
+      const { binding } = nativeBackendOf(tf);
+      const make = (): GraphStepper =>
+        new GraphStepper(tf, model, plan, shape, { batch: batchOf(of, 8, 0), sizes: [8] });
+      expect(make).toThrow(NotRecordable);
+      expect(make).toThrow(message);
+      expect(nativeBackendOf(tf).binding).toBe(binding);
+      expect(model.weights.map(({ variable }) => variable.dataSync())).toEqual(before);
+      if (!of.inputShape.includes(3)) expect(tf.memory().numTensors).toBe(numTensors); // a recurrent layer keeps its masks until its next call
+      const eager = new EagerStepper(tf, model, plan, shape);
+      expect(runSteps(eager, of, [8]).every(Number.isFinite)).toBe(true);
     });
-    expect(() => graphOf(fails)).toThrow("no such thing");
-  });
 
-  it("a draw with a seed of its own within a layer is the same at each step, as op by op", () => {
-    const of = withLayer("seeded", (tf, x) => tf.add(x, tf.randomNormal(x.shape, 0, 1, "float32", 3)));
-    const [graph, eager] = [graphOf(of), eagerOf(of)];
-    expect(runSteps(graph, of, SIZES)).toEqual(runSteps(eager, of, SIZES));
-    graph.dispose();
-  });
+    it("what the model throws is thrown", () => {
+      const fails = withLayer("failing", () => {
+        throw new Error("no such thing");
+      });
+      expect(() => graphOf(fails)).toThrow("no such thing");
+    });
 
-  it("a class that extends dropout keeps its own call", () => {
-    const of: Case = {
-      ...table,
-      build: sequence(({ layers, tf, inputShape }) => {
-        const Dropout = tf.serialization.SerializationMap.getMap().classNameMap["Dropout"]![0] as unknown as new (args: object) => LayersModel["layers"][number];
-        class Doubling extends Dropout {
-          override call(inputs: Tensor | Tensor[]): Tensor {
-            return tf.mul([inputs].flat()[0]!, 2);
+    it("a draw with a seed of its own within a layer is the same at each step, as op by op", () => {
+      const of = withLayer("seeded", (tf, x) => tf.add(x, tf.randomNormal(x.shape, 0, 1, "float32", 3)));
+      const [graph, eager] = [graphOf(of), eagerOf(of)];
+      expect(runSteps(graph, of, SIZES)).toEqual(runSteps(eager, of, SIZES));
+      graph.dispose();
+    });
+
+    it("a class that extends dropout keeps its own call", () => {
+      const of: Case = {
+        ...table,
+        build: sequence(({ layers, tf, inputShape }) => {
+          const Dropout = tf.serialization.SerializationMap.getMap().classNameMap["Dropout"]![0] as unknown as new (
+            args: object,
+          ) => LayersModel["layers"][number];
+          class Doubling extends Dropout {
+            override call(inputs: Tensor | Tensor[]): Tensor {
+              return tf.mul([inputs].flat()[0]!, 2);
+            }
           }
-        }
-        return [layers.dense({ units: 4, inputShape }), new Doubling({ rate: 0.5 })];
-      }),
-    };
-    const doubled = withLayer("doubled", (tf, x) => tf.mul(x, 2));
-    const [graph, same] = [graphOf(of), graphOf(doubled)];
-    expect(runSteps(graph, of, SIZES)).toEqual(runSteps(same, doubled, SIZES));
-    graph.dispose();
-    same.dispose();
-  });
-});
+          return [layers.dense({ units: 4, inputShape }), new Doubling({ rate: 0.5 })];
+        }),
+      };
+      const doubled = withLayer("doubled", (tf, x) => tf.mul(x, 2));
+      const [graph, same] = [graphOf(of), graphOf(doubled)];
+      expect(runSteps(graph, of, SIZES)).toEqual(runSteps(same, doubled, SIZES));
+      graph.dispose();
+      same.dispose();
+    });
+  },
+);
 
-it.skipIf(!WITH_NATIVE)("dropout keeps about as many as its rate says, other ones at each step and in each layer", () => {
-  const seen: Float32Array[] = [];
-  const of: Case = {
-    inputShape: [1_000],
-    classes: 0,
-    build: sequence(({ layers, tf }) => [
-      layers.dropout({ rate: 0.25, inputShape: [1_000] }),
-      layerOf("seen", (_, x) => (seen.push(x.dataSync() as Float32Array), x), tf),
-      layers.dropout({ rate: 0.25 }),
-      layerOf("seen2", (_, x) => (seen.push(x.dataSync() as Float32Array), x), tf),
-    ]),
-  };
-  const eager = eagerOf(of);
-  const ones = { size: 4, x: new Float32Array(4_000).fill(1), y: new Float32Array(4) };
-  for (const step of [0, 1, 0]) eager.run(ones, { step, update: 1, learningRate: 0 });
-  const [first, both, second, , again] = seen;
-  const kept = (values: Float32Array): number => values.filter((value) => value > 0).length / values.length;
-  expect(kept(first!)).toBeCloseTo(0.75, 1);
-  expect(kept(both!)).toBeCloseTo(0.5625, 1); // another mask: the same one would leave 0.75
-  expect(new Set(first)).toEqual(new Set([0, Math.fround(1 / 0.75)]));
-  expect(again).toEqual(first);
-  expect(second).not.toEqual(first);
-});
+it.skipIf(!WITH_NATIVE)(
+  "dropout keeps about as many as its rate says, other ones at each step and in each layer",
+  () => {
+    const seen: Float32Array[] = [];
+    const of: Case = {
+      inputShape: [1_000],
+      classes: 0,
+      build: sequence(({ layers, tf }) => [
+        layers.dropout({ rate: 0.25, inputShape: [1_000] }),
+        layerOf("seen", (_, x) => (seen.push(x.dataSync() as Float32Array), x), tf),
+        layers.dropout({ rate: 0.25 }),
+        layerOf("seen2", (_, x) => (seen.push(x.dataSync() as Float32Array), x), tf),
+      ]),
+    };
+    const eager = eagerOf(of);
+    const ones = { size: 4, x: new Float32Array(4_000).fill(1), y: new Float32Array(4) };
+    for (const step of [0, 1, 0]) eager.run(ones, { step, update: 1, learningRate: 0 });
+    const [first, both, second, , again] = seen;
+    const kept = (values: Float32Array): number => values.filter((value) => value > 0).length / values.length;
+    expect(kept(first!)).toBeCloseTo(0.75, 1);
+    expect(kept(both!)).toBeCloseTo(0.5625, 1); // another mask: the same one would leave 0.75
+    expect(new Set(first)).toEqual(new Set([0, Math.fround(1 / 0.75)]));
+    expect(again).toEqual(first);
+    expect(second).not.toEqual(first);
+  },
+);
 
 it.skipIf(!WITH_NATIVE)("batch normalization's kernel does what TensorFlow.js spells out", () => {
   const of = (epsilon: number): Case => ({

@@ -1,6 +1,13 @@
 /** The step as one TensorFlow graph: weights and slots are held in its session, and a step is one call. */
 import { collectGarbage } from "./collect-garbage.ts";
-import { GraphProgram, type Entry, type Input, type Recording, type StateVariable, type UpdateInput } from "./graph/program.ts";
+import {
+  GraphProgram,
+  type Entry,
+  type Input,
+  type Recording,
+  type StateVariable,
+  type UpdateInput,
+} from "./graph/program.ts";
 import type { Recorder } from "./graph/recorder.ts";
 import { trainingLoss } from "./loss.ts";
 import type { Model } from "./model.ts";
@@ -105,18 +112,18 @@ export class GraphStepper implements Stepper {
       ...weights.map(({ name, variable }) => ({ name, dtype: dtypeOfVariable(variable), shape: variable.shape })),
       ...this.slots,
     ];
-    const unread = new Map(program.held(specs.map((_, index) => index)).map((held, i): [number, TensorHandle] => [i, held]));
-    const tensors = specs.map(
-      (spec, i): SnapshotTensor => ({
-        ...spec,
-        read: () => {
-          const held = unread.get(i);
-          if (held === undefined) throw new Error(`${spec.name} of this snapshot is gone: it was read, or disposed of`);
-          unread.delete(i);
-          return program.read(held);
-        },
-      }),
+    const unread = new Map(
+      program.held(specs.map((_, index) => index)).map((held, i): [number, TensorHandle] => [i, held]),
     );
+    const tensors = specs.map((spec, i): SnapshotTensor => ({
+      ...spec,
+      read: () => {
+        const held = unread.get(i);
+        if (held === undefined) throw new Error(`${spec.name} of this snapshot is gone: it was read, or disposed of`);
+        unread.delete(i);
+        return program.read(held);
+      },
+    }));
     return {
       weights: tensors.slice(0, weights.length),
       slots: tensors.slice(weights.length),
@@ -168,7 +175,7 @@ export class GraphStepper implements Stepper {
     const { slotStart = 0 } = this.#optimizer;
     // kernels know slots by their place in the state alone, everything else as variables
     const slotVariables = this.#slots.map(({ shape }) =>
-      this.#kernel === null ? tf.tidy(() => tf.variable(tf.fill([...shape], slotStart), false)) : null,
+      this.#kernel === null ? tf.tidy(() => tf.variable(tf.fill(shape.slice(), slotStart), false)) : null,
     );
     const state: StateVariable[] = [
       ...this.#model.weights.map(({ variable }) => ({
@@ -212,10 +219,7 @@ export class GraphStepper implements Stepper {
     const { weights } = this.#model;
     const trainable = weights.filter(({ trainable }) => trainable).map(({ variable }) => variable);
     const { value, grads } = withStepDraws(inputs.get("seed")!, () =>
-      tf.variableGrads(
-        () => trainingLoss(tf, this.#model, this.#shape, inputs.get("x")!, inputs.get("y")!),
-        trainable,
-      ),
+      tf.variableGrads(() => trainingLoss(tf, this.#model, this.#shape, inputs.get("x")!, inputs.get("y")!), trainable),
     );
     const scalars = Object.fromEntries(this.#scalars.map((name) => [name, inputs.get(name)! as Scalar]));
     weights.forEach(({ variable, trainable }, index) => {
@@ -258,7 +262,11 @@ function scalarsOf(optimizer: Optimizer, kernel: UpdateKernel | null): string[] 
 }
 
 /** They come behind the weights in the program's state. */
-function slotsOf({ weights }: Model, optimizer: string, { slotKinds }: Optimizer): ReadonlyMap<number, readonly Slot[]> {
+function slotsOf(
+  { weights }: Model,
+  optimizer: string,
+  { slotKinds }: Optimizer,
+): ReadonlyMap<number, readonly Slot[]> {
   const trained = [...weights.entries()].filter(([, { trainable }]) => trainable);
   return new Map(
     trained.map(([index, { name, variable }], nth) => [

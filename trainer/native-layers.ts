@@ -28,7 +28,8 @@ function wrapCall(tf: Tf, layer: Layer, training: Training): void {
   const call = layer.call.bind(layer);
   layer.call = (inputs, kwargs) => {
     const [x] = [inputs].flat();
-    if (kwargs?.["training"] !== true || x === undefined || tf.getBackend() !== "tensorflow") return call(inputs, kwargs);
+    if (kwargs?.["training"] !== true || x === undefined || tf.getBackend() !== "tensorflow")
+      return call(inputs, kwargs);
     return tf.tidy<Tensor | void>(() => training(x)) ?? call(inputs, kwargs);
   };
 }
@@ -136,7 +137,8 @@ function batchNormalization(tf: Tf, layer: BatchNormFields): Training {
   return (x) => {
     const { axis, epsilon, momentum, gamma, beta, movingMean, movingVariance } = layer;
     const isLast = axis === -1 || axis === x.rank - 1;
-    if (!isLast || gamma === undefined || beta === undefined || epsilon < EPSILON_MIN || x.dtype !== "float32") return undefined;
+    if (!isLast || gamma === undefined || beta === undefined || epsilon < EPSILON_MIN || x.dtype !== "float32")
+      return undefined;
     const channels = x.shape.at(-1)!;
     const rows = x.size / channels;
     const seen: { mean: Tensor; variance: Tensor }[] = [];

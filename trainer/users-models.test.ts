@@ -32,7 +32,8 @@ describe.each([
         tf.layers.${layer}({ units: 3, name: "recurrent", recurrentDropout: 0.1 }), ${dense("classes", "out")}`),
     );
     expect({ exit, message }).toEqual({ exit: 0, message: "" });
-    if (on === "native") expect(said).toContainEqual(expect.stringContaining("op by op, slower than as one graph: layer recurrent"));
+    if (on === "native")
+      expect(said).toContainEqual(expect.stringContaining("op by op, slower than as one graph: layer recurrent"));
   });
 
   it.skipIf(!backend)("that ends in softmax is refused: the trainer applies it itself", async () => {

@@ -18,6 +18,7 @@ const { stepper } = await chooseStepper(loaded, {
   plan,
   shape: shapeOf(schemaOf(name), plan.trainer),
   batch: batches[0],
+  sizes: [size],
   say: (line) => console.error(line),
 });
 console.log(stepper.kind);

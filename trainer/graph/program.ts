@@ -6,7 +6,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { messageOf } from "../../protocol/errors.ts";
-import { nativeBackendOf, type Binding, type NativeBackend, type TensorHandle, type TensorValues } from "../native-backend.ts";
+import {
+  nativeBackendOf,
+  type Binding,
+  type NativeBackend,
+  type TensorHandle,
+  type TensorValues,
+} from "../native-backend.ts";
 import type { Tensor, Tf, Variable } from "../tf.ts";
 import { attribute, savedModel, TYPE, type GraphNode } from "./protobuf.ts";
 import { checkSame, NotRecordable, Recorder } from "./recorder.ts";
@@ -85,10 +91,6 @@ export class GraphProgram {
     }
     this.#entries = compiled;
     this.#session = load(this.#binding, nodes);
-  }
-
-  has(entry: string): boolean {
-    return this.#entries.has(entry);
   }
 
   /** Runs one function. @returns its result, which is a tensor of one value */
@@ -174,7 +176,8 @@ export class GraphProgram {
 
   #write(indexes: readonly number[], ids: readonly number[]): void {
     const names = (prefix: string): string => indexes.map((index) => `${prefix}/${index}:0`).join(",");
-    for (const done of this.#binding.runSavedModel(this.#session, ids, names("set"), names("set/done"))) this.drop(done);
+    for (const done of this.#binding.runSavedModel(this.#session, ids, names("set"), names("set/done")))
+      this.drop(done);
   }
 }
 
@@ -185,12 +188,22 @@ function variableNodes({ shape, type }: StateVariable, index: number): GraphNode
   const dtype = attribute.type(TYPE[type]);
   const typed = { dtype, shape: attribute.shape(shape) };
   return [
-    { name: handleOf(index), op: "VarHandleOp", inputs: [], attributes: { ...typed, shared_name: attribute.text(handleOf(index)) } },
+    {
+      name: handleOf(index),
+      op: "VarHandleOp",
+      inputs: [],
+      attributes: { ...typed, shared_name: attribute.text(handleOf(index)) },
+    },
     { name: `get/${index}`, op: "ReadVariableOp", inputs: [handleOf(index)], attributes: { dtype } },
     { name: `set/${index}`, op: "Placeholder", inputs: [], attributes: typed },
     // else the variable would be the memory of who fed it, and an update in place would change that
     { name: `set/copy/${index}`, op: "DeepCopy", inputs: [`set/${index}`], attributes: { T: dtype } },
-    { name: `set/assign/${index}`, op: "AssignVariableOp", inputs: [handleOf(index), `set/copy/${index}`], attributes: { dtype } },
+    {
+      name: `set/assign/${index}`,
+      op: "AssignVariableOp",
+      inputs: [handleOf(index), `set/copy/${index}`],
+      attributes: { dtype },
+    },
     doneNode(`set/done/${index}`, [`set/assign/${index}`]),
   ];
 }
@@ -215,8 +228,18 @@ function fillNodes(state: readonly StateVariable[]): GraphNode[] {
     return [
       { name: `fill/shape/${index}`, op: "Const", inputs: [], attributes: { dtype: int32, value: dims } },
       { name: `fill/value/${index}`, op: "Const", inputs: [], attributes: { dtype, value } },
-      { name: `fill/${index}`, op: "Fill", inputs: [`fill/shape/${index}`, `fill/value/${index}`], attributes: { T: dtype, index_type: int32 } },
-      { name: `fill/assign/${index}`, op: "AssignVariableOp", inputs: [handleOf(index), `fill/${index}`], attributes: { dtype } },
+      {
+        name: `fill/${index}`,
+        op: "Fill",
+        inputs: [`fill/shape/${index}`, `fill/value/${index}`],
+        attributes: { T: dtype, index_type: int32 },
+      },
+      {
+        name: `fill/assign/${index}`,
+        op: "AssignVariableOp",
+        inputs: [handleOf(index), `fill/${index}`],
+        attributes: { dtype },
+      },
     ];
   });
   const assigned = nodes.filter(({ op }) => op === "AssignVariableOp").map(({ name }) => name);

@@ -56,8 +56,7 @@ const shapeOf = (shape: readonly number[]): Uint8Array =>
 export const attribute = {
   text: (value: string): Attribute => bytes(2, value),
   integer: (value: number): Attribute => integer(3, value),
-  float: (value: number): Attribute =>
-    Buffer.concat([Uint8Array.from(tag(4, FIXED32)), floatBytes([value])]),
+  float: (value: number): Attribute => Buffer.concat([Uint8Array.from(tag(4, FIXED32)), floatBytes([value])]),
   flag: (value: boolean): Attribute => integer(5, value ? 1 : 0),
   type: (value: number): Attribute => integer(6, value),
   shape: (value: readonly number[]): Attribute => bytes(7, shapeOf(value)),

@@ -6,7 +6,7 @@ import type { Plan } from "../../protocol/types.ts";
 import { buildModel, type Model } from "../model.ts";
 import { CounterRandom } from "../random.ts";
 import type { Schema } from "../schema.ts";
-import type { Batch, Shape, StepAt, Stepper } from "../step.ts";
+import { shapeOf, type Batch, type Shape, type StepAt, type Stepper } from "../step.ts";
 import type { LayersModel, Tf } from "../tf.ts";
 
 type TrainerInput = Parameters<typeof TrainerConfig.parse>[0] & object;
@@ -41,7 +41,10 @@ export interface Case {
   readonly trainer?: TrainerInput;
 }
 
-export function built(tf: Tf, { inputShape, classes, build, trainer }: Case): { model: Model; shape: Shape; plan: Plan } {
+export function built(
+  tf: Tf,
+  { inputShape, classes, build, trainer }: Case,
+): { model: Model; shape: Shape; plan: Plan } {
   const task = classes === 0 ? "regression" : "classification";
   const schema: Schema = {
     format: 1,
@@ -52,11 +55,19 @@ export function built(tf: Tf, { inputShape, classes, build, trainer }: Case): { 
     label: null,
   };
   const plan = planOf(trainer);
-  return { model: buildModel(tf, { build }, plan, schema), shape: { inputShape, classes: Math.max(1, classes), task }, plan };
+  return {
+    model: buildModel(tf, { build }, plan, schema),
+    shape: shapeOf(schema, plan.trainer),
+    plan,
+  };
 }
 
 /** The same for the same index. Values are in [0, 3). */
-export function batchOf({ inputShape, classes }: Pick<Case, "inputShape" | "classes">, size: number, index: number): Batch {
+export function batchOf(
+  { inputShape, classes }: Pick<Case, "inputShape" | "classes">,
+  size: number,
+  index: number,
+): Batch {
   const random = new CounterRandom({ seed: 5, stream: "order", index });
   const width = inputShape.reduce((product, each) => product * each, 1);
   const x = Float32Array.from({ length: size * width }, () => random.float() * 3);
@@ -68,7 +79,12 @@ export function batchOf({ inputShape, classes }: Pick<Case, "inputShape" | "clas
 export const stepAt = (step: number): StepAt => ({ step, update: step + 1, learningRate: 0.02 / (1 + step / 10) });
 
 /** Losses of a step for each size, from `from` on. */
-export function runSteps(stepper: Stepper, of: Pick<Case, "inputShape" | "classes">, sizes: readonly number[], from = 0): number[] {
+export function runSteps(
+  stepper: Stepper,
+  of: Pick<Case, "inputShape" | "classes">,
+  sizes: readonly number[],
+  from = 0,
+): number[] {
   return sizes.map((size, i) => stepper.run(batchOf(of, size, from + i), stepAt(from + i)));
 }
 
