@@ -303,11 +303,9 @@ describe.skipIf(!WITH_NATIVE)("one graph", () => {
     );
     const second = new GraphStepper(tf, model, plan, shape, { batch: batchOf(of, 8, 0), sizes: [8, 5] });
     const slots = saved.slice(model.weights.length) as Float32Array[];
-    const given = slots.map((values) => values.slice());
-    second.setSlots(new Map(second.slots.map(({ name }, i) => [name, given[i]!])));
+    second.setSlots(new Map(second.slots.map(({ name }, i) => [name, slots[i]!])));
     expect(runSteps(second, of, SIZES, 3)).toEqual(runSteps(first, of, SIZES, 3));
     expect(distance(valuesOf(second), valuesOf(first))).toBe(0);
-    expect(distance(given, slots)).toBe(0); // the session has a copy of its own
     first.dispose();
     second.dispose();
   });

@@ -196,7 +196,7 @@ function variableNodes({ shape, type }: StateVariable, index: number): GraphNode
     },
     { name: `get/${index}`, op: "ReadVariableOp", inputs: [handleOf(index)], attributes: { dtype } },
     { name: `set/${index}`, op: "Placeholder", inputs: [], attributes: typed },
-    // else the variable would be the memory of who fed it, and an update in place would change that
+    // a guard: should the variable ever be the memory of who fed it, an update in place would change that (it was not seen without)
     { name: `set/copy/${index}`, op: "DeepCopy", inputs: [`set/${index}`], attributes: { T: dtype } },
     {
       name: `set/assign/${index}`,
