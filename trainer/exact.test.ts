@@ -138,12 +138,7 @@ function newDisk(): Disk {
 
 const compiled = newFolder(); // many short processes: each has the others' compiled code
 
-const start = (
-  disk: Disk,
-  round: number,
-  attempt: number,
-  backend: LoadOptions = WITHOUT_NATIVE,
-): TrainerProcess =>
+const start = (disk: Disk, round: number, attempt: number, backend: LoadOptions = WITHOUT_NATIVE): TrainerProcess =>
   startTrainer({
     stateFolder: disk.stateFolder,
     dataFolder: disk.place.dataFolder,

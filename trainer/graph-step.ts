@@ -10,12 +10,15 @@ import {
 } from "./graph/program.ts";
 import type { Recorder } from "./graph/recorder.ts";
 import { trainingLoss } from "./loss.ts";
+import { decays, transformGradients } from "./gradients.ts";
+import { microBatches, weightOf } from "./micro-batches.ts";
 import type { Model } from "./model.ts";
 import { nativeBackendOf, type TensorHandle, type TensorValues } from "./native-backend.ts";
+import type { TrainerConfig } from "../protocol/trainer-config.ts";
 import type { Plan } from "../protocol/types.ts";
 import { createOptimizer, slotName, type KernelInput, type Optimizer, type UpdateKernel } from "./optimizer.ts";
 import type { Batch, Shape, Snapshot, SnapshotTensor, StepAt, Stepper, TensorSpec } from "./step.ts";
-import { stepSeed, withStepDraws } from "./step-draws.ts";
+import { drawnInStep, seedAfter, stepSeed, withStepDraws } from "./step-draws.ts";
 import type { LayersModel, Scalar, Tensor, Tf, Variable } from "./tf.ts";
 import { innerLayers } from "./trainable.ts";
 import { dtypeOfVariable } from "./variables.ts";
@@ -44,6 +47,7 @@ export class GraphStepper implements Stepper {
   readonly #model: Model;
   readonly #shape: Shape;
   readonly #seed: number;
+  readonly #trainer: TrainerConfig;
   readonly #optimizer: Optimizer;
   readonly #kernel: UpdateKernel | null;
   /** names of what the optimizer is fed */
@@ -53,6 +57,12 @@ export class GraphStepper implements Stepper {
   readonly #slotsOf: ReadonlyMap<number, readonly Slot[]>;
   readonly #sizes: Set<number>;
   #program: GraphProgram;
+  /** batches have weights */
+  #weighted = false;
+  /** random numbers that one forward pass draws */
+  #draws = 0;
+  /** of each weight that is trained, in their order: the loss depends on it */
+  #reached: readonly boolean[] = [];
   /** the model's own variables have their values */
   #pulled = false;
 
@@ -65,8 +75,10 @@ export class GraphStepper implements Stepper {
     this.#model = model;
     this.#shape = shape;
     this.#seed = plan.seed;
+    this.#trainer = plan.trainer;
     this.#optimizer = createOptimizer(plan.trainer.optimizer);
-    this.#kernel = kernels ? this.#optimizer.kernel : null;
+    // there is no kernel with a decay apart from the gradient
+    this.#kernel = kernels && this.#optimizer.decay === null ? this.#optimizer.kernel : null;
     this.#scalars = scalarsOf(this.#optimizer, this.#kernel);
     this.#slotsOf = slotsOf(model, plan.trainer.optimizer.name, this.#optimizer);
     this.#slots = [...this.#slotsOf.values()].flat();
@@ -91,18 +103,33 @@ export class GraphStepper implements Stepper {
   }
 
   run(batch: Batch, at: StepAt): number {
-    if (!this.#sizes.has(batch.size)) this.#recordAnew(batch);
+    if (!this.#sizes.has(batch.size) || (batch.weights !== undefined && !this.#weighted)) this.#recordAnew(batch);
     this.#release();
-    const scalars = this.#optimizer.scalars(at);
-    return this.#program.run(
-      entryName(batch.size),
-      new Map<string, TensorValues>([
-        ["x", batch.x],
-        ["y", batch.y],
-        ["seed", stepSeed(this.#seed, at.step)],
-        ...this.#scalars.map((name): [string, Float32Array] => [name, Float32Array.of(scalars[name]!)]),
-      ]),
-    );
+    const values = this.#optimizer.scalars(at);
+    const scalars = this.#scalars.map((name): [string, Float32Array] => [name, Float32Array.of(values[name]!)]);
+    const parts = microBatches(batch, this.#trainer.batchSize);
+    const seed = stepSeed(this.#seed, at.step);
+    if (parts.length === 1)
+      return this.#program.run(entryName("batch", batch.size), new Map([...this.#fed(batch, seed), ...scalars]));
+    const total = weightOf(batch);
+    let loss = 0;
+    parts.forEach((part, i) => {
+      const share = Float32Array.of(total === 0 ? 0 : weightOf(part) / total);
+      const fed = new Map([...this.#fed(part, seedAfter(seed, i * this.#draws)), ["share", share] as const]);
+      loss = Math.fround(loss + this.#program.run(entryName("part", part.size), fed));
+    });
+    this.#program.run(UPDATE, new Map(scalars));
+    return loss;
+  }
+
+  #fed(batch: Batch, seed: Int32Array): [string, TensorValues][] {
+    const weights = batch.weights ?? new Float32Array(batch.y.length).fill(1);
+    return [
+      ["x", batch.x],
+      ["y", batch.y],
+      ["seed", seed],
+      ...(this.#weighted ? [["weights", weights] as [string, TensorValues]] : []),
+    ];
   }
 
   snapshot(): Snapshot {
@@ -161,6 +188,7 @@ export class GraphStepper implements Stepper {
     this.pull();
     const old = this.#program;
     this.#program = this.#record(batch);
+    this.#program.fill();
     const count = this.#model.weights.length + this.#slots.length;
     for (const part of this.#program.parts([...Array(count).keys()])) {
       const tensors = old.held(part).map((held) => old.wrap(held));
@@ -177,6 +205,11 @@ export class GraphStepper implements Stepper {
     const slotVariables = this.#slots.map(({ shape }) =>
       this.#kernel === null ? tf.tidy(() => tf.variable(tf.fill(shape.slice(), slotStart), false)) : null,
     );
+    this.#weighted = batch.weights !== undefined;
+    const summed = [...this.#sizes].some((size) => size > this.#trainer.batchSize);
+    const sums = summed
+      ? this.#trained().map(({ variable }) => tf.tidy(() => tf.variable(tf.zeros(variable.shape), false)))
+      : [];
     const state: StateVariable[] = [
       ...this.#model.weights.map(({ variable }) => ({
         shape: variable.shape,
@@ -190,63 +223,160 @@ export class GraphStepper implements Stepper {
         variable: slotVariables[i]!,
         start: slotStart,
       })),
+      ...sums.map((variable) => ({ shape: variable.shape, type: "float32" as const, variable, start: 0 })),
     ];
-    const entries = new Map([...this.#sizes].map((size) => [entryName(size), this.#entry(batch, size, state)]));
+    const entries = this.#entries(batch, state, sums);
     try {
       return new GraphProgram(tf, state, entries);
     } finally {
-      for (const variable of slotVariables) variable?.dispose();
+      for (const variable of [...slotVariables, ...sums]) variable?.dispose();
     }
   }
 
-  #entry(batch: Batch, size: number, state: readonly StateVariable[]): Entry {
-    const { inputShape } = this.#shape;
-    const scalar: Input = { shape: [], type: "float32", example: Float32Array.of(0.5) };
+  /**
+   * For each size of batch one; where batches are larger than a micro-batch, for each size of those one that adds its share of the gradients
+   * up, and one that updates by the sums, which are 0 between two steps: they are no state.
+   */
+  #entries(batch: Batch, state: readonly StateVariable[], sums: readonly Variable[]): Map<string, Entry> {
+    const entries = new Map<string, Entry>();
+    const { batchSize } = this.#trainer;
+    for (const size of this.#sizes) {
+      if (size <= batchSize) {
+        entries.set(
+          entryName("batch", size),
+          this.#entry(batch, size, (inputs, recording) => {
+            const { value, gradients } = this.#gradients(inputs);
+            this.#update(inputs, recording, state, gradients);
+            return value;
+          }),
+        );
+        continue;
+      }
+      for (const part of [batchSize, size % batchSize].filter((records) => records > 0))
+        entries.set(
+          entryName("part", part),
+          this.#entry(batch, part, (inputs) => this.#addUp(inputs, sums), ["share"]),
+        );
+      entries.set(UPDATE, this.#updateEntry(state, sums));
+    }
+    return entries;
+  }
+
+  #entry(batch: Batch, size: number, run: Entry["run"], more: readonly string[] = this.#scalars): Entry {
+    const { inputShape, classes, task } = this.#shape;
+    const labels = task === "multi-label" ? [size, classes] : [size];
+    const { x, y, weights } = batch;
+    const input = (shape: readonly number[], values: Float32Array | Int32Array): Input => ({
+      shape,
+      type: values instanceof Int32Array ? "int32" : "float32",
+      example: repeated(values, batch.size, size),
+    });
     return {
       inputs: new Map<string, Input>([
-        ["x", { shape: [size, ...inputShape], type: "float32", example: repeated(batch.x, batch.size, size) }],
-        ["y", { shape: [size], type: typeOf(batch.y), example: repeated(batch.y, batch.size, size) }],
+        ["x", input([size, ...inputShape], x)],
+        ["y", input(labels, y)],
+        ...(weights === undefined ? [] : [["weights", input(labels, weights)] as const]),
         ["seed", { shape: [2], type: "int32", example: stepSeed(this.#seed, 0) }],
-        ...this.#scalars.map((name): [string, Input] => [name, scalar]),
+        ...more.map((name): [string, Input] => [name, SCALAR]),
       ]),
       run: (inputs, recording) =>
-        withLayersNamed(this.#model.network, recording.recorder, () => this.#step(inputs, recording, state)),
+        withLayersNamed(this.#model.network, recording.recorder, () => run(inputs, recording)),
     };
   }
 
-  #step(inputs: ReadonlyMap<string, Tensor>, recording: Recording, state: readonly StateVariable[]): Tensor {
+  #updateEntry(state: readonly StateVariable[], sums: readonly Variable[]): Entry {
     const tf = this.#tf;
-    const { weights } = this.#model;
-    const trainable = weights.filter(({ trainable }) => trainable).map(({ variable }) => variable);
-    const { value, grads } = withStepDraws(inputs.get("seed")!, () =>
-      tf.variableGrads(() => trainingLoss(tf, this.#model, this.#shape, inputs.get("x")!, inputs.get("y")!), trainable),
-    );
+    return {
+      inputs: new Map(this.#scalars.map((name) => [name, SCALAR])),
+      run: (inputs, recording) => {
+        this.#update(
+          inputs,
+          recording,
+          state,
+          sums.map((sum, i) => (this.#reached[i] === true ? tf.clone(sum) : undefined)),
+        );
+        for (const sum of sums) sum.assign(tf.zerosLike(sum));
+        return tf.scalar(0);
+      },
+    };
+  }
+
+  #trained(): readonly Model["weights"][number][] {
+    return this.#model.weights.filter(({ trainable }) => trainable);
+  }
+
+  /** @returns for each weight that is trained, in their order; undefined: the loss does not depend on it */
+  #gradients(inputs: ReadonlyMap<string, Tensor>): { value: Tensor; gradients: readonly (Tensor | undefined)[] } {
+    const tf = this.#tf;
+    const trained = this.#trained();
+    return withStepDraws(inputs.get("seed")!, () => {
+      const { value, grads } = tf.variableGrads(
+        () =>
+          trainingLoss(tf, this.#model, this.#shape, inputs.get("x")!, inputs.get("y")!, inputs.get("weights") ?? null),
+        trained.map(({ variable }) => variable),
+      );
+      this.#draws = drawnInStep();
+      return { value, gradients: trained.map(({ variable }) => grads[variable.name]) };
+    });
+  }
+
+  #addUp(inputs: ReadonlyMap<string, Tensor>, sums: readonly Variable[]): Tensor {
+    const tf = this.#tf;
+    const share = inputs.get("share")!;
+    const { value, gradients } = this.#gradients(inputs);
+    this.#reached = gradients.map((gradient) => gradient !== undefined);
+    sums.forEach((sum, i) => {
+      const gradient = gradients[i];
+      if (gradient !== undefined) sum.assign(tf.add(sum, tf.mul(gradient, share)));
+    });
+    return tf.mul(value, share);
+  }
+
+  #update(
+    inputs: ReadonlyMap<string, Tensor>,
+    recording: Recording,
+    state: readonly StateVariable[],
+    gradients: readonly (Tensor | undefined)[],
+  ): void {
+    const tf = this.#tf;
+    const { decay } = this.#optimizer;
     const scalars = Object.fromEntries(this.#scalars.map((name) => [name, inputs.get(name)! as Scalar]));
-    weights.forEach(({ variable, trainable }, index) => {
-      const gradient = grads[variable.name];
-      if (!trainable || gradient === undefined) return;
+    const trained = [...this.#model.weights.entries()].filter(([, { trainable }]) => trainable);
+    const updated = trained.flatMap(([index, { variable }], i) => {
+      const gradient = gradients[i];
+      return gradient === undefined ? [] : [{ index, variable, gradient }];
+    });
+    const changed = transformGradients(
+      tf,
+      this.#trainer,
+      updated.map(({ gradient }) => gradient),
+      updated.map(({ variable }) => variable),
+    );
+    updated.forEach(({ index, variable }, i) => {
+      const gradient = changed[i]!;
       const slots = this.#slotsOf.get(index)!;
       if (this.#kernel === null) {
-        const variables = new Map(slots.map(({ kind, index }) => [kind, state[index]!.variable!]));
+        if (decay !== null && decays(variable)) variable.assign(tf.mul(variable, scalars[decay]!));
+        const variables = new Map(slots.map((slot) => [slot.kind, state[slot.index]!.variable!]));
         this.#optimizer.apply(tf, { variable, gradient, slots: variables }, scalars);
         return;
       }
       const from = this.#kernel.inputs.map((input) => updateInput(input, { index, gradient, slots, scalars }));
       recording.update(this.#kernel.op, from, this.#kernel.flags ?? {});
     });
-    return value;
   }
 }
+
+const SCALAR: Input = { shape: [], type: "float32", example: Float32Array.of(0.5) };
+
+const UPDATE = "update";
 
 /** Above this, the arrays that the weights were made from are worth a collection, which takes some ten milliseconds. */
 const COLLECT_FROM_BYTES = 2 ** 26;
 
 const bytesOf = ({ weights }: Model): number => weights.reduce((sum, { variable }) => sum + 4 * variable.size, 0);
 
-const entryName = (size: number): string => `batch${size}`;
-
-const typeOf = (values: Int32Array | Float32Array): "int32" | "float32" =>
-  values instanceof Int32Array ? "int32" : "float32";
+const entryName = (of: "batch" | "part", size: number): string => `${of}${size}`;
 
 /** The first records of a batch, over and over if there are too few. */
 function repeated<Values extends Int32Array | Float32Array>(values: Values, records: number, size: number): Values {

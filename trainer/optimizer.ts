@@ -184,7 +184,8 @@ function rmsprop(config: { rho: number; momentum: number; epsilon: number; cente
         spread = tf.sub(square, tf.square(average));
         slots.get("average")!.assign(average);
       }
-      const step = tf.div(tf.mul(gradient, rate!), tf.sqrt(tf.add(spread, epsilon)));
+      // TensorFlow makes rsqrt of a division by a root as it takes a graph, and of what is spelt so from the start nothing else
+      const step = tf.mul(tf.mul(gradient, rate!), tf.rsqrt(tf.add(spread, epsilon)));
       const moved = tf.add(tf.mul(slots.get("momentum")!, momentum), step);
       variable.assign(tf.sub(variable, moved));
       slots.get("square")!.assign(square);

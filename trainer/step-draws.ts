@@ -27,6 +27,13 @@ export function withStepDraws<T>(seed: Tensor | null, work: () => T): T {
 /** The values of the seed of one step of a round. */
 export const stepSeed = (seed: number, step: number): Int32Array => Int32Array.of(seed, step);
 
+/** The seed by which the step's draws go on after so many. */
+export const seedAfter = ([seed, step]: Int32Array, drawn: number): Int32Array =>
+  Int32Array.of(seed! + Math.imul(drawn, STRIDE), step!);
+
+/** How often the step has drawn so far. */
+export const drawnInStep = (): number => current?.drawn ?? 0;
+
 /**
  * Uniform in [0, 1), or normal with mean 0 and standard deviation 1.
  * @returns undefined outside of withStepDraws
