@@ -19,7 +19,7 @@ export function countRequests(store: Store): { readonly store: Store; requests()
       create: (key, body) => write(store.create(key, body)),
       replace: (key, body, expected) => write(store.replace(key, body, expected)),
       delete: (key) => write(store.delete(key)),
-      createFromFile: (key, path) => write(store.createFromFile(key, path)),
+      createFromFile: (key, path, given) => write(store.createFromFile(key, path, given)),
       copy: (from, to) => write(store.copy(from, to)),
       get: (key) => read(store.get(key)),
       head: (key) => read(store.head(key)),

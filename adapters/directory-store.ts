@@ -16,12 +16,20 @@ import {
   unlinkSync,
   type BigIntStats,
 } from "node:fs";
-import { open, type FileHandle } from "node:fs/promises";
+import { open, rm, type FileHandle } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { sha256 } from "../protocol/digest.ts";
 import { AccreteError } from "../protocol/errors.ts";
-import { LIST_MAX, type Listed, type Page, type Store, type Stored, type Written } from "../protocol/ports.ts";
+import {
+  LIST_MAX,
+  type GivenFile,
+  type Listed,
+  type Page,
+  type Store,
+  type Stored,
+  type Written,
+} from "../protocol/ports.ts";
 import { withLock } from "./directory-lock.ts";
 import { folderInside, lstatOrNothing, stateParts } from "./directory-paths.ts";
 import { linkInto, syncFolder, syncFolderNow, Temporary } from "./directory-publish.ts";
@@ -61,21 +69,33 @@ class DirectoryStore implements Store {
     return this.#create(key, body);
   }
 
-  createFromFile(key: string, path: string): Promise<Written> {
-    // a copy, never a link: the caller may go on writing to the file
-    return this.#create(key, { copyOf: path });
+  async createFromFile(key: string, path: string, given?: GivenFile): Promise<Written> {
+    // a copy, and no link: the caller may go on writing to the file
+    if (given === undefined) return this.#create(key, { copyOf: path });
+    stateParts(key);
+    return translated(this.#root, key, async () => {
+      const outcome = await this.#link(path, key);
+      if (outcome !== "won") return outcome ?? this.#create(key, { copyOf: path });
+      await rm(path, { force: true });
+      await this.#remember(key, given.sha256);
+      return outcome;
+    });
   }
 
   async copy(from: string, to: string): Promise<Written> {
     const source = await this.#pathOf(from);
     const missing = new AccreteError("STATE_MISSING", `${from}: not there to be copied to ${to}`);
     if (source === undefined || (await fileStats(source)) === undefined) throw missing;
+    const known = this.#etags.known(source, await fileStats(source));
     try {
-      return await this.#publish(source, to);
+      const outcome = await this.#link(source, to);
+      if (outcome === undefined) return await this.#create(to, { copyOf: source });
+      if (outcome === "won" && known !== undefined) {
+        await this.#remember(to, known);
+        await this.#remember(from, known); // one more link has changed its times
+      }
+      return outcome;
     } catch (error) {
-      // another file system, as many links as there can be, or a file of another user: the bytes then
-      if (["EXDEV", "EMLINK", "EPERM"].includes(errorCode(error) ?? ""))
-        return await this.#create(to, { copyOf: source });
       throw isMissing(error) ? missing : fileError(error, to, this.#root);
     }
   }
@@ -188,6 +208,23 @@ class DirectoryStore implements Store {
       return "unknown";
     }
     return won ? "won" : "lost";
+  }
+
+  /** Another name for a file that nobody writes to. @returns undefined where that can't be: then the bytes are copied */
+  async #link(file: string, key: string): Promise<Written | undefined> {
+    try {
+      return await this.#publish(file, key);
+    } catch (error) {
+      // another file system, as many links as there can be, or a file of another user
+      if (["EXDEV", "EMLINK", "EPERM"].includes(errorCode(error) ?? "")) return undefined;
+      throw error;
+    }
+  }
+
+  /** So that head() need not read what was just written. */
+  async #remember(key: string, etag: string): Promise<void> {
+    const path = join(this.#root, ...stateParts(key));
+    this.#etags.remember(path, await fileStats(path), etag);
   }
 
   #locked<T>(work: () => T): Promise<T | "busy"> {

@@ -33,23 +33,38 @@ export class FileEtags {
    * @returns undefined if it changed or went away meanwhile
    */
   async etagOf(path: string, stats: BigIntStats): Promise<string | undefined> {
-    const known = this.#remembered.get(path);
-    // the change time (ctime) too: it moves when somebody sets the modification time back
-    const mark = [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join();
-    if (known?.mark === mark) return known.etag;
+    const known = this.known(path, stats);
+    if (known !== undefined) return known;
     const etag = await hashFile(path, stats);
     if (etag === undefined) return undefined;
     this.hashed++;
     this.#remembered.delete(path);
     const changedMs = stats.mtimeMs > stats.ctimeMs ? stats.mtimeMs : stats.ctimeMs;
     if (BigInt(Date.now()) - changedMs < RACY_MS) return etag;
+    this.remember(path, stats, etag);
+    return etag;
+  }
+
+  /** What is remembered of a file as it is now. */
+  known(path: string, stats: BigIntStats | undefined): string | undefined {
+    const known = this.#remembered.get(path);
+    return stats !== undefined && known?.mark === markOf(stats) ? known.etag : undefined;
+  }
+
+  /** Of a file whose digest somebody knows who has just written it, and who alone writes to it. */
+  remember(path: string, stats: BigIntStats | undefined, etag: string): void {
+    if (stats === undefined) return;
     for (const oldest of this.#remembered.keys()) {
       if (this.#remembered.size < REMEMBERED_MAX) break;
       this.#remembered.delete(oldest);
     }
-    this.#remembered.set(path, { mark, etag });
-    return etag;
+    this.#remembered.set(path, { mark: markOf(stats), etag });
   }
+}
+
+/** The change time (ctime) too: it moves when somebody sets the modification time back. */
+function markOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join();
 }
 
 async function hashFile(path: string, stats: BigIntStats): Promise<string | undefined> {

@@ -37,6 +37,12 @@ export interface Page {
 /** The most keys that one LIST returns, as on S3. */
 export const LIST_MAX = 1_000;
 
+/** A file that is the store's from here on: it may be gone afterwards, and the caller never writes to it again. */
+export interface GivenFile {
+  /** of its bytes, which are on disk already */
+  readonly sha256: string;
+}
+
 /** The state bucket, or a directory. Reads and lists see the last finished write. Keys are relative to the store's root. */
 export interface Store {
   /** At most one of any number of concurrent callers is ever told "won", and then it has. */
@@ -55,7 +61,7 @@ export interface Store {
 
   // Large files (a checkpoint's): never whole in memory.
   /** create() from a local file. */
-  createFromFile(key: string, path: string): Promise<Written>;
+  createFromFile(key: string, path: string, given?: GivenFile): Promise<Written>;
   /** Writes the object's bytes to a local file (created or truncated); false if there is no such key. */
   readToFile(key: string, path: string): Promise<boolean>;
   /** create() with the bytes of another key, without reading them here (hard link, CopyObject); "lost" if `to` exists. */

@@ -17,7 +17,7 @@ export function storeWith(store: Store, replaced: Partial<Store>): Store {
     head: (key) => store.head(key),
     list: (prefix, options) => store.list(prefix, options),
     delete: (key) => store.delete(key),
-    createFromFile: (key, path) => store.createFromFile(key, path),
+    createFromFile: (...args) => store.createFromFile(...args),
     readToFile: (key, path) => store.readToFile(key, path),
     copy: (from, to) => store.copy(from, to),
     ...replaced,

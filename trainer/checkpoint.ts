@@ -81,29 +81,40 @@ export interface FileToSave {
 }
 
 /** What a saved file can be taken from without sending it again. */
-export type Saved = ReadonlyMap<string, { readonly key: string; readonly sha256: string }>;
+export type Saved = ReadonlyMap<string, { readonly key: string; readonly sha256: string; readonly size: number }>;
+
+/** What a manifest says beside its files. */
+export type About = Omit<Manifest, "format" | "files">;
 
 /**
  * Saves a checkpoint. A file that is as in `before` is copied inside the store, so that the new one still refers to nothing outside its folder.
+ * @param files on disk, and the store's from here on
+ * @param options.unchanged names of more files, which are as in `before`
  * @returns the checkpoint, and its files for the next save's `before`
  */
 export async function save(
   store: Store,
   files: readonly FileToSave[],
-  about: Omit<Manifest, "format" | "files">,
-  before: Saved,
+  { about, before, unchanged }: { about: About; before: Saved; unchanged: readonly string[] },
 ): Promise<{ checkpoint: Checkpoint; saved: Saved }> {
   const prefix = checkpointPrefix(about);
-  const saved = new Map<string, { key: string; sha256: string }>();
+  const saved = new Map<string, { key: string; sha256: string; size: number }>();
   const listed: Manifest["files"] = [];
-  for (const file of files) {
-    const key = prefix + file.name;
-    const same = before.get(file.name);
-    const put = (): Promise<Written> =>
-      same?.sha256 === file.sha256 ? store.copy(same.key, key) : store.createFromFile(key, file.path);
-    const etag = await putOwn(store, key, put);
-    listed.push({ name: file.name, size: file.size, sha256: file.sha256, etag });
-    saved.set(file.name, { key, sha256: file.sha256 });
+  const add = async (name: string, sha256: string, size: number, put: (key: string) => Promise<Written>) => {
+    const key = prefix + name;
+    const etag = await putOwn(store, key, () => put(key));
+    listed.push({ name, size, sha256, etag });
+    saved.set(name, { key, sha256, size });
+  };
+  for (const { name, path, sha256, size } of files) {
+    const same = before.get(name);
+    await add(name, sha256, size, (key) =>
+      same?.sha256 === sha256 ? store.copy(same.key, key) : store.createFromFile(key, path, { sha256 }),
+    );
+  }
+  for (const name of unchanged) {
+    const same = before.get(name)!;
+    await add(name, same.sha256, same.size, (key) => store.copy(same.key, key));
   }
   const key = prefix + MANIFEST;
   const body = documentBytes("manifest", key, { format: 1, ...about, files: listed });

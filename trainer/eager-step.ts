@@ -80,9 +80,10 @@ export class EagerStepper implements Stepper {
         dtype: dtypeOfVariable(variable),
         shape: variable.shape,
         read: () => {
-          const values = tensor.dataSync();
+          const values = tensor.dataSync() as Float32Array;
           tensor.dispose();
-          return values as Float32Array;
+          // the plain backend gives the very array that the variable has
+          return this.#tf.getBackend() === "cpu" ? values.slice() : values;
         },
       };
     };

@@ -5,6 +5,7 @@ import type { Store } from "../protocol/ports.ts";
 import type { Checkpoint, Plan } from "../protocol/types.ts";
 import { EarlyStopping } from "./early-stopping.ts";
 import { Progress } from "./progress.ts";
+import { Saving } from "./saving.ts";
 import type { Saver, Trained } from "./session.ts";
 import type { Position, State } from "./state.ts";
 import { supersededBy } from "./superseded.ts";
@@ -52,12 +53,21 @@ export async function trainLoop(
     updates: begun.updates - begun.position.step,
   };
   const steps = stepsOf(set, plan);
-  const save = async (position: Position): Promise<Checkpoint> => {
+  const saving = new Saving(() => supersededBy(store, { round: plan.round, attempt: options.attempt }));
+  /** For the disk: no step. */
+  const wait = async <T>(work: () => Promise<T>): Promise<T> => {
     watchdog.begin("save", position.step, saveLimitMs(hangLeastMs));
-    const state = { ...stateAt(position, before, begun, trained), ...early.state };
-    const checkpoint = await timings.measure("save", () => saver.save(state, trained, metricsText));
+    const result = await timings.measure("save", work);
     watchdog.end();
-    return checkpoint;
+    return result;
+  };
+  const save = (at: Position): Promise<void> => {
+    const state = { ...stateAt(at, before, begun, trained), ...early.state };
+    return wait(() => saving.begin(() => saver.begin(state, trained, metricsText)));
+  };
+  const stopped = (superseded: string): LoopOutcome => {
+    say(`stops: ${superseded}`);
+    return { outcome: "ended", exit: EXIT.ok };
   };
   const progress = new Progress({
     say,
@@ -75,7 +85,7 @@ export async function trainLoop(
 
   let position = begun.position;
   let lastSave = { step: position.step, ms: nowMs() };
-  let final: Checkpoint | undefined;
+  let saved: Position | undefined;
   try {
     let beganMs = beginStep(position.step + 1);
     for (const done of early.over ? [] : trainFrom(trained.stepper, set, plan, position, before.updates)) {
@@ -87,55 +97,58 @@ export async function trainLoop(
         const at = { epoch: before.epoch + position.epochIndex, step: before.step + position.step };
         const measured = early.epochEnded({ step: at.step, epochIndex: position.epochIndex - 1 });
         const { learningRate } = done;
-        metricsText += epochLine({
-          round: plan.round,
-          ...at,
-          trainLoss: position.epochLoss,
-          learningRate,
-          ...measured,
-        });
+        const { epochLoss: trainLoss } = position;
+        metricsText += epochLine({ round: plan.round, ...at, trainLoss, learningRate, ...measured });
       }
       await new Promise((resolve) => setImmediate(resolve)); // signals and timers come between steps
       const stop = options.stopAsked();
       if (stop || isSaveDue(plan, done, lastSave, nowMs())) {
-        final = await save(position);
+        await save(position);
+        saved = position;
         lastSave = { step: position.step, ms: nowMs() };
-        if (stop) {
-          say(`saved at step ${position.step} of ${steps}: asked to stop`);
-          return { outcome: "ended", exit: EXIT.interrupted };
-        }
-        const superseded = await supersededBy(store, { round: plan.round, attempt: options.attempt });
-        if (superseded !== undefined) {
-          say(`stops: ${superseded}`);
-          return { outcome: "ended", exit: EXIT.ok };
-        }
-        if (early.over) break;
       }
+      const superseded = saving.superseded();
+      if (superseded !== undefined) return stopped(superseded);
+      if (stop) {
+        await wait(() => saving.written());
+        say(`saved at step ${position.step} of ${steps}: asked to stop`);
+        return { outcome: "ended", exit: EXIT.interrupted };
+      }
+      if (early.over) break;
       beganMs = beginStep(position.step + 1);
     }
     watchdog.end();
+    if (saved !== position && !early.over) await save(position);
+    await wait(() => saving.settled());
+    const superseded = saving.superseded();
+    if (superseded !== undefined) return stopped(superseded);
     const best = early.best(plan.round);
     if (best && early.over)
       say(
         `round ${plan.round}: stops after epoch ${position.epochIndex}: the loss on the holdout was lowest after epoch ${best.epochIndex + 1}, ${best.loss.toFixed(4)}`,
       );
     if (best && best.step !== before.step + position.step) return { outcome: "best-before", step: best.step };
-    return { outcome: "done", checkpoint: final ?? (await save(position)), position };
+    const checkpoint = await saving.written();
+    if (checkpoint === undefined) throw new Error("there is no checkpoint of the round's end");
+    return { outcome: "done", checkpoint, position };
   } catch (error) {
-    throw withNewest(error, plan, lastSave.step);
+    await saving.settled();
+    throw withNewest(error, plan, saving.newest);
+  } finally {
+    await saving.settled(); // whatever ended the loop: what is being written becomes whole
   }
 }
 
-/** A loss that is not finite, with the checkpoint that is left. @param savedStep of the round; 0: none */
-function withNewest(error: unknown, { round, parent }: Plan, savedStep: number): unknown {
+/** A loss that is not finite, with the checkpoint that is left. @param newest of this run */
+function withNewest(error: unknown, { round, parent }: Plan, newest: Checkpoint | undefined): unknown {
   if (!(error instanceof AccreteError) || error.code !== "LOSS_NOT_FINITE") return error;
-  const newest =
-    savedStep > 0
-      ? `that after step ${savedStep} of round ${round}`
+  const last =
+    newest !== undefined
+      ? `that after step ${newest.step - (parent?.step ?? 0)} of round ${round}`
       : parent === null
         ? "none: nothing was trained before"
         : `that of round ${parent.round}, as nothing of round ${round} is saved`;
-  return new AccreteError(error.code, `${error.message}; the last good checkpoint is ${newest}`, { cause: error });
+  return new AccreteError(error.code, `${error.message}; the last good checkpoint is ${last}`, { cause: error });
 }
 
 function stateAt(

@@ -44,6 +44,7 @@ const { printable } = await import("../protocol/printable.ts");
 const { exitCodeOf, recordFailure } = await import("./failure.ts");
 const { readPlan, runTrainer } = await import("./run.ts");
 const { startWatchdog } = await import("./watchdog.ts");
+const { SaveThread } = await import("./save-thread.ts");
 
 function wrongUsage(name: string, expected: string): never {
   const value = process.env[name];
@@ -90,9 +91,11 @@ async function main(): Promise<number> {
     backend: backend(),
   };
   const hangLeastMs = countOf("ACCRETE_HANG_MS", 0); // for tests: 0 is what it is elsewhere
-  const { store, requests } = countRequests(openDirectoryStore(folderOf("ACCRETE_STATE")));
+  const state = folderOf("ACCRETE_STATE");
+  const { store, requests } = countRequests(openDirectoryStore(state));
   const items = openDirectoryItems(folderOf("ACCRETE_DATA"));
   scratch = await mkdtemp(join(process.env["ACCRETE_SCRATCH"] ?? tmpdir(), "accrete-"));
+  const writer = new SaveThread({ state, folder: join(scratch, "save") });
   try {
     const { plan, sha256 } = await readPlan(store, planKey);
     try {
@@ -114,6 +117,7 @@ async function main(): Promise<number> {
           watchdog: startWatchdog(say),
           hangLeastMs: hangLeastMs === 0 ? undefined : hangLeastMs,
           readGpu: readNvidiaGpu,
+          writer,
         },
         plan,
         sha256,
@@ -123,8 +127,11 @@ async function main(): Promise<number> {
       throw error;
     }
   } finally {
+    await writer.close();
     await rm(scratch, { recursive: true, force: true });
-    if (process.env["ACCRETE_DEBUG"] !== undefined) say(requestsText(requests()));
+    const [own, saves] = [requests(), writer.requests];
+    if (process.env["ACCRETE_DEBUG"] !== undefined)
+      say(requestsText({ writes: own.writes + saves.writes, reads: own.reads + saves.reads }));
   }
 }
 

@@ -5,6 +5,7 @@ import { startKey } from "../protocol/keys.ts";
 import type { Checkpoint, Manifest, Metrics, Plan, RejectedItem } from "../protocol/types.ts";
 import { ownAtStep, type BeginAt, type Beginning } from "./begin.ts";
 import type { Saved } from "./checkpoint.ts";
+import { writeHere, type CheckpointWriter } from "./checkpoint-writer.ts";
 import { chooseStepper } from "./choose-stepper.ts";
 import { classWeightsOf, weighted } from "./class-weights.ts";
 import { differenceText, environment, usesGpu, type EnvironmentOptions } from "./environment.ts";
@@ -38,6 +39,8 @@ export interface RoundOptions extends BeginAt, LoadOptions, EnvironmentOptions {
   readonly watchdog?: Watchdog | undefined;
   /** milliseconds: what takes less never hangs. @default HANG_LEAST_MS */
   readonly hangLeastMs?: number | undefined;
+  /** of checkpoints into the store; @default on this thread */
+  readonly writer?: CheckpointWriter | undefined;
 }
 
 /** What a round is trained on. */
@@ -240,7 +243,8 @@ export class Round {
 
   #saver(environmentOfRun: Manifest["environment"], before: Saved): Saver {
     const { store, scratch } = this.#options;
-    return new Saver({ store, name: this.#name, folder: join(scratch, "save"), environment: environmentOfRun, before });
+    const writer = this.#options.writer ?? writeHere(store, join(scratch, "save"));
+    return new Saver({ writer, name: this.#name, environment: environmentOfRun, before });
   }
 
   async #finish(

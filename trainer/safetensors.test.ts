@@ -4,7 +4,14 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { sha256 } from "../protocol/digest.ts";
 import { emptyHoldout, holdoutTensors, parseHoldout } from "./holdout-state.ts";
-import { dtypeOf, parseSafetensors, readSafetensors, writeSafetensors, type NamedTensor } from "./safetensors.ts";
+import {
+  dtypeOf,
+  parseSafetensors,
+  readSafetensors,
+  writeSafetensors,
+  type FileDigest,
+  type NamedTensor,
+} from "./safetensors.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "accrete-safetensors-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -16,6 +23,9 @@ const tensor = (name: string, shape: number[], data: NamedTensor["data"]): Named
   shape,
   data,
 });
+
+const write = (to: string, tensors: readonly NamedTensor[]): Promise<FileDigest> =>
+  writeSafetensors(to, tensors, ({ data }) => data);
 
 const TENSORS = [
   tensor("bytes", [3], Uint8Array.of(1, 2, 255)), // the ones after it begin at no multiple of their size
@@ -31,7 +41,7 @@ const bits = ({ data }: NamedTensor): string =>
 
 describe("safetensors", () => {
   it("come back as they were written, in every bit", async () => {
-    const { sha256: digest, size } = await writeSafetensors(path, TENSORS);
+    const { sha256: digest, size } = await write(path, TENSORS);
     const bytes = readFileSync(path);
     expect({ digest, size }).toEqual({ digest: sha256(bytes), size: bytes.length });
     const read = [...(await readSafetensors(path, "x")).values()];
@@ -42,7 +52,7 @@ describe("safetensors", () => {
   });
 
   it("follow the published format: u64 length, JSON, tensors from a multiple of 8 on", async () => {
-    await writeSafetensors(path, [tensor("w", [2], Float32Array.of(1, 2))]);
+    await write(path, [tensor("w", [2], Float32Array.of(1, 2))]);
     const bytes = readFileSync(path);
     const length = Number(bytes.readBigUInt64LE(0));
     expect(length % 8).toBe(0);
@@ -53,7 +63,7 @@ describe("safetensors", () => {
   });
 
   it("are read from a Buffer of a pool, and keep nothing of it", async () => {
-    await writeSafetensors(path, TENSORS);
+    await write(path, TENSORS);
     const file = readFileSync(path);
     const pool = Buffer.alloc(file.length + 24, 0xee);
     const part = pool.subarray(5, 5 + file.length);
@@ -70,10 +80,10 @@ describe("safetensors", () => {
 
   it("a list that is a mistake of the caller is not written", async () => {
     const one = tensor("w", [1], Float32Array.of(1));
-    await expect(writeSafetensors(path, [one, one])).rejects.toThrow("two tensors named w");
-    await expect(writeSafetensors(path, [{ ...one, name: "__metadata__" }])).rejects.toThrow(RangeError);
-    await expect(writeSafetensors(path, [{ ...one, shape: [2] }])).rejects.toThrow("1 values of F32 for F32 [2]");
-    await expect(writeSafetensors(path, [{ ...one, dtype: "I32" }])).rejects.toThrow("1 values of F32 for I32 [1]");
+    await expect(write(path, [one, one])).rejects.toThrow("two tensors named w");
+    await expect(write(path, [{ ...one, name: "__metadata__" }])).rejects.toThrow(RangeError);
+    await expect(write(path, [{ ...one, shape: [2] }])).rejects.toThrow("1 values of F32 for F32 [2]");
+    await expect(write(path, [{ ...one, dtype: "I32" }])).rejects.toThrow("1 values of F32 for I32 [1]");
   });
 });
 
@@ -142,13 +152,13 @@ describe("a holdout", () => {
       rounds: Int32Array.of(9),
     };
     for (const each of [holdout, emptyHoldout(2, task)]) {
-      await writeSafetensors(path, holdoutTensors(each));
+      await write(path, holdoutTensors(each));
       expect(parseHoldout(readFileSync(path), "x")).toEqual(each);
     }
   });
 
   it("that is something else is refused", async () => {
-    await writeSafetensors(path, [tensor("features", [1, 2], Float32Array.of(1, 2))]);
+    await write(path, [tensor("features", [1, 2], Float32Array.of(1, 2))]);
     expect(() => parseHoldout(readFileSync(path), "round 1")).toThrow(
       expect.objectContaining({ code: "STORED_NOT_READABLE", message: "round 1: not a holdout" }),
     );
@@ -159,7 +169,7 @@ describe("a holdout", () => {
       labels: new Float32Array(0),
       rounds: Int32Array.of(1),
     };
-    await writeSafetensors(
+    await write(
       path,
       holdoutTensors(lacking).map((part) => (part.name === "labels" ? { ...part, shape: [0] } : part)),
     );
@@ -172,7 +182,7 @@ describe("a holdout", () => {
         labels: new Float32Array(1),
         rounds: new Int32Array(1),
       });
-      await writeSafetensors(
+      await write(
         path,
         parts.map((part) => (part.name === "features" ? { ...part, shape: features } : part)),
       );

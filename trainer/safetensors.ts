@@ -1,6 +1,6 @@
 /** Whole safetensors files: written from arrays, and read into them. */
 import { createHash } from "node:crypto";
-import { open, readFile } from "node:fs/promises";
+import { open, type FileHandle } from "node:fs/promises";
 import {
   elementsOf,
   LENGTH_BYTES,
@@ -10,6 +10,9 @@ import {
   type Dtype,
   type TensorKind,
 } from "../protocol/safetensors.ts";
+
+/** Linux writes and reads at most 2 GiB at once. */
+const CALL_BYTES_MAX = 2 ** 30;
 
 const ARRAYS = { F64: Float64Array, F32: Float32Array, I32: Int32Array, U32: Uint32Array, U8: Uint8Array } as const;
 export type TensorData = Float64Array | Float32Array | Int32Array | Uint32Array | Uint8Array;
@@ -26,33 +29,45 @@ export function dtypeOf(data: TensorData): Dtype {
   return data instanceof Uint32Array ? "U32" : "U8";
 }
 
+export interface FileDigest {
+  readonly sha256: string;
+  /** bytes */
+  readonly size: number;
+}
+
 /**
- * Writes and syncs a file; hashed on the way, with no second copy of the tensors.
- * @returns its digest and size in bytes
+ * Writes and syncs a file; hashed on the way, while the system writes, with no second copy of the tensors.
+ * @param tensors what comes, in its order
+ * @param next asked for each tensor's values in turn, so that no two need be in memory at once
  * @throws {RangeError} if a name comes twice or a shape does not fit its data: a mistake of the caller
  */
-export async function writeSafetensors(
+export async function writeSafetensors<Tensor extends TensorKind>(
   path: string,
-  tensors: readonly NamedTensor[],
-): Promise<{ sha256: string; size: number }> {
-  for (const { name, dtype, shape, data } of tensors) {
-    if (dtypeOf(data) !== dtype || data.length !== elementsOf(shape))
-      throw new RangeError(
-        `safetensors: ${name}: ${data.length} values of ${dtypeOf(data)} for ${dtype} [${shape.join(",")}]`,
-      );
-  }
+  tensors: readonly Tensor[],
+  next: (tensor: Tensor) => TensorData | Promise<TensorData>,
+): Promise<FileDigest> {
+  const header = safetensorsHeader(tensors);
   const hash = createHash("sha256");
   let size = 0;
-  const parts = [
-    safetensorsHeader(tensors),
-    ...tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
-  ];
   const file = await open(path, "w");
+  const put = async (bytes: Uint8Array): Promise<void> => {
+    for (let at = 0; at < bytes.length;) {
+      const writing = file.write(bytes, at, Math.min(bytes.length - at, CALL_BYTES_MAX));
+      if (at === 0) hash.update(bytes); // meanwhile: the write is on a thread of its own
+      at += (await writing).bytesWritten;
+    }
+    size += bytes.length;
+  };
   try {
-    for (const part of parts) {
-      hash.update(part);
-      for (let at = 0; at < part.length;) at += (await file.write(part, at)).bytesWritten;
-      size += part.length;
+    await put(header);
+    for (const tensor of tensors) {
+      const { name, dtype, shape } = tensor;
+      const data = await next(tensor);
+      if (dtypeOf(data) !== dtype || data.length !== elementsOf(shape))
+        throw new RangeError(
+          `safetensors: ${name}: ${data.length} values of ${dtypeOf(data)} for ${dtype} [${shape.join(",")}]`,
+        );
+      await put(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     }
     await file.sync();
   } finally {
@@ -62,11 +77,35 @@ export async function writeSafetensors(
 }
 
 /**
- * Reads a whole file.
+ * Reads a whole file, each tensor into memory of its own.
+ * @param what for the message: which file it was
  * @throws {AccreteError} STORED_NOT_READABLE for whatever is not exactly a header and the tensors it lists
  */
 export async function readSafetensors(path: string, what: string): Promise<ReadonlyMap<string, NamedTensor>> {
-  return parseSafetensors(await readFile(path), what);
+  const file = await open(path, "r");
+  try {
+    const { size } = await file.stat();
+    const begin = tensorsBegin(await bytesAt(file, 0, Math.min(LENGTH_BYTES, size)), size, what);
+    const tensors = new Map<string, NamedTensor>();
+    for (const place of parseSafetensorsHeader(await bytesAt(file, 0, begin), size, what)) {
+      const bytes = await bytesAt(file, place.begin, place.end - place.begin);
+      tensors.set(place.name, tensorOf(place, bytes.buffer));
+    }
+    return tensors;
+  } finally {
+    await file.close();
+  }
+}
+
+/** @throws {Error} if the file was cut off meanwhile */
+async function bytesAt(file: FileHandle, position: number, count: number): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(count);
+  for (let at = 0; at < count;) {
+    const { bytesRead } = await file.read(bytes, at, Math.min(count - at, CALL_BYTES_MAX), position + at);
+    if (bytesRead === 0) throw new Error(`a file of ${position + count} bytes ends at ${position + at}`);
+    at += bytesRead;
+  }
+  return bytes;
 }
 
 /**
@@ -77,11 +116,12 @@ export async function readSafetensors(path: string, what: string): Promise<Reado
 export function parseSafetensors(bytes: Uint8Array, what: string): ReadonlyMap<string, NamedTensor> {
   const begin = tensorsBegin(bytes.subarray(0, LENGTH_BYTES), bytes.length, what);
   const tensors = new Map<string, NamedTensor>();
-  for (const place of parseSafetensorsHeader(bytes.subarray(0, begin), bytes.length, what)) {
-    const { name, dtype, shape } = place;
+  for (const place of parseSafetensorsHeader(bytes.subarray(0, begin), bytes.length, what))
     // a copy, as a view must begin at a multiple of its element's size (slice() of a Buffer would be a view)
-    const own = Uint8Array.from(bytes.subarray(place.begin, place.end));
-    tensors.set(name, { name, dtype, shape, data: new ARRAYS[dtype](own.buffer) });
-  }
+    tensors.set(place.name, tensorOf(place, Uint8Array.from(bytes.subarray(place.begin, place.end)).buffer));
   return tensors;
+}
+
+function tensorOf({ name, dtype, shape }: TensorKind, buffer: ArrayBuffer): NamedTensor {
+  return { name, dtype, shape, data: new ARRAYS[dtype](buffer) };
 }

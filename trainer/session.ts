@@ -1,20 +1,19 @@
 /** What one round trains with: model, slots, records, holdout; restored from where it begins, and saved from where it is. */
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { MANIFEST } from "../protocol/keys.ts";
-import { canonicalJson, sha256 } from "../protocol/digest.ts";
-import { AccreteError } from "../protocol/errors.ts";
-import type { Store } from "../protocol/ports.ts";
+import { canonicalJson } from "../protocol/digest.ts";
+import type { TensorKind } from "../protocol/safetensors.ts";
 import type { Checkpoint, Manifest, Plan } from "../protocol/types.ts";
 import type { Beginning } from "./begin.ts";
-import { save, type FileToSave, type Saved } from "./checkpoint.ts";
+import type { CheckpointWriter, TensorToSave } from "./checkpoint-writer.ts";
+import type { Saved } from "./checkpoint.ts";
 import { holdoutTensors, type Holdout } from "./holdout-state.ts";
 import type { Model } from "./model.ts";
 import type { Normalisation } from "./normalise.ts";
-import { writeSafetensors, type NamedTensor } from "./safetensors.ts";
+import type { NamedTensor } from "./safetensors.ts";
+import type { SaveJob } from "./save-job.ts";
 import type { Schema } from "./schema.ts";
 import { stateText, type State } from "./state.ts";
-import type { SnapshotTensor, Stepper } from "./step.ts";
+import type { Snapshot, Stepper } from "./step.ts";
 import type { Tf } from "./tf.ts";
 
 /** What names a checkpoint of this run. */
@@ -41,100 +40,111 @@ export function savedOf(beginning: Beginning | null): Saved {
   if (beginning === null) return new Map();
   const { manifest, manifestKey } = beginning.restored;
   const prefix = manifestKey.slice(0, -MANIFEST.length);
-  return new Map(manifest.files.map(({ name, sha256: digest }) => [name, { key: prefix + name, sha256: digest }]));
+  return new Map(manifest.files.map(({ name, sha256, size }) => [name, { key: prefix + name, sha256, size }]));
+}
+
+/** A save that is being written. */
+export interface Save {
+  readonly written: Promise<Checkpoint>;
 }
 
 export class Saver {
-  readonly #store: Store;
+  readonly #writer: CheckpointWriter;
   readonly #name: RunName;
-  readonly #folder: string;
   readonly #environment: Manifest["environment"];
   #saved: Saved;
+  /** the one that #saved has */
+  #holdout: Holdout | undefined;
 
   constructor(options: {
-    store: Store;
+    writer: CheckpointWriter;
     name: RunName;
-    folder: string;
     environment: Manifest["environment"];
     before: Saved;
   }) {
-    this.#store = options.store;
+    this.#writer = options.writer;
     this.#name = options.name;
-    this.#folder = options.folder;
     this.#environment = options.environment;
     this.#saved = options.before;
   }
 
   /** Where nothing was trained yet: what the data looks like and the holdout, if any was read. */
   async saveUntrained(state: State, read: Pick<Trained, "schema" | "holdout"> | null): Promise<Checkpoint> {
-    return this.#save(state, async () => (read === null ? [] : this.#dataFiles(read)));
+    const { written } = await this.#begin(state, null, read, null);
+    return written;
   }
 
   /**
-   * A consistent copy between two steps, in the store when it returns.
-   * @throws {AccreteError} LOSS_NOT_FINITE, before anything is written: no later run could go on from such weights
+   * Takes a consistent copy between two steps; steps may go on once this returns, while it is written. One at a time.
+   * `written` rejects with AccreteError LOSS_NOT_FINITE before anything is in the store: no later run could go on from such weights.
    */
-  async save(state: State, trained: Trained, metricsText: string): Promise<Checkpoint> {
+  async begin(state: State, trained: Trained, metricsText: string): Promise<Save> {
     const snapshot = trained.stepper.snapshot();
-    const weights = snapshot.weights.map(read);
-    const slots = snapshot.slots.map(read);
-    checkFinite([...weights, ...slots], state);
-    return this.#save(state, async () => [
-      await this.#tensors("weights.safetensors", weights),
-      await this.#tensors("optimizer.safetensors", slots),
-      ...(await this.#dataFiles(trained)),
-      await this.#text("metrics.jsonl", metricsText),
-    ]);
+    try {
+      return await this.#begin(state, snapshot, trained, metricsText);
+    } finally {
+      snapshot.dispose();
+    }
   }
 
-  async #dataFiles({ schema, holdout }: Pick<Trained, "schema" | "holdout">): Promise<FileToSave[]> {
-    return [
-      await this.#tensors("holdout.safetensors", holdoutTensors(holdout)),
-      await this.#text("schema.json", `${canonicalJson(schema)}\n`),
-    ];
-  }
-
-  async #save(state: State, more: () => Promise<FileToSave[]>): Promise<Checkpoint> {
-    await mkdir(this.#folder, { recursive: true });
-    const files = [await this.#text("state.json", stateText(state)), ...(await more())];
+  async #begin(
+    state: State,
+    snapshot: Snapshot | null,
+    data: Pick<Trained, "schema" | "holdout"> | null,
+    metricsText: string | null,
+  ): Promise<Save> {
     const { plan, planSha256, attempt, run } = this.#name;
-    const about: Omit<Manifest, "format" | "files"> = {
-      round: plan.round,
-      plan: planSha256,
-      code: plan.code,
-      parent: plan.parent?.sha256 ?? null,
-      attempt,
-      run,
-      step: state.step,
-      epoch: state.epoch,
-      environment: this.#environment,
+    const holdout = data === null || data.holdout === this.#holdout ? undefined : data.holdout;
+    const holdoutParts = holdout === undefined ? [] : holdoutTensors(holdout);
+    const job: SaveJob = {
+      about: {
+        round: plan.round,
+        plan: planSha256,
+        code: plan.code,
+        parent: plan.parent?.sha256 ?? null,
+        attempt,
+        run,
+        step: state.step,
+        epoch: state.epoch,
+        environment: this.#environment,
+      },
+      texts: [
+        { name: "state.json", text: stateText(state) },
+        ...(data === null ? [] : [{ name: "schema.json", text: `${canonicalJson(data.schema)}\n` }]),
+        ...(metricsText === null ? [] : [{ name: "metrics.jsonl", text: metricsText }]),
+      ],
+      tensorFiles: [
+        ...(snapshot === null
+          ? []
+          : [
+              { name: "weights.safetensors", tensors: snapshot.weights.map(kindOf), finite: true },
+              { name: "optimizer.safetensors", tensors: snapshot.slots.map(kindOf), finite: true },
+            ]),
+        ...(holdout === undefined ? [] : [{ name: HOLDOUT, tensors: holdoutParts.map(kindOf), finite: false }]),
+      ],
+      unchanged: data !== null && holdout === undefined ? [HOLDOUT] : [],
+      before: this.#saved,
+      after: `step ${state.position.step} of the round`,
     };
-    const { checkpoint, saved } = await save(this.#store, files, about, this.#saved);
-    this.#saved = saved;
-    return checkpoint;
-  }
-
-  async #text(name: string, text: string): Promise<FileToSave> {
-    const path = join(this.#folder, name);
-    await writeFile(path, text);
-    return { name, path, sha256: sha256(text), size: Buffer.byteLength(text) };
-  }
-
-  async #tensors(name: string, tensors: readonly NamedTensor[]): Promise<FileToSave> {
-    const path = join(this.#folder, name);
-    return { name, path, ...(await writeSafetensors(path, tensors)) };
+    const { taken, written } = this.#writer.write(job, read(snapshot, holdoutParts));
+    await taken;
+    return {
+      written: written.then(({ checkpoint, saved }) => {
+        this.#saved = saved;
+        this.#holdout = data?.holdout;
+        return checkpoint;
+      }),
+    };
   }
 }
 
-const read = ({ name, dtype, shape, read: values }: SnapshotTensor): NamedTensor => ({
-  name,
-  dtype,
-  shape,
-  data: values(),
-});
+const HOLDOUT = "holdout.safetensors";
 
-function checkFinite(tensors: readonly NamedTensor[], { position }: State): void {
-  const broken = tensors.find(({ data }) => data.some((value) => !Number.isFinite(value)));
-  if (broken !== undefined)
-    throw new AccreteError("LOSS_NOT_FINITE", `${broken.name} is not finite after step ${position.step} of the round`);
+const kindOf = ({ name, dtype, shape }: TensorKind): TensorKind => ({ name, dtype, shape });
+
+/** Each once, as it is asked for. */
+function* read(snapshot: Snapshot | null, holdoutParts: readonly NamedTensor[]): Generator<TensorToSave> {
+  for (const tensor of snapshot === null ? [] : [...snapshot.weights, ...snapshot.slots])
+    yield { data: tensor.read(), own: true };
+  for (const { data } of holdoutParts) yield { data, own: false };
 }

@@ -142,10 +142,14 @@ describe("a warm start", () => {
 
   it("takes no weight of another type, though its shape fits", async () => {
     const path = join(newFolder(), "weights.safetensors");
-    const { sha256: digest } = await writeSafetensors(path, [
-      { name: "out/kernel", dtype: "I32", shape: [5, 2], data: new Int32Array(10) },
-      { name: "out/bias", dtype: "F32", shape: [2], data: new Float32Array(2) },
-    ]);
+    const { sha256: digest } = await writeSafetensors(
+      path,
+      [
+        { name: "out/kernel", dtype: "I32", shape: [5, 2], data: new Int32Array(10) },
+        { name: "out/bias", dtype: "F32", shape: [2], data: new Float32Array(2) },
+      ],
+      ({ data }) => data,
+    );
     const place = new Place();
     place.put("b.jsonl", jsonl(tableRows(60, 120)));
     await place.store.createFromFile(startKey(digest), path);
