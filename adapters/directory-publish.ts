@@ -93,7 +93,7 @@ export class Temporary {
 
   /** Hands the path of a new file, filled and flushed, to `use`; removes it afterwards, whatever happens. */
   async with<T>(content: Uint8Array | { readonly copyOf: string }, use: (path: string) => Promise<T>): Promise<T> {
-    await this.#prepare();
+    await this.prepare();
     const path = join(this.#folder, randomUUID());
     try {
       if (content instanceof Uint8Array) {
@@ -109,7 +109,8 @@ export class Temporary {
     }
   }
 
-  async #prepare(): Promise<void> {
+  /** Makes the folder. @throws {AccreteError} STORE_UNREADABLE if something else has its name */
+  async prepare(): Promise<void> {
     try {
       await makeFolder(this.#folder);
     } catch (cause) {

@@ -6,23 +6,14 @@
  * - file and folder are flushed before the answer.
  * It needs hard links and file locks. A network file system may promise them and not keep them.
  */
-import {
-  closeSync,
-  createWriteStream,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmdirSync,
-  unlinkSync,
-  type BigIntStats,
-} from "node:fs";
+import { closeSync, openSync, readFileSync, renameSync, rmdirSync, unlinkSync, type BigIntStats } from "node:fs";
 import { open, rm, type FileHandle } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { sha256 } from "../protocol/digest.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import {
   LIST_MAX,
+  type FileDigest,
   type GivenFile,
   type Listed,
   type Page,
@@ -30,12 +21,13 @@ import {
   type Stored,
   type Written,
 } from "../protocol/ports.ts";
+import { copyHashed } from "./copy-file.ts";
 import { withLock } from "./directory-lock.ts";
 import { folderInside, lstatOrNothing, stateParts } from "./directory-paths.ts";
 import { linkInto, syncFolder, syncFolderNow, Temporary } from "./directory-publish.ts";
 import { walk } from "./directory-walk.ts";
 import { errorCode, fileError, isMissing } from "./file-errors.ts";
-import { CHUNK_BYTES, FileEtags, READ_FLAGS } from "./file-etags.ts";
+import { FileEtags, READ_FLAGS } from "./file-etags.ts";
 
 /** head() looks again at an object that was replaced while it was hashed. */
 const LOOKS_MAX = 100;
@@ -74,6 +66,7 @@ class DirectoryStore implements Store {
     if (given === undefined) return this.#create(key, { copyOf: path });
     stateParts(key);
     return translated(this.#root, key, async () => {
+      await this.#temporary.prepare();
       const outcome = await this.#link(path, key);
       if (outcome !== "won") return outcome ?? this.#create(key, { copyOf: path });
       await rm(path, { force: true });
@@ -170,16 +163,12 @@ class DirectoryStore implements Store {
     });
   }
 
-  async readToFile(key: string, path: string): Promise<boolean> {
+  async readToFile(key: string, path: string): Promise<FileDigest | undefined> {
     const handle = await this.#open(key);
-    if (handle === undefined) return false;
+    if (handle === undefined) return undefined;
     return translated(this.#root, key, async () => {
       try {
-        await pipeline(
-          handle.createReadStream({ autoClose: false, highWaterMark: CHUNK_BYTES }),
-          createWriteStream(path),
-        );
-        return true;
+        return await copyHashed(handle, path);
       } finally {
         await handle.close();
       }

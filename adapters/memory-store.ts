@@ -2,7 +2,15 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { sha256 } from "../protocol/digest.ts";
 import { AccreteError } from "../protocol/errors.ts";
-import { LIST_MAX, type Listed, type Page, type Store, type Stored, type Written } from "../protocol/ports.ts";
+import {
+  LIST_MAX,
+  type FileDigest,
+  type Listed,
+  type Page,
+  type Store,
+  type Stored,
+  type Written,
+} from "../protocol/ports.ts";
 import { fromByteString, toByteString } from "./byte-order.ts";
 
 export interface MemoryStore extends Store {
@@ -77,11 +85,11 @@ class InMemory implements MemoryStore {
     return this.#create(key, await readFile(path));
   }
 
-  async readToFile(key: string, path: string): Promise<boolean> {
+  async readToFile(key: string, path: string): Promise<FileDigest | undefined> {
     const stored = this.objects.get(key);
-    if (stored === undefined) return false;
+    if (stored === undefined) return undefined;
     await writeFile(path, stored.body);
-    return true;
+    return { sha256: sha256(stored.body), size: stored.body.byteLength };
   }
 
   async copy(from: string, to: string): Promise<Written> {

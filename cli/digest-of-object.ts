@@ -32,7 +32,7 @@ export async function digestThroughFile(store: Store): Promise<Digests> {
       }
       const path = join(folder, randomUUID());
       try {
-        return (await store.readToFile(key, path)) ? await fileSha256(path) : undefined;
+        return (await store.readToFile(key, path))?.sha256;
       } finally {
         await rm(path, { force: true });
       }

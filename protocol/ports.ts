@@ -37,6 +37,12 @@ export interface Page {
 /** The most keys that one LIST returns, as on S3. */
 export const LIST_MAX = 1_000;
 
+export interface FileDigest {
+  readonly sha256: string;
+  /** bytes */
+  readonly size: number;
+}
+
 /** A file that is the store's from here on: it may be gone afterwards, and the caller never writes to it again. */
 export interface GivenFile {
   /** of its bytes, which are on disk already */
@@ -62,8 +68,8 @@ export interface Store {
   // Large files (a checkpoint's): never whole in memory.
   /** create() from a local file. */
   createFromFile(key: string, path: string, given?: GivenFile): Promise<Written>;
-  /** Writes the object's bytes to a local file (created or truncated); false if there is no such key. */
-  readToFile(key: string, path: string): Promise<boolean>;
+  /** Writes the object's bytes to a local file (created or truncated). @returns what they are; undefined if there is no such key */
+  readToFile(key: string, path: string): Promise<FileDigest | undefined>;
   /** create() with the bytes of another key, without reading them here (hard link, CopyObject); "lost" if `to` exists. */
   copy(from: string, to: string): Promise<Written>;
 }

@@ -1,12 +1,14 @@
 /** Where a run goes on from: the newest whole checkpoint of its own round, else the plan's parent, else nothing. */
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 import { parseCheckpointFile } from "../protocol/keys.ts";
 import type { Store } from "../protocol/ports.ts";
 import type { Checkpoint, Plan } from "../protocol/types.ts";
 import { manifestsOf, restore, type Restored } from "./checkpoint.ts";
-import { parseHoldout, type Holdout } from "./holdout-state.ts";
-import { parseSafetensors, type NamedTensor } from "./safetensors.ts";
+import { holdoutOf, type Holdout } from "./holdout-state.ts";
+import type { SavedTensors } from "./restore.ts";
+import { readSafetensors } from "./safetensors.ts";
 import { parseSchema, type Schema } from "./schema.ts";
 import { parseState, START, type State } from "./state.ts";
 
@@ -15,10 +17,12 @@ export interface Beginning {
   readonly restored: Restored;
   readonly state: State;
   readonly schema: Schema | null;
-  readonly weights: ReadonlyMap<string, NamedTensor> | null;
-  readonly slots: ReadonlyMap<string, NamedTensor>;
+  readonly hasWeights: boolean;
   readonly holdout: Holdout | null;
   readonly metricsText: string;
+  /** Read when it is asked for, and let go of by whoever asked: a large model does not fit twice. None where there is no such file. */
+  weights(): Promise<SavedTensors>;
+  slots(): Promise<SavedTensors>;
 }
 
 export interface BeginAt {
@@ -120,24 +124,25 @@ export function isBroken(error: unknown): boolean {
 async function contents(restored: Restored): Promise<Beginning> {
   const folder = restored.manifestKey;
   const text = async (name: string): Promise<string | undefined> => {
-    const bytes = await restored.file(name);
-    return bytes === undefined ? undefined : new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const path = restored.path(name);
+    return path && new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path));
+  };
+  const tensors = async (name: string): Promise<SavedTensors> => {
+    const path = restored.path(name);
+    return path === undefined ? new Map() : readSafetensors(path, `${folder}: ${name}`);
   };
   const state = await text("state.json");
   if (state === undefined) throw new AccreteError("CHECKPOINT_NOT_WHOLE", `${folder} lists no state.json`);
   const schema = await text("schema.json");
-  const [weights, slots, holdout] = [
-    await restored.file("weights.safetensors"),
-    await restored.file("optimizer.safetensors"),
-    await restored.file("holdout.safetensors"),
-  ];
+  const hasHoldout = restored.path("holdout.safetensors") !== undefined;
   return {
     restored,
     state: parseState(state, folder),
     schema: schema === undefined ? null : parseSchema(schema),
-    weights: weights === undefined ? null : parseSafetensors(weights, `${folder}: weights`),
-    slots: slots === undefined ? new Map() : parseSafetensors(slots, `${folder}: optimizer`),
-    holdout: holdout === undefined ? null : parseHoldout(holdout, `${folder}: holdout`),
+    hasWeights: restored.path("weights.safetensors") !== undefined,
+    weights: () => tensors("weights.safetensors"),
+    slots: () => tensors("optimizer.safetensors"),
+    holdout: hasHoldout ? holdoutOf(await tensors("holdout.safetensors"), `${folder}: holdout`) : null,
     metricsText: (await text("metrics.jsonl")) ?? "",
   };
 }

@@ -1,9 +1,6 @@
 /** Checkpoints in the store: files first, the manifest last; and reading one back, every byte checked. */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { mkdir, readFile, stat } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { sha256 } from "../protocol/digest.ts";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 import { checkpointPrefix, checkpointsPrefix, MANIFEST, parseCheckpointFile } from "../protocol/keys.ts";
@@ -15,8 +12,8 @@ export interface Restored {
   readonly manifest: Manifest;
   readonly manifestKey: string;
   readonly manifestSha256: string;
-  /** bytes of one of its files; undefined if it has none of that name */
-  file(name: string): Promise<Uint8Array | undefined>;
+  /** path of one of its files; undefined if it has none of that name */
+  path(name: string): string | undefined;
 }
 
 /**
@@ -36,17 +33,16 @@ export async function restore(store: Store, manifestKey: string, folder: string,
   await mkdir(folder, { recursive: true });
   for (const file of manifest.files) {
     const path = join(folder, file.name);
-    if (!(await store.readToFile(prefix + file.name, path))) throw broken(`${prefix}${file.name} is not there`);
-    const { size } = await stat(path);
-    if (size !== file.size || (await sha256OfFile(path)) !== file.sha256)
+    const read = await store.readToFile(prefix + file.name, path);
+    if (read === undefined) throw broken(`${prefix}${file.name} is not there`);
+    if (read.size !== file.size || read.sha256 !== file.sha256)
       throw broken(`${prefix}${file.name} is not what its manifest names`);
   }
   return {
     manifest,
     manifestKey,
     manifestSha256: digest,
-    file: async (name) =>
-      manifest.files.some((file) => file.name === name) ? readFile(join(folder, name)) : undefined,
+    path: (name) => (manifest.files.some((file) => file.name === name) ? join(folder, name) : undefined),
   };
 }
 
@@ -135,10 +131,4 @@ async function putOwn(store: Store, key: string, put: () => Promise<Written>): P
     if (head !== undefined) return head.etag;
   }
   throw new Error(`${key} could not be written in ${TRIES_MAX} tries`);
-}
-
-export async function sha256OfFile(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(path), hash);
-  return hash.digest("hex");
 }

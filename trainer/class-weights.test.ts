@@ -1,10 +1,9 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { TrainerConfig } from "../protocol/trainer-config.ts";
 import { classWeightsOf, weighted } from "./class-weights.ts";
-import { emptyHoldout, extendHoldout, holdoutTensors, parseHoldout } from "./holdout-state.ts";
+import { emptyHoldout, extendHoldout, holdoutOf, holdoutTensors } from "./holdout-state.ts";
 import type { Records } from "./records.ts";
-import { writeSafetensors } from "./safetensors.ts";
+import { readSafetensors, writeSafetensors } from "./safetensors.ts";
 import { newFolder } from "./testing/rounds.ts";
 import { batchAt, trainingSet } from "./train.ts";
 
@@ -75,7 +74,7 @@ describe("records of several labels", () => {
       ["rounds", [2]],
     ]);
     const path = `${newFolder()}/holdout.safetensors`;
-    await writeSafetensors(path, holdoutTensors(twice));
-    expect(parseHoldout(readFileSync(path), "it")).toEqual(twice);
+    await writeSafetensors(path, holdoutTensors(twice), ({ data }) => data);
+    expect(holdoutOf(await readSafetensors(path, "it"), "it")).toEqual(twice);
   });
 });

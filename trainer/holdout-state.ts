@@ -2,7 +2,7 @@
 import type { Task } from "../protocol/data-config.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import type { Records } from "./records.ts";
-import { parseSafetensors, type NamedTensor } from "./safetensors.ts";
+import type { NamedTensor } from "./safetensors.ts";
 
 export interface Holdout {
   readonly count: number;
@@ -53,14 +53,8 @@ export function indexesOf(records: Records, holdout: 0 | 1): Uint32Array {
   return Uint32Array.from(rows);
 }
 
-/** How many numbers a record's label is. */
-function labelWidth({ count, labels }: Holdout): number {
-  return count === 0 ? 1 : labels.length / count;
-}
-
 export function holdoutTensors(holdout: Holdout): NamedTensor[] {
   const { count, width, features, labels, rounds } = holdout;
-  const shape = labelWidth(holdout) === 1 ? [count] : [count, labelWidth(holdout)];
   return [
     { name: "features", dtype: dtypeOf(features), shape: [count, width], data: features },
     { name: "labels", dtype: dtypeOf(labels), shape: labelsShape(count, labels), data: labels },
@@ -73,8 +67,7 @@ const labelsShape = (count: number, { length }: { length: number }): number[] =>
   length === count || count === 0 ? [length] : [count, length / count];
 
 /** @throws {AccreteError} STORED_NOT_READABLE */
-export function parseHoldout(bytes: Uint8Array, what: string): Holdout {
-  const tensors = parseSafetensors(bytes, what);
+export function holdoutOf(tensors: ReadonlyMap<string, NamedTensor>, what: string): Holdout {
   const [features, labels, rounds] = [tensors.get("features"), tensors.get("labels"), tensors.get("rounds")];
   const isLabels = labels?.data instanceof Float32Array || labels?.data instanceof Int32Array;
   const [count, width] = features?.shape ?? [];

@@ -40,11 +40,11 @@ async function measure(
 ): Promise<Metrics> {
   const { tf, holdout, schema } = trained;
   const checkpoint = await readCheckpoint(at, live, "live");
-  if (checkpoint.weights === null || canonicalJson(checkpoint.schema) !== canonicalJson(schema))
+  if (!checkpoint.hasWeights || canonicalJson(checkpoint.schema) !== canonicalJson(schema))
     throw new AccreteError("MODEL_INVALID", "it was trained on data of another schema");
   const { normalisation } = checkpoint.state;
   if (checkpoint.restored.manifest.code === plan.code) {
-    restoreWeights(tf, trained.model, checkpoint.weights, "live");
+    restoreWeights(tf, trained.model, await checkpoint.weights(), "live");
     return evaluate(tf, trained.model, holdout, shape, normalisation);
   }
   const model = await buildLive(at, plan, trained, checkpoint);
@@ -75,6 +75,6 @@ async function buildLive(at: BeginAt, plan: Plan, { tf, schema }: Trained, live:
   await fetchCode(at.store, live.restored.manifest.code, path);
   const definition = await loadDefinition(path);
   const model = buildModel(tf, definition, { seed: plan.seed, trainer: { trainable: null } }, schema);
-  restoreInOrder(tf, model, live.weights!, "live");
+  restoreInOrder(tf, model, await live.weights(), "live");
   return model;
 }

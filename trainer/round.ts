@@ -82,7 +82,7 @@ export class Round {
 
   async train(definitionPath: string): Promise<number> {
     const { schema, records } = this.#data;
-    const hasWeights = this.#beginning?.weights != null;
+    const hasWeights = this.#beginning?.hasWeights === true;
     const rows = indexesOf(records, 0);
     if (schema === null || (rows.length === 0 && !hasWeights)) return this.#saveNothingTrained();
     if (hasOneClass(schema)) {
@@ -109,7 +109,7 @@ export class Round {
     const { stepper, loaded } = await chooseStepper(began, { model, plan, shape, batch, sizes, say });
     this.#watchdog.end();
     this.#sayWhereOtherwise(loaded);
-    const state = this.#restoreState(stepper, takenOver);
+    const state = await this.#restoreState(stepper, takenOver);
     const trained: Trained = { tf, model, stepper, schema, holdout: this.#holdout(schema), normalisation };
     return this.#loop(trained, set, shape, state, loaded);
   }
@@ -147,22 +147,22 @@ export class Round {
   /** At the start of a round as `onModelChange` says; within it exactly, so that a resume changes no bit. @returns whether there were any */
   async #restoreWeights(tf: Tf, model: Model): Promise<boolean> {
     const from = this.#beginning;
-    if (from?.weights == null) {
+    if (from?.hasWeights !== true) {
       await this.#startWarm(tf, model);
       return false;
     }
     const of = `the checkpoint of round ${from.restored.manifest.round}`;
     const onModelChange = this.#own ? "fail" : this.#name.plan.trainer.onModelChange;
-    return restoreFitting(tf, model, from.weights, { of, onModelChange, say: this.#options.say });
+    return restoreFitting(tf, model, await from.weights(), { of, onModelChange, say: this.#options.say });
   }
 
   /** At the start of a round as `onRound` says. */
-  #restoreState(stepper: Stepper, takenOver: boolean): State {
+  async #restoreState(stepper: Stepper, takenOver: boolean): Promise<State> {
     const from = this.#beginning;
-    if (from?.weights == null) return this.#untrained();
+    if (from?.hasWeights !== true) return this.#untrained();
     const { say } = this.#options;
     const reset = !this.#own && this.#name.plan.trainer.onRound.optimizer === "reset";
-    const kept = takenOver && !reset && restoreSlots(stepper, from.slots);
+    const kept = takenOver && !reset && restoreSlots(stepper, await from.slots());
     if (reset) say("the optimizer begins anew, as onRound says");
     else if (!kept) say("the optimizer or what it trains was changed: it begins anew");
     return { ...from.state, updates: kept ? from.state.updates : 0, records: this.#data.digest };
@@ -232,9 +232,9 @@ export class Round {
   /** Puts the weights of this round's checkpoint of a step into the model. No step comes after it. */
   async #goBack({ tf, model }: Trained, step: number): Promise<{ checkpoint: Checkpoint; position: Position }> {
     const best = await ownAtStep(this.#options, this.#name, this.#data.digest, step, "best");
-    if (best?.weights == null)
+    if (!best?.hasWeights)
       throw new AccreteError("CHECKPOINT_NOT_WHOLE", `the best epoch's checkpoint, of step ${step}, can't be read`);
-    restoreWeights(tf, model, best.weights, `the checkpoint of step ${step}`);
+    restoreWeights(tf, model, await best.weights(), `the checkpoint of step ${step}`);
     const { restored, state } = best;
     const { round, epoch } = restored.manifest;
     const checkpoint = { manifest: restored.manifestKey, sha256: restored.manifestSha256, round, step, epoch };

@@ -8,7 +8,7 @@ import { intentKey, jobRecordKey, logKey, MANIFEST, resultKey } from "../protoco
 import { NOTHING_SPENT } from "../protocol/budget.ts";
 import { withoutRun } from "../protocol/run-metrics.ts";
 import { documentBytes, type Checkpoint, type Plan } from "../protocol/types.ts";
-import { parseHoldout } from "./holdout-state.ts";
+import { holdoutOf } from "./holdout-state.ts";
 import { parseSafetensors } from "./safetensors.ts";
 import { idxArray } from "./testing/reading.ts";
 import { dense, INPUT, jsonl, moduleOf, newFolder, Place, tableRows, type PlanInput } from "./testing/rounds.ts";
@@ -319,7 +319,7 @@ describe("the holdout", () => {
     await place.run({ round: 2 });
     const results = [await place.result(1), await place.result(2)];
     const [first, second] = await Promise.all(
-      results.map(async ({ checkpoint }) => parseHoldout(await place.file(checkpoint, "holdout.safetensors"), "x")),
+      results.map(async ({ checkpoint }) => holdoutOf(await place.tensors(checkpoint, "holdout.safetensors"), "x")),
     );
     expect(second!.count).toBeGreaterThan(first!.count);
     expect([...second!.rounds]).toEqual([

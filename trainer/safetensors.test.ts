@@ -3,15 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { sha256 } from "../protocol/digest.ts";
-import { emptyHoldout, holdoutTensors, parseHoldout } from "./holdout-state.ts";
-import {
-  dtypeOf,
-  parseSafetensors,
-  readSafetensors,
-  writeSafetensors,
-  type FileDigest,
-  type NamedTensor,
-} from "./safetensors.ts";
+import type { FileDigest } from "../protocol/ports.ts";
+import { emptyHoldout, holdoutOf, holdoutTensors } from "./holdout-state.ts";
+import { dtypeOf, parseSafetensors, readSafetensors, writeSafetensors, type NamedTensor } from "./safetensors.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "accrete-safetensors-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -153,13 +147,13 @@ describe("a holdout", () => {
     };
     for (const each of [holdout, emptyHoldout(2, task)]) {
       await write(path, holdoutTensors(each));
-      expect(parseHoldout(readFileSync(path), "x")).toEqual(each);
+      expect(holdoutOf(parseSafetensors(readFileSync(path), "x"), "x")).toEqual(each);
     }
   });
 
   it("that is something else is refused", async () => {
     await write(path, [tensor("features", [1, 2], Float32Array.of(1, 2))]);
-    expect(() => parseHoldout(readFileSync(path), "round 1")).toThrow(
+    expect(() => holdoutOf(parseSafetensors(readFileSync(path), "x"), "round 1")).toThrow(
       expect.objectContaining({ code: "STORED_NOT_READABLE", message: "round 1: not a holdout" }),
     );
     const lacking = {
@@ -173,7 +167,7 @@ describe("a holdout", () => {
       path,
       holdoutTensors(lacking).map((part) => (part.name === "labels" ? { ...part, shape: [0] } : part)),
     );
-    expect(() => parseHoldout(readFileSync(path), "round 1")).toThrow("round 1: not a holdout");
+    expect(() => holdoutOf(parseSafetensors(readFileSync(path), "x"), "round 1")).toThrow("round 1: not a holdout");
     for (const features of [[2], [2, 2]]) {
       const parts = holdoutTensors({
         ...emptyHoldout(2, "regression"),
@@ -186,7 +180,7 @@ describe("a holdout", () => {
         path,
         parts.map((part) => (part.name === "features" ? { ...part, shape: features } : part)),
       );
-      expect(() => parseHoldout(readFileSync(path), "round 1")).toThrow("round 1: not a holdout");
+      expect(() => holdoutOf(parseSafetensors(readFileSync(path), "x"), "round 1")).toThrow("round 1: not a holdout");
     }
   });
 });

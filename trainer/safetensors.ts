@@ -1,6 +1,7 @@
 /** Whole safetensors files: written from arrays, and read into them. */
 import { createHash } from "node:crypto";
 import { open, type FileHandle } from "node:fs/promises";
+import type { FileDigest } from "../protocol/ports.ts";
 import {
   elementsOf,
   LENGTH_BYTES,
@@ -27,12 +28,6 @@ export function dtypeOf(data: TensorData): Dtype {
   if (data instanceof Float32Array) return "F32";
   if (data instanceof Int32Array) return "I32";
   return data instanceof Uint32Array ? "U32" : "U8";
-}
-
-export interface FileDigest {
-  readonly sha256: string;
-  /** bytes */
-  readonly size: number;
 }
 
 /**

@@ -14,7 +14,7 @@ import { writeCheckpoint, type SaveJob } from "./save-job.ts";
 
 const { state, folder } = workerData as SaveWorkerData;
 const { store, requests } = countRequests(openDirectoryStore(state));
-const answer = (message: SaveAnswer): void => parentPort!.postMessage(message);
+const answer = (message: SaveAnswer): void => parentPort!.postMessage(message, []);
 let saves = 0;
 let queue: TensorQueue;
 

@@ -4,7 +4,6 @@ import { AccreteError, messageOf } from "../protocol/errors.ts";
 import { startKey } from "../protocol/keys.ts";
 import type { Store } from "../protocol/ports.ts";
 import { isBroken } from "./begin.ts";
-import { sha256OfFile } from "./checkpoint.ts";
 import type { SavedTensors } from "./restore.ts";
 import { readSafetensors } from "./safetensors.ts";
 
@@ -13,8 +12,9 @@ export async function readStart(store: Store, sha256: string, scratch: string): 
   const key = startKey(sha256);
   const broken = (why: string, cause?: unknown): AccreteError => new AccreteError("START_NOT_WHOLE", why, { cause });
   const path = join(scratch, "start.safetensors");
-  if (!(await store.readToFile(key, path))) throw broken(`${key} is not there`);
-  if ((await sha256OfFile(path)) !== sha256) throw broken(`${key} is not what its name says`);
+  const read = await store.readToFile(key, path);
+  if (read === undefined) throw broken(`${key} is not there`);
+  if (read.sha256 !== sha256) throw broken(`${key} is not what its name says`);
   try {
     return await readSafetensors(path, key);
   } catch (cause) {

@@ -9,7 +9,6 @@ import { MANIFEST } from "../../protocol/keys.ts";
 import type { Store } from "../../protocol/ports.ts";
 import { parseDocument } from "../../protocol/types.ts";
 import { openPipelineOf, userFolder, type GlobalOptions } from "../compose.ts";
-import { fileSha256 } from "../digest-of-object.ts";
 import { countOption } from "../options.ts";
 import { bytes, count } from "../print.ts";
 import { line, LiveLine, printJson } from "../terminal.ts";
@@ -111,9 +110,10 @@ async function pull(
     for (const file of manifest.files) {
       live.set(`${file.name}, ${bytes(file.size)}`);
       const path = join(part, file.name);
-      if (!(await store.readToFile(prefix + file.name, path)))
+      const read = await store.readToFile(prefix + file.name, path);
+      if (read === undefined)
         throw new AccreteError("STATE_MISSING", `${prefix}${file.name} is not there, but its manifest names it`);
-      if ((await fileSha256(path)) !== file.sha256)
+      if (read.sha256 !== file.sha256)
         throw new AccreteError("STORED_NOT_READABLE", `${prefix}${file.name} is not what its manifest names`);
     }
     await writeFile(join(part, MANIFEST), stored.body, { flush: true });

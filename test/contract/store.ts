@@ -246,9 +246,29 @@ function filePromises(open: () => Store | Promise<Store>, folder: () => string):
     expect((await store.head("c/2/weights"))?.size).toBe(LARGE_BYTES);
     const back = join(folder(), "back");
     await writeFile(back, new Uint8Array(LARGE_BYTES + 10));
-    expect(await store.readToFile("c/2/weights", back)).toBe(true);
+    expect(await store.readToFile("c/2/weights", back)).toEqual({ sha256: sha256(large), size: LARGE_BYTES });
     expect(sha256(await readFile(back))).toBe(sha256(large));
-    expect(await store.readToFile("c/1/weights", back)).toBe(false);
+    expect(await store.readToFile("c/1/weights", back)).toBeUndefined();
+  });
+
+  it("takes a file that it is given, and goes by its digest", async () => {
+    const store = await open();
+    const path = join(folder(), "given");
+    const given = { sha256: sha256("given") };
+    await writeFile(path, "given");
+    await surely(store, "c/1/weights", () => store.createFromFile("c/1/weights", path, given));
+    await surely(store, "c/2/weights", () => store.copy("c/1/weights", "c/2/weights"));
+    const { etag } = (await store.get("c/1/weights"))!;
+    for (const key of ["c/1/weights", "c/2/weights"])
+      expect([(await store.head(key))?.etag, text((await store.get(key))?.body)]).toEqual([etag, "given"]);
+    await writeFile(path, "another", { flag: "w" });
+    expect(["lost", "unknown"]).toContain(
+      await store.createFromFile("c/1/weights", path, { sha256: sha256("another") }),
+    );
+    expect([(await store.head("c/1/weights"))?.etag, text((await store.get("c/1/weights"))?.body)]).toEqual([
+      etag,
+      "given",
+    ]);
   });
 
   it("loses a file or a copy to an object that is there", async () => {
