@@ -31,7 +31,7 @@ const failsWith = (code: string, message: string | RegExp): unknown =>
   });
 /** Round 1 has learned A and B (BAD rejected), round 2 C, round 3 D. */
 async function threeRounds(store: Store, keepRounds = 10): Promise<FakePipeline> {
-  const fake = fakePipeline(store, { gate: null, keep: { rounds: keepRounds, history: 0 } });
+  const fake = fakePipeline(store, { gate: null, keep: { rounds: keepRounds, history: 0, best: true } });
   await learn(fake, [A, B, BAD], { reject: [BAD.key] });
   await learn(fake, [C]);
   await learn(fake, [D]);

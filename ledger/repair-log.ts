@@ -2,7 +2,7 @@
 import { costOf, roundEntry } from "../protocol/entry.ts";
 import type { PipelineConfig } from "../protocol/config.ts";
 import { sha256 } from "../protocol/digest.ts";
-import { decideGate } from "../protocol/gate.ts";
+import { bestMetric, decideGate } from "../protocol/gate.ts";
 import { headOf, sameCheckpoint, START, type Head } from "../protocol/head.ts";
 import { logKey, planKey, resultKey } from "../protocol/keys.ts";
 import type { Job, Store } from "../protocol/ports.ts";
@@ -63,6 +63,7 @@ export async function entryAnew(
     },
     {
       keepRounds: config.keep.rounds,
+      keepBest: bestMetric(config),
       at: Number(at),
       cost: costOf(before, [jobThatRan(jobMs, Number(at))], Number(at)),
     },

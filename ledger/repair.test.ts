@@ -211,7 +211,7 @@ describe("repair", () => {
     const [segment] = (await listAll(store, "inbox/")).objects;
     const before = await bytesOf(store);
     // the config is another one by now: the entry is not made to the same bytes
-    const config = { ...fake.ledger.config, keep: { rounds: 99, history: 0 } };
+    const config = { ...fake.ledger.config, keep: { rounds: 99, history: 0, best: true } };
     const keys = [logKey(1), segment!.key, jobRecordKey(2, 1)];
     for (const one of await repair({ store, config, code: null }, keys)) expect(one.did, one.key).toBe("left");
     expect(await bytesOf(store)).toEqual(before);

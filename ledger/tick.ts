@@ -3,7 +3,7 @@
  * ticks may run at once and any may die or sleep at any point: the state alone says what is due (docs/protocol.md, "tick()").
  */
 import { budgetText, dayOf, decideBudget, spentAfter, type BudgetDecision } from "../protocol/budget.ts";
-import { decideGate } from "../protocol/gate.ts";
+import { bestMetric, decideGate } from "../protocol/gate.ts";
 import { costOf, noCost, roundEntry, rollbackEntry } from "../protocol/entry.ts";
 import { isRefused, START, type Head } from "../protocol/head.ts";
 import { encodeRedo } from "../protocol/history.ts";
@@ -170,6 +170,7 @@ async function commit(ledger: Ledger, head: Head, plan: Read<Plan>, result: Read
     },
     {
       keepRounds: ledger.config.keep.rounds,
+      keepBest: bestMetric(ledger.config),
       at: ledger.clock.nowMs(),
       cost: costOf(head, jobsOf(facts), facts.nowMs),
     },

@@ -33,6 +33,8 @@ export const KeepConfig = z.strictObject({
   rounds: z._default(AtLeast1.check(z.lte(1_000)), 10),
   /** newest checkpoints that `pull --epoch` finds, in training order, also those saved within a round */
   history: z._default(z.int().check(z.gte(0), z.lte(10_000)), 35),
+  /** the checkpoint that was best by the gate's metric can be gone back to, however old it is; nothing without a gate */
+  best: z._default(z.boolean(), true),
 });
 export type KeepConfig = z.infer<typeof KeepConfig>;
 

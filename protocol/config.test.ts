@@ -66,7 +66,7 @@ it("fills in all that is left out", () => {
       minInterval: 0,
     },
     gate: { metric: "accuracy", maxDrop: 0.02, onFail: "hold" },
-    keep: { rounds: 10, history: 35 },
+    keep: { rounds: 10, history: 35, best: true },
     jobs: { attempts: 5, timeLimit: 86_400_000, maxWait: 7_200_000 },
     schedule: null,
     budget: null,

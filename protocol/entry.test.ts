@@ -28,7 +28,13 @@ const said: Said = { by: "ada", reason: "why", nonce: "0".repeat(32), at: 1 };
 
 describe("what a round's entry keeps", () => {
   const keepOf = (keep: readonly Kept[], own: number, options: Partial<Parameters<typeof keepAfterRound>[2]>): Kept[] =>
-    keepAfterRound(sampleHead({ keep }), sampleKept(own), { rounds: 2, live: null, refusedParent: null, ...options });
+    keepAfterRound(sampleHead({ keep }), sampleKept(own), {
+      rounds: 2,
+      live: null,
+      refusedParent: null,
+      best: null,
+      ...options,
+    });
   const five = [1, 2, 3, 4, 5].map((round) => sampleKept(round));
 
   it("is the newest N, its own among them", () => {
@@ -55,6 +61,17 @@ describe("what a round's entry keeps", () => {
 
   it("and a refused round's parent: it may be gone back to", () => {
     expect(rounds(keepOf(five, 6, { refusedParent: sampleCheckpoint(2) }))).toEqual([2, 5, 6]);
+  });
+
+  it("and the best that was measured by the metric, the newest of equals, however old", () => {
+    const of = (metric: string, ...values: number[]): Kept[] =>
+      values.map((value, i) => sampleKept(i + 1, { measured: { metric, value } }));
+    const accuracy = of("accuracy", 0.7, 0.9, 0.9, 0.8, 0.6);
+    expect(rounds(keepOf(accuracy, 6, { best: "accuracy" }))).toEqual([3, 5, 6]);
+    expect(rounds(keepOf(of("loss", 0.7, 0.9, 0.9, 0.8, 1), 6, { best: "loss" }))).toEqual([1, 5, 6]);
+    // the gate goes by another metric since, or by none
+    expect(rounds(keepOf(accuracy, 6, { best: "loss" }))).toEqual([5, 6]);
+    expect(rounds(keepOf(accuracy, 6, { best: null }))).toEqual([5, 6]);
   });
 
   it("notes that live was so at this entry", () => {
@@ -111,7 +128,7 @@ function entryOfRound(gate: GateDecision, of: Head = head, scheduled = 0): Retur
   const plan = samplePlan({ round: of.round + 1, parent: of.checkpoint, live: of.live, scheduled });
   const result = sampleResult({ round: of.round + 1, checkpoint: sampleCheckpoint(of.round + 1) });
   const names = { planKey: "p", planSha256: sha256("p"), resultKey: "r", resultSha256: sha256("r") };
-  return roundEntry(of, { plan, result, gate, ...names }, { keepRounds: 10, at: 1, cost });
+  return roundEntry(of, { plan, result, gate, ...names }, { keepRounds: 10, keepBest: "accuracy", at: 1, cost });
 }
 const rollbackTo = (
   target: { seq: number; checkpoint: Checkpoint | null },
@@ -139,6 +156,10 @@ describe("a round's entry", () => {
     });
   });
 
+  it("notes what its checkpoint was measured to be, for the best", () => {
+    expect(entryOfRound(decision()).keep.at(-1)?.measured).toEqual({ metric: "accuracy", value: 0.9 });
+  });
+
   it("moves live if its gate says so, else not", () => {
     expect(entryOfRound(decision()).live).toEqual(sampleCheckpoint(5));
     expect(entryOfRound(decision({ goesLive: false })).live).toEqual(sampleCheckpoint(3));
@@ -161,7 +182,7 @@ describe("a round's entry", () => {
         roundEntry(
           many,
           { ...work, result: sampleResult({ checkpoint: sampleCheckpoint(5) }) },
-          { keepRounds: 1, at: 1, cost },
+          { keepRounds: 1, keepBest: null, at: 1, cost },
         ).keep,
       );
     };
@@ -262,7 +283,7 @@ function nextEntry(what: string, at: Head, target: { seq: number; checkpoint: Ch
   const plan = samplePlan({ round: at.round + 1, parent: at.checkpoint });
   const result = sampleResult({ checkpoint: sampleCheckpoint(at.round + 1) });
   const names = { planKey: "p", planSha256: sha256("p"), resultKey: "r", resultSha256: sha256("r") };
-  return roundEntry(at, { plan, result, gate, ...names }, { keepRounds: 2, at: 1, cost: noCost(at) });
+  return roundEntry(at, { plan, result, gate, ...names }, { keepRounds: 2, keepBest: null, at: 1, cost: noCost(at) });
 }
 
 it("carries what the closed round's jobs took, and the sums after it; a promote closes none", () => {

@@ -1,5 +1,6 @@
 /** From what is read to the next log entry: the state after it, and what happened. */
 import { runMs, spentAfter } from "./budget.ts";
+import { worseBy } from "./gate.ts";
 import { sameCheckpoint, type Head } from "./head.ts";
 import type { Job } from "./ports.ts";
 import type {
@@ -25,18 +26,25 @@ function withLiveAt(keep: readonly Kept[], live: Checkpoint | null, seq: number)
 }
 
 /**
- * What later entries may name: the newest `rounds`, the head's, of a refused round its parent's, live and the lives before it.
+ * What later entries may name: the newest `rounds`, the head's, of a refused round its parent's, live and the lives before it, and the best
+ * by `best`, among those that were measured by it.
  * Only a round's entry adds one (its own) and lets others go; what has left never comes back.
  */
 export function keepAfterRound(
   head: Head,
   own: Kept,
-  options: { rounds: number; live: Checkpoint | null; refusedParent: Checkpoint | null },
+  options: {
+    rounds: number;
+    live: Checkpoint | null;
+    refusedParent: Checkpoint | null;
+    /** a metric; null: none */
+    best: string | null;
+  },
 ): Kept[] {
   const all = withLiveAt([...head.keep, own], options.live, own.seq);
   const newest = new Set(all.slice(-options.rounds));
   const lives = all.filter((kept) => kept.liveAt > 0).sort((a, b) => b.liveAt - a.liveAt);
-  const kept = new Set([...newest, ...lives.slice(0, LIVES_KEPT + 1)]);
+  const kept = new Set([...newest, bestOf(all, options.best), ...lives.slice(0, LIVES_KEPT + 1)]);
   return all.filter(
     (one) =>
       kept.has(one) ||
@@ -44,6 +52,17 @@ export function keepAfterRound(
       sameCheckpoint(one.checkpoint, options.live) ||
       (options.refusedParent !== null && sameCheckpoint(one.checkpoint, options.refusedParent)),
   );
+}
+
+/** Of equals the newest. */
+function bestOf(keep: readonly Kept[], metric: string | null): Kept | undefined {
+  let best: { kept: Kept; value: number } | undefined;
+  for (const kept of keep) {
+    if (kept.measured === null || kept.measured.metric !== metric) continue;
+    const { value } = kept.measured;
+    if (best === undefined || worseBy(metric, value, best.value) <= 0) best = { kept, value };
+  }
+  return best?.kept;
 }
 
 /** What the jobs of the round took that an entry closes, and the sums after it. */
@@ -73,11 +92,19 @@ export function roundEntry(
     resultSha256: string;
     gate: GateDecision;
   },
-  options: { keepRounds: number; at: number; cost: Cost },
+  options: { keepRounds: number; keepBest: string | null; at: number; cost: Cost },
 ): RoundEntry {
   const { plan, result, gate } = work;
   const seq = head.seq + 1;
   const live = gate.goesLive ? result.checkpoint : head.live;
+  const measured = options.keepBest === null ? undefined : result.metrics[options.keepBest];
+  const own: Kept = {
+    checkpoint: result.checkpoint,
+    seq,
+    liveAt: 0,
+    measured:
+      options.keepBest === null || measured === undefined ? null : { metric: options.keepBest, value: measured },
+  };
   return {
     format: 1,
     seq,
@@ -88,11 +115,12 @@ export function roundEntry(
     checkpoint: result.checkpoint,
     redo: null,
     live,
-    keep: keepAfterRound(
-      head,
-      { checkpoint: result.checkpoint, seq, liveAt: 0 },
-      { rounds: options.keepRounds, live, refusedParent: gate.passed ? null : plan.parent },
-    ),
+    keep: keepAfterRound(head, own, {
+      rounds: options.keepRounds,
+      live,
+      refusedParent: gate.passed ? null : plan.parent,
+      best: options.keepBest,
+    }),
     scheduled: Math.max(head.scheduled, plan.scheduled),
     ...options.cost,
     plan: { key: work.planKey, sha256: work.planSha256 },

@@ -1,8 +1,18 @@
-import type { GateConfig } from "./config-parts.ts";
+import type { GateConfig, KeepConfig } from "./config-parts.ts";
 import { sameCheckpoint, type Head } from "./head.ts";
 import type { GateDecision, Plan, Result } from "./types.ts";
 
 const LESS_IS_BETTER = new Set(["loss", "mae", "mse"]);
+
+/** By how much `ours` is worse, in the metric's own unit; negative: better. */
+export function worseBy(metric: string, ours: number, other: number): number {
+  return LESS_IS_BETTER.has(metric) ? ours - other : other - ours;
+}
+
+/** The metric by which the best checkpoint is kept; null: none is. */
+export function bestMetric(config: { readonly gate: GateConfig | null; readonly keep: KeepConfig }): string | null {
+  return config.keep.best ? (config.gate?.metric ?? null) : null;
+}
 
 /**
  * Whether the round's checkpoint goes live. It is measured against the live checkpoint of its plan; if live has changed
@@ -34,7 +44,7 @@ export function decideGate(gate: GateConfig | null, plan: Plan, result: Result, 
       `${gate.metric} of ${ours === undefined ? "this round" : "live"} could not be measured`,
     );
   }
-  const drop = LESS_IS_BETTER.has(gate.metric) ? ours - lives : lives - ours;
+  const drop = worseBy(gate.metric, ours, lives);
   const reason = `${gate.metric} ${format(lives)} -> ${format(ours)}`;
   if (drop > gate.maxDrop)
     return decide(false, false, "worse", `${reason}: worse by ${format(drop)}, at most ${gate.maxDrop} allowed`);

@@ -192,6 +192,8 @@ export const Kept = z.strictObject({
   seq: Seq,
   /** seq of the newest entry after which it was live; 0: never */
   liveAt: Seq,
+  /** what the gate's metric was on its round's holdouts; null: nobody asked for the best, or it was not measured */
+  measured: z.nullable(z.strictObject({ metric: MetricName, value: z.number() })),
 });
 export type Kept = z.infer<typeof Kept>;
 

@@ -23,7 +23,7 @@ export function sampleCheckpoint(round: number): Checkpoint {
 }
 
 export function sampleKept(round: number, part: Partial<Kept> = {}): Kept {
-  return { checkpoint: sampleCheckpoint(round), seq: round, liveAt: 0, ...part };
+  return { checkpoint: sampleCheckpoint(round), seq: round, liveAt: 0, measured: null, ...part };
 }
 
 export function sampleHead(part: Partial<Head> = {}): Head {
