@@ -69,6 +69,9 @@ export interface Pipeline {
 const EXTENSION = import.meta.url.endsWith(".ts") ? "ts" : "js";
 const TRAINER = fileURLToPath(new URL(`../trainer/main.${EXTENSION}`, import.meta.url));
 
+/** Runs the user's model module, so it is a process of its own. */
+export const EXPORTER = fileURLToPath(new URL(`../trainer/export.${EXTENSION}`, import.meta.url));
+
 /** The directory in which the user typed the command. `npm run` moves to the package's folder and says where it was in INIT_CWD. */
 export function userFolder(env: NodeJS.ProcessEnv): string {
   const movedTo = env["npm_package_json"];

@@ -71,6 +71,8 @@ export const ADVICE = {
     "Only rounds on data are possible: add data, or train the same again with `accrete rollback --to 0 --replay`.",
   NATIVE_NOT_BUILT:
     "Mend what the message says, then run `accrete native` again. Until then trainings use TensorFlow.js on wasm, which is slower.",
+  MODEL_NOT_EXPORTABLE:
+    "Pull the weights alone: `accrete pull DIR --format safetensors`. A SavedModel needs TensorFlow's own library: see `accrete doctor`.",
 } as const;
 
 export type ErrorCode = keyof typeof ADVICE;

@@ -50,7 +50,9 @@ execFileSync(
 rmSync(join(DIST, "trainer"), { recursive: true, force: true });
 mkdirSync(join(DIST, "trainer"));
 await build({
-  entryPoints: ["main", "reader", "save-worker", "watchdog-worker"].map((name) => join(ROOT, `trainer/${name}.ts`)),
+  entryPoints: ["main", "reader", "save-worker", "watchdog-worker", "export"].map((name) =>
+    join(ROOT, `trainer/${name}.ts`),
+  ),
   outdir: join(DIST, "trainer"),
   bundle: true,
   splitting: true, // so that what a round does not need is not loaded

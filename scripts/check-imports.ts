@@ -20,7 +20,11 @@ const RULES: readonly Rule[] = [
   { folder: "protocol", ours: ["protocol"], packages: ["zod/mini", "node:crypto"] },
   { folder: "ledger", ours: ["ledger", "protocol"], packages: [] },
   { folder: "adapters", ours: ["adapters", "protocol"] },
-  { folder: "trainer", but: ["trainer/main.ts", "trainer/save-worker.ts"], ours: ["trainer", "protocol"] },
+  {
+    folder: "trainer",
+    but: ["trainer/main.ts", "trainer/save-worker.ts", "trainer/export.ts"],
+    ours: ["trainer", "protocol"],
+  },
   {
     folder: "cli",
     but: ["cli/main.ts", "cli/compose.ts", "cli/compose-native.ts"],

@@ -90,9 +90,34 @@ function nodeBytes({ name, op, inputs, attributes }: GraphNode): Uint8Array {
 /** Of GraphDef.versions: the graph needs no consumer newer than what these operations are known by. */
 const PRODUCER = 1_000;
 
-/** What saved_model.pb holds for a bare graph: no signature, and no values of variables. */
-export function savedModel(nodes: readonly GraphNode[]): Uint8Array {
+/** How a graph is used by who has not made it. All tensors are of 32-bit floats. */
+export interface Signature {
+  readonly input: { readonly node: string; readonly shape: readonly number[] };
+  /** name -> node */
+  readonly outputs: Record<string, string>;
+  readonly outputShape: readonly number[];
+}
+
+const tensorInfo = (node: string, shape: readonly number[]): Uint8Array =>
+  Buffer.concat([bytes(1, `${node}:0`), integer(2, TYPE.float32), bytes(3, shapeOf(shape))]);
+
+const entry = (key: string, value: Uint8Array): Uint8Array => Buffer.concat([bytes(1, key), bytes(2, value)]);
+
+function signatureBytes({ input, outputs, outputShape }: Signature): Uint8Array {
+  const signature = [
+    bytes(1, entry("inputs", tensorInfo(input.node, input.shape))),
+    ...Object.entries(outputs).map(([name, node]) => bytes(2, entry(name, tensorInfo(node, outputShape)))),
+    bytes(3, "tensorflow/serving/predict"),
+  ];
+  return bytes(5, entry("serving_default", Buffer.concat(signature)));
+}
+
+/** What saved_model.pb holds: a graph, and no values of variables. */
+export function savedModel(nodes: readonly GraphNode[], signature?: Signature): Uint8Array {
   const graph = Buffer.concat([...nodes.map((node) => bytes(1, nodeBytes(node))), bytes(4, integer(1, PRODUCER))]);
   const tags = bytes(1, bytes(4, "serve"));
-  return Buffer.concat([integer(1, 1), bytes(2, Buffer.concat([tags, bytes(2, graph)]))]);
+  return Buffer.concat([
+    integer(1, 1),
+    bytes(2, Buffer.concat([tags, bytes(2, graph), ...(signature === undefined ? [] : [signatureBytes(signature)])])),
+  ]);
 }
