@@ -156,8 +156,31 @@ describe("a workspace that learns", () => {
 });
 
 describe("a workspace that has learned", () => {
+  it("pull makes a model for TensorFlow.js, and its weights as their manifest names them", async () => {
+    expect(await accrete("pull", "model", "--format", "tfjs,safetensors")).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^round 2, epoch 10, step \d+, live: 6 files/),
+    });
+    expect((await readdir(join(dir, "model"))).sort()).toEqual([
+      "MANIFEST.json",
+      "README.md",
+      "group1-shard1of1.bin",
+      "model.json",
+      "preprocessing.json",
+      "weights.safetensors",
+    ]);
+    const { files } = JSON.parse((await accrete("--json", "pull", "by-default")).out);
+    for (const { name, size, sha256: digest } of files) {
+      const bytes = await readFile(join(dir, "by-default", name));
+      expect([bytes.length, sha256(bytes)]).toEqual([size, digest]);
+      expect(bytes.equals(await readFile(join(dir, "model", name)))).toBe(true);
+    }
+    expect((await accrete("pull", "x", "--format", "tfjs,onnx")).err).toContain("expected are some of tfjs, ");
+    await Promise.all(["model", "by-default"].map((name) => rm(join(dir, name), { recursive: true })));
+  });
+
   it("pull copies a checkpoint whose bytes are those that its manifest names", async () => {
-    expect(await accrete("pull", "model")).toMatchObject({
+    expect(await accrete("pull", "model", "--format", "checkpoint")).toMatchObject({
       code: 0,
       out: expect.stringMatching(/^round 2, epoch 10, step \d+, live: \d+ files/),
     });

@@ -55,6 +55,19 @@ describe("trainer.start", () => {
     expect(await runCli(dir, ["verify"])).toMatchObject({ code: 0 });
   });
 
+  it("begins with a pulled model.json as with the weights beside it", async () => {
+    const json = sha256(
+      Buffer.concat(
+        await Promise.all(["model.json", "group1-shard1of1.bin"].map((name) => readFile(join(pulled, name)))),
+      ),
+    );
+    const dir = await warm("from-json", `{ from: "../pulled/model.json", sha256: "${json}" }`);
+    expect(await up(dir)).toMatchObject({ code: 0, err: "" });
+    expect(await runCli(dir, ["pull", "model"])).toMatchObject({ code: 0 });
+    for (const name of ["model.json", "group1-shard1of1.bin"])
+      expect((await readFile(join(dir, "model", name))).equals(await readFile(join(pulled, name)))).toBe(true);
+  });
+
   it("that is missing or another file is said before anything is started", async () => {
     const missing = await warm("missing", '{ from: "./pretrained/model.json" }');
     const refused = await up(missing);

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -93,6 +94,26 @@ const lengthOnly = (length: bigint): Buffer => {
   bytes.writeBigUInt64LE(length);
   return bytes;
 };
+
+/** With safetensors and NumPy. */
+const PYTHON = process.env["ACCRETE_PYTHON"];
+
+it.skipIf(PYTHON === undefined)(
+  "Python's safetensors opens what is written (skipped without ACCRETE_PYTHON)",
+  async () => {
+    await write(path, TENSORS);
+    const program = `
+import json, sys
+from safetensors.numpy import load_file
+found = load_file(sys.argv[1])
+print(json.dumps({name: [list(value.shape), str(value.dtype), value.tobytes().hex()] for name, value in found.items()}))`;
+    const found: unknown = JSON.parse(execFileSync(PYTHON!, ["-c", program, path], { encoding: "utf8" }));
+    const dtypes = { F64: "float64", F32: "float32", I32: "int32", U32: "uint32", U8: "uint8" } as const;
+    expect(found).toEqual(
+      Object.fromEntries(TENSORS.map((each) => [each.name, [each.shape, dtypes[each.dtype], bits(each)]])),
+    );
+  },
+);
 
 describe("a bad file is refused by its name:", () => {
   it.each([

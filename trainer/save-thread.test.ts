@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
 import { MANIFEST } from "../protocol/keys.ts";
-import { Flow, TensorQueue, writeHere, type CheckpointWriter, type TensorToSave } from "./checkpoint-writer.ts";
+import { Flow, TensorQueue, writeHere, type TensorToSave } from "./checkpoint-writer.ts";
 import { isFiniteAll, type SaveJob } from "./save-job.ts";
 import { SaveThread } from "./save-thread.ts";
 import { csv, newFolder, Place } from "./testing/rounds.ts";

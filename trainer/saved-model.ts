@@ -76,43 +76,135 @@ function record(tf: Tf, model: Model, records: number): Recorded {
 /** The nodes of the first recording, with what differs in the second replaced. */
 function forAnyBatch(one: Recorded, other: Recorded): GraphNode[] {
   const [nodes, others] = [one.recorder.nodes, other.recorder.nodes];
-  const differs = (): Error => new Error("what it does depends on the number of records");
+  const differs = (node?: GraphNode): Error =>
+    new Error(`what it does depends on the number of records${node === undefined ? "" : `, in ${node.op}`}`);
   if (nodes.length !== others.length) throw differs();
-  const made: GraphNode[] = [...one.weights];
+  const made = [...one.weights, ...batchNodes()];
   for (const [i, node] of nodes.entries()) {
     const twin = others[i]!;
-    if (node.op !== twin.op || node.name !== twin.name || node.inputs.join() !== twin.inputs.join()) throw differs();
-    const same = Object.keys(node.attributes).every((key) => {
-      const found = twin.attributes[key];
-      return found !== undefined && Buffer.compare(node.attributes[key]!, found) === 0;
-    });
-    if (same) made.push(node);
-    else
-      made.push(
-        ...replaced(
-          node,
-          [one, other].map(({ recorder }) => recorder.constants.get(node.name)),
-          nodes,
-        ),
-      );
+    if (node.op !== twin.op || node.name !== twin.name || node.inputs.join() !== twin.inputs.join())
+      throw differs(node);
+    if (sameAttributes(node, twin)) {
+      made.push(node);
+      continue;
+    }
+    // a number is behind a placeholder with a default, see Recorder: it is the one that is known
+    const behind = nodes[i + 1]?.op === "PlaceholderWithDefault" ? nodes[i + 1]!.name : node.name;
+    const [a, b] = [one, other].map(
+      ({ recorder }) => recorder.constants.get(behind) ?? recorder.constants.get(node.name),
+    );
+    const more = replaced(node, a, b, nodes);
+    if (more === undefined) throw differs(node);
+    made.push(...more);
   }
   return made;
 }
 
-/** A constant that goes by the number of records: sizes for a Reshape, or the same number over and over for each record. */
+function sameAttributes(node: GraphNode, twin: GraphNode): boolean {
+  return Object.keys(node.attributes).every((key) => {
+    const found = twin.attributes[key];
+    return found !== undefined && Buffer.compare(node.attributes[key]!, found) === 0;
+  });
+}
+
+const INT32 = attribute.type(TYPE.int32);
+const BATCH = "batch";
+
+const integers = (name: string, shape: readonly number[], values: readonly number[]): GraphNode => ({
+  name,
+  op: "Const",
+  inputs: [],
+  attributes: { dtype: INT32, value: attribute.tensor(TYPE.int32, shape, Int32Array.from(values)) },
+});
+
+/** How many records there are. */
+function batchNodes(): GraphNode[] {
+  const masks = ["begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask"].map((mask) => [
+    mask,
+    attribute.integer(0),
+  ]);
+  return [
+    {
+      name: "batch/of",
+      op: "Shape",
+      inputs: [INPUT],
+      attributes: { T: attribute.type(TYPE.float32), out_type: INT32 },
+    },
+    integers("batch/0", [1], [0]),
+    integers("batch/1", [1], [1]),
+    {
+      name: BATCH,
+      op: "StridedSlice",
+      inputs: ["batch/of", "batch/0", "batch/1", "batch/1"],
+      attributes: { T: INT32, Index: INT32, ...Object.fromEntries(masks), shrink_axis_mask: attribute.integer(1) },
+    },
+  ];
+}
+
+/** What goes by the number of records: integers that do so linearly, or the same number over and over. @returns undefined for anything else */
 function replaced(
   node: GraphNode,
-  constants: readonly (Constant | undefined)[],
+  a: Constant | undefined,
+  b: Constant | undefined,
   nodes: readonly GraphNode[],
-): GraphNode[] {
-  const [a, b] = constants;
-  const depends = (): Error => new Error(`its ${node.op} (${node.name}) depends on the number of records`);
-  if (node.op !== "Const" || a === undefined || b === undefined || a.shape.join() !== b.shape.join()) throw depends();
-  const users = nodes.filter(({ inputs }) => inputs.includes(node.name));
+): GraphNode[] | undefined {
+  if (a === undefined || b === undefined) return undefined;
+  if (node.op === "PlaceholderWithDefault")
+    return [{ name: node.name, op: "Identity", inputs: node.inputs, attributes: { T: node.attributes["dtype"]! } }];
+  if (node.op !== "Const") return undefined;
+  if (a.shape.join() === b.shape.join()) {
+    if (a.type !== TYPE.int32) return undefined;
+    const users = nodes.filter(({ inputs }) => inputs.includes(node.name));
+    const rest = users.every(({ op, inputs }) => op === "Reshape" && inputs[1] === node.name)
+      ? restOf(node, a, b)
+      : undefined;
+    return rest ?? linear(node.name, a.shape, [...a.values], [...b.values]);
+  }
+  if (a.shape.length !== b.shape.length || [...a.values, ...b.values].some((value) => value !== a.values[0]))
+    return undefined;
+  const dims = linear(`${node.name}/dims`, [a.shape.length], a.shape, b.shape);
+  if (dims === undefined) return undefined;
+  const T = attribute.type(a.type);
+  const value = attribute.tensor(a.type, [], a.values.slice(0, 1));
+  return [
+    ...dims,
+    { name: `${node.name}/value`, op: "Const", inputs: [], attributes: { dtype: T, value } },
+    {
+      name: node.name,
+      op: "Fill",
+      inputs: [`${node.name}/dims`, `${node.name}/value`],
+      attributes: { T, index_type: INT32 },
+    },
+  ];
+}
+
+/** For a Reshape: the one size that differs is whatever is left, so that TensorFlow still knows the others beforehand. */
+function restOf(node: GraphNode, a: Constant, b: Constant): GraphNode[] | undefined {
   const varying = [...a.values].flatMap((value, at) => (value === b.values[at] ? [] : [at]));
-  const byBatch = varying.every((at) => a.values[at]! / RECORDS[0] === b.values[at]! / RECORDS[1]);
-  const sizes = a.type === TYPE.int32 && byBatch && varying.length === 1 && !a.values.includes(-1);
-  if (!sizes || !users.every(({ op, inputs }) => op === "Reshape" && inputs[1] === node.name)) throw depends();
-  const values = Int32Array.from(a.values, (value, at) => (at === varying[0] ? -1 : value));
-  return [{ ...node, attributes: { ...node.attributes, value: attribute.tensor(TYPE.int32, a.shape, values) } }];
+  if (varying.length !== 1 || a.values.includes(-1)) return undefined;
+  return [
+    integers(
+      node.name,
+      a.shape,
+      [...a.values].map((value, at) => (at === varying[0] ? -1 : value)),
+    ),
+  ];
+}
+
+/** base + each * number of records, as both recordings say. */
+function linear(
+  name: string,
+  shape: readonly number[],
+  a: readonly number[],
+  b: readonly number[],
+): GraphNode[] | undefined {
+  const each = a.map((value, at) => (b[at]! - value) / (RECORDS[1] - RECORDS[0]));
+  const base = a.map((value, at) => value - each[at]! * RECORDS[0]);
+  if (!each.every(Number.isInteger)) return undefined;
+  return [
+    integers(`${name}/base`, shape, base),
+    integers(`${name}/each`, shape, each),
+    { name: `${name}/all`, op: "Mul", inputs: [`${name}/each`, BATCH], attributes: { T: INT32 } },
+    { name, op: "AddV2", inputs: [`${name}/base`, `${name}/all`], attributes: { T: INT32 } },
+  ];
 }
