@@ -118,6 +118,11 @@ try {
     `it has trained: round ${status.round}, accuracy ${status.metrics?.accuracy?.toFixed(3)}`,
     status.round === 1 && (status.metrics?.accuracy ?? 0) > 0.5,
   );
+  accrete("--dir", "toy", "pull", "toy/model");
+  check(
+    "a model is pulled out of it",
+    existsSync(join(project, "toy/model/model.json")) || existsSync(join(toy, "toy/model/model.json")),
+  );
   accrete("--dir", "toy", "verify");
   check("and what it has stored is whole", true);
 

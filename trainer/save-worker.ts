@@ -10,6 +10,7 @@ import { fileError } from "../adapters/file-errors.ts";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 import { TensorQueue } from "./checkpoint-writer.ts";
 import type { SaveAnswer, SaveMessage, SaveWorkerData } from "./save-thread.ts";
+import type { TensorData } from "./safetensors.ts";
 import { writeCheckpoint, type SaveJob } from "./save-job.ts";
 
 const { state, folder } = workerData as SaveWorkerData;
@@ -25,8 +26,13 @@ parentPort!.on("message", (message: SaveMessage) => {
 });
 
 async function write(job: SaveJob, tensors: TensorQueue): Promise<void> {
+  let before: TensorData | undefined;
+  const next = async (): Promise<TensorData> => {
+    if (before !== undefined) free(before);
+    return (before = await tensors.next());
+  };
   try {
-    const written = await writeCheckpoint(store, join(folder, String(saves++)), job, () => tensors.next());
+    const written = await writeCheckpoint(store, join(folder, String(saves++)), job, next);
     answer({ op: "written", written, requests: requests() });
   } catch (thrown) {
     const error = fileError(thrown, "the trainer's own files", folder);
@@ -36,5 +42,12 @@ async function write(job: SaveJob, tensors: TensorQueue): Promise<void> {
       message: messageOf(error),
       stack: error instanceof Error ? error.stack : undefined,
     });
+  } finally {
+    if (before !== undefined) free(before);
   }
+}
+
+/** At once: this thread's own heap is so small that its garbage would be looked for late, and large arrays with it. */
+function free({ buffer }: TensorData): void {
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
