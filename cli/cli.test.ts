@@ -333,6 +333,7 @@ describe.concurrent("a command that can't be done", () => {
       "why",
       "verify",
       "pull",
+      "tensorboard",
       "train",
       "rehearse",
       "retry",

@@ -40,7 +40,8 @@ async function hang(
     scratch: newFolder(),
     round: 1,
     attempt: 1,
-    env: { ACCRETE_HANG_MS: String(limitMs) },
+    // a graph would be recorded once, and never call the layer again
+    env: { ACCRETE_HANG_MS: String(limitMs), ACCRETE_BACKEND: "wasm" },
   });
   const exit = await endOf(child);
   return { exit, signal: child.signalCode, output: output(), place };
