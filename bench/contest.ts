@@ -13,8 +13,8 @@ export interface Contest {
   readonly unit: string;
   readonly ours: Contestant;
   readonly peers: readonly Contestant[];
-  /** ours divided by the peer's is to be at most so much */
-  readonly goals: readonly { readonly peer: string; readonly atMost: number }[];
+  /** ours divided by the peer's is to be at most so much; null: our figure itself */
+  readonly goals: readonly { readonly peer: string | null; readonly atMost: number }[];
   /** on this core alone; null: on all */
   readonly core: number | null;
 }

@@ -15,7 +15,7 @@ export function tableOf(results: readonly ContestResult[]): string {
   ];
   for (const { contest, standings } of results) {
     for (const { name, figure, ratio } of standings) {
-      const goal = contest.goals.find(({ peer }) => peer === name)?.atMost;
+      const goal = contest.goals.find(({ peer }) => peer === (ratio === undefined ? null : name))?.atMost;
       const measured = ratio ?? figure;
       lines.push(
         `| ${ratio === undefined ? contest.name : ""} | ${ratio === undefined ? contest.unit : ""} | ${name} | ${shown(figure)} | ${ratio === undefined ? "" : ratio.toFixed(2)} | ${goal === undefined ? "" : `<= ${goal}`} | ${goal === undefined ? "" : measured <= goal ? "reached" : "missed"} |`,
