@@ -17,6 +17,7 @@ import { TrainerConfig } from "./trainer-config.ts";
 import { BUDGET_LEAST_MS, budgetMs } from "./budget.ts";
 import { describeIssue } from "./config-issue.ts";
 import { AccreteError } from "./errors.ts";
+import { holdoutRule } from "./holdout-part.ts";
 import { taskFault } from "./task-config.ts";
 
 export const PipelineConfig = z.strictObject({
@@ -97,8 +98,9 @@ const GATE_METRICS: Readonly<Record<Task, readonly [GateConfig["metric"], ...Gat
 function gateOf(pipeline: z.infer<typeof PipelineConfig>): GateConfig | null {
   const { data, gate, name } = pipeline;
   if (gate === null) return null;
-  if (gate === undefined) return data.holdout === 0 ? null : GateConfig.parse({ metric: GATE_METRICS[data.task][0] });
-  if (data.holdout === 0)
+  const measurable = holdoutRule(data.holdout) !== null;
+  if (gate === undefined) return measurable ? GateConfig.parse({ metric: GATE_METRICS[data.task][0] }) : null;
+  if (!measurable)
     throw new AccreteError(
       "CONFIG_INVALID",
       `${name}: gate: there is nothing to measure with data.holdout: 0; set it above 0, or gate: null`,
@@ -155,6 +157,9 @@ const KNOWN_NAMES: readonly string[] = [
   "value",
   "patience",
   "minDelta",
+  "flip",
+  "shift",
+  "crop",
   "by",
   "part",
   "column",

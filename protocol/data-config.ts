@@ -22,6 +22,17 @@ export const HoldoutConfig = z.union([
 ]);
 export type HoldoutConfig = z.infer<typeof HoldoutConfig>;
 
+/** How images are changed each time they are trained on, each part by chance of its own; 0 and "none": not. */
+const AugmentConfig = z.strictObject({
+  /** half of them mirrored, left to right */
+  flip: z._default(z.enum(["none", "horizontal"]), "none"),
+  /** moved by up to so many pixels, each way; what comes in from outside is 0 */
+  shift: z._default(z.int().check(z.gte(0), z.lte(10_000)), 0),
+  /** a part of it cut out, at any place, and scaled up to the whole: each side is shortened by up to this part */
+  crop: z._default(Fraction.check(z.lt(1)), 0),
+});
+export type AugmentConfig = z.infer<typeof AugmentConfig>;
+
 export const DataConfig = z.strictObject({
   /** only objects whose key starts so */
   prefix: z._default(z.string().check(z.maxLength(512)), ""),
@@ -62,6 +73,15 @@ export const DataConfig = z.strictObject({
   imageShape: z._default(z.nullable(z.tuple([AtLeast1, AtLeast1, z.union([z.literal(1), z.literal(3)])])), null),
   /** the records that are never trained on; a number: that part of them, chosen by a hash of their content */
   holdout: z._default(HoldoutConfig, 0.1),
+  /**
+   * table columns become (x - mean) / standard deviation. A number: of the first so many records that are trained on, and then for
+   * good; always: of all so far, so that they change in each round; none: columns stay as they are
+   */
+  normalise: z._default(z.union([AtLeast1, z.enum(["always", "none"])]), 1_000),
+  /** images, also as IDX arrays: changed by chance each time they are trained on; null: as they are */
+  augment: z._default(z.nullable(AugmentConfig), null),
+  /** of a round's records, packed, so much is held in memory, what is read ahead included; what is more is read from the disk */
+  memory: z._default(Size.check(z.gte(1_048_576)), 1_073_741_824),
   /** objects that were last written before it do not count (a file's modification time); null: all that are there */
   since: z._default(z.nullable(Moment), null),
   /** what reading one item may take; an item that takes more is rejected, and the others are read */
@@ -87,6 +107,7 @@ export function dataFault({
   holdout,
   task,
   labelSeparator,
+  augment,
 }: DataConfig): string | undefined {
   const lines = format === "text" && text === null;
   const columns = format !== "idx" && format !== "images" && !lines;
@@ -98,5 +119,7 @@ export function dataFault({
   if (delimiter !== "," && format !== "csv") return `data.delimiter: it is for data.format: "csv", not "${format}"`;
   if (labelSeparator !== "|" && task !== "multi-label")
     return `data.labelSeparator: it is for data.task: "multi-label", not "${task}"`;
+  if (augment !== null && format !== "images" && format !== "idx")
+    return `data.augment: it changes images, and data.format is "${format}": leave it out`;
   return undefined;
 }

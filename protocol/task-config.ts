@@ -1,5 +1,6 @@
 /** Whether what `trainer` asks for fits what `data` is: what no schema of one part alone can say. */
 import type { DataConfig, Task } from "./data-config.ts";
+import { holdoutRule } from "./holdout-part.ts";
 import type { LossName, TrainerConfig } from "./trainer-config.ts";
 
 /** The losses of each task; the first if nothing else is said. */
@@ -25,7 +26,7 @@ export function taskFault({ task, holdout, labels }: DataConfig, trainer: Traine
     return "trainer.classWeights: values have no classes: null for regression";
   if (optimizer.name === "adamw" && weightDecay > 0)
     return "trainer.weightDecay: adamw has a decay of its own: set trainer.optimizer.weightDecay";
-  if (earlyStopping !== null && holdout === 0)
+  if (earlyStopping !== null && holdoutRule(holdout) === null)
     return "trainer.earlyStopping: there is no loss to go by with data.holdout: 0; set it above 0";
   return labels === null ? undefined : classWeightsFault(trainer, labels);
 }

@@ -50,7 +50,7 @@ execFileSync(
 rmSync(join(DIST, "trainer"), { recursive: true, force: true });
 mkdirSync(join(DIST, "trainer"));
 await build({
-  entryPoints: ["main", "reader", "save-worker", "watchdog-worker", "export"].map((name) =>
+  entryPoints: ["main", "reader", "batches-worker", "save-worker", "watchdog-worker", "export"].map((name) =>
     join(ROOT, `trainer/${name}.ts`),
   ),
   outdir: join(DIST, "trainer"),

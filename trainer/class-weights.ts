@@ -2,7 +2,8 @@
 import { AccreteError } from "../protocol/errors.ts";
 import { classWeightsFault } from "../protocol/task-config.ts";
 import type { TrainerConfig } from "../protocol/trainer-config.ts";
-import { labelWidthOf, type Schema } from "./schema.ts";
+import { countClasses, type PackedRecords } from "./packed/records.ts";
+import type { Schema } from "./schema.ts";
 import type { Batch } from "./step.ts";
 
 /** Weights of labels. */
@@ -14,8 +15,7 @@ export interface ClassWeights {
 /**
  * By name: a class's records count so much (multi-label: its column). balanced: n / (k n_c) for a class with n_c of n records, k the
  * classes that have any; multi-label: for each column so with k = 2, those that have the class and those that don't.
- * @param labels of all records, see Batch.y
- * @param rows those that are trained on
+ * @param records those that are trained on count
  * @returns null: all count the same
  * @see King and Zeng 2001, Logistic Regression in Rare Events Data; scikit-learn's class_weight "balanced"
  * @throws {AccreteError} CONFIG_INVALID if there is no such class
@@ -23,8 +23,7 @@ export interface ClassWeights {
 export function classWeightsOf(
   trainer: Pick<TrainerConfig, "classWeights">,
   schema: Pick<Schema, "task" | "classes">,
-  labels: Int32Array | Float32Array,
-  rows: Uint32Array,
+  records: PackedRecords,
 ): ClassWeights | null {
   const { classWeights } = trainer;
   if (classWeights === null || schema.task === "regression") return null;
@@ -35,16 +34,11 @@ export function classWeightsOf(
     const byClass = Float64Array.from(classes, (name) => classWeights[name] ?? 1);
     return { of: (label, column) => byClass[task === "multi-label" ? column : label]! };
   }
-  const width = labelWidthOf(schema);
-  if (task === "multi-label") {
-    const having = new Float64Array(classes.length);
-    for (const row of rows) for (let c = 0; c < width; c++) having[c]! += labels[row * width + c]!;
-    return { of: (label, c) => rows.length / (2 * (label === 1 ? having[c]! : rows.length - having[c]!)) };
-  }
-  const counts = new Float64Array(classes.length);
-  for (const row of rows) counts[labels[row]!]!++;
+  const counts = countClasses(records, classes.length);
+  const all = records.train.length;
+  if (task === "multi-label") return { of: (label, c) => all / (2 * (label === 1 ? counts[c]! : all - counts[c]!)) };
   const present = counts.filter((count) => count > 0).length;
-  return { of: (label) => rows.length / (present * counts[label]!) };
+  return { of: (label) => all / (present * counts[label]!) };
 }
 
 /** The batch with its classes' weights, times those that it has. */

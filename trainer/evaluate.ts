@@ -3,7 +3,8 @@ import type { Metrics } from "../protocol/types.ts";
 import type { Holdout } from "./holdout-state.ts";
 import { measureOf } from "./measures.ts";
 import type { Model } from "./model.ts";
-import { normaliseInto, type Normalisation } from "./normalise.ts";
+import { floatsInto, inputArray, kindOf } from "./packed/row-layout.ts";
+import { normaliseInto, type Normalisation } from "./scale.ts";
 import type { Shape } from "./step.ts";
 import type { Tf } from "./tf.ts";
 
@@ -48,12 +49,11 @@ function scoresOf(
   size: number,
 ): Float32Array {
   const { width, features } = holdout;
-  let x: Float32Array | Int32Array = features.subarray(from * width, (from + size) * width);
-  if (normalisation !== null && features instanceof Float32Array) {
-    const scaled = new Float32Array(size * width);
-    for (let i = 0; i < size; i++) normaliseInto(normalisation, features, width, from + i, scaled, i);
-    x = scaled;
-  }
+  const x = inputArray(kindOf(features), size * width);
+  if (x instanceof Int32Array) x.set(features.subarray(from * width, (from + size) * width));
+  else floatsInto(features, from * width, size * width, x, 0);
+  if (normalisation !== null && x instanceof Float32Array)
+    for (let i = 0; i < size; i++) normaliseInto(normalisation, x, width, i, x, i);
   return tf.tidy(() =>
     model
       .apply(tf.tensor(x, [size, ...shape.inputShape], x instanceof Int32Array ? "int32" : "float32"), {

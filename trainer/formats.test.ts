@@ -2,7 +2,7 @@
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { groupMark, timeMark } from "./record-columns.ts";
-import { file, read, rows, whyBad, type DataInput } from "./testing/reading.ts";
+import { file, marksOf, read, rows, whyBad, type DataInput } from "./testing/reading.ts";
 
 const csv = { format: "csv" } as const;
 const jsonl = { format: "jsonl" } as const;
@@ -204,7 +204,7 @@ describe("a column of weights", () => {
     const files = [file("a", "x,w,label\n1,0.5,a\n2,3,b\n"), file("b", "x,w,label\n3,0,a\n")];
     const { records, schema } = await read(files, { ...csv, weight: "w" });
     expect([rows(records), [...records.weights!], schema?.columns?.length]).toEqual([[[1], [2], [3]], [0.5, 3, 0], 1]);
-    expect((await read([file("a", table)], csv)).records.weights).toBeUndefined();
+    expect((await read([file("a", table)], csv)).records.weights).toEqual(Float32Array.of(1, 1));
   });
 
   it.each(["-1", "nan", "inf", "1e39", "heavy", ""])("is bad with %j", async (weight) => {
@@ -234,9 +234,11 @@ describe("a column that the holdout is chosen by", () => {
     ];
     const body = `t,x,label\n${times.map((time, i) => `${time},${i},a`).join("\n")}\n`;
     const holdout = { by: "time", column: "t", part: 0.1 } as const;
-    const { records } = await read([file("a", body)], { ...csv, holdout });
+    const item = file("a", body);
+    const { records } = await read([item], { ...csv, holdout });
+    const marks = await marksOf(item, { ...csv, holdout });
     const hour = 3_600_000;
-    expect([...records.marks!]).toEqual([day, day + 8 * hour, day + 8 * hour + 500, day + 6 * hour, day, day]);
+    expect(marks).toEqual([day, day + 8 * hour, day + 8 * hour + 500, day + 6 * hour, day, day]);
     expect(records.width).toBe(1);
     expect(await whyBad("t,x,label\n2026-13-01,1,a\n", { ...csv, holdout })).toContain(
       'line 2, column "t": "2026-13-01" is no time',
@@ -247,8 +249,10 @@ describe("a column that the holdout is chosen by", () => {
   it("is a hash of a group, which is no feature unless data.features names it", async () => {
     const body = "g,x,label\nann,1,a\nbob,2,b\nann,3,a\n";
     const holdout = { by: "group", column: "g", part: 0.1 } as const;
-    const { records } = await read([file("a", body)], { ...csv, holdout });
-    expect([...records.marks!]).toEqual(["ann", "bob", "ann"].map(groupMark));
+    const item = file("a", body);
+    const { records } = await read([item], { ...csv, holdout });
+    const marks = await marksOf(item, { ...csv, holdout });
+    expect(marks).toEqual(["ann", "bob", "ann"].map(groupMark));
     expect(records.width).toBe(1);
     expect((await read([file("a", body)], { ...csv, holdout, features: ["g", "x"] })).records.width).toBe(3);
     expect(await whyBad("g,x,label\n,1,a\n", { ...csv, holdout })).toContain('line 2, column "g": it is empty');

@@ -1,15 +1,19 @@
 /** The records that were never trained on, of all rounds: state in the checkpoint, raw, so that later models can be measured on them. */
 import type { Task } from "../protocol/data-config.ts";
 import { AccreteError } from "../protocol/errors.ts";
-import type { Records } from "./records.ts";
-import type { NamedTensor } from "./safetensors.ts";
+import { contentOf, namesText } from "./holdout.ts";
+import { floatsInto, kindOf, labelArray, type FeatureKind, type Features } from "./packed/row-layout.ts";
+import type { PackedRecords } from "./packed/records.ts";
+import { Rows } from "./packed/rows.ts";
+import { dtypeOf, type NamedTensor } from "./safetensors.ts";
+import type { Schema } from "./schema.ts";
 
 export interface Holdout {
   readonly count: number;
   readonly width: number;
-  /** int32: token ids */
-  readonly features: Float32Array | Int32Array;
-  /** as in Records */
+  /** count * width, as the records were packed; floats where rounds differ in that */
+  readonly features: Features;
+  /** as in Batch.y */
   readonly labels: Int32Array | Float32Array;
   /** the round that each came with */
   readonly rounds: Int32Array;
@@ -20,41 +24,65 @@ export function emptyHoldout(width: number, task: Task): Holdout {
   return { count: 0, width, features: new Float32Array(0), labels, rounds: new Int32Array(0) };
 }
 
-function labelsPerRecord({ count, labels }: { count: number; labels: Int32Array | Float32Array }): number {
-  return count === 0 ? 1 : labels.length / count;
-}
+const ARRAYS = { number: Float32Array, byte: Uint8Array, token: Int32Array } as const;
 
 /** The holdout with a round's own records behind the earlier ones. */
-export function extendHoldout(before: Holdout, records: Records, round: number): Holdout {
-  const added = indexesOf(records, 1);
-  const count = before.count + added.length;
+export function extendHoldout(before: Holdout, records: PackedRecords, round: number): Holdout {
   const { width } = before;
-  const features =
-    records.features instanceof Int32Array ? new Int32Array(count * width) : new Float32Array(count * width);
-  features.set(before.features);
-  const perRecord = labelsPerRecord(records.count > 0 ? records : before);
-  const size = count * perRecord;
-  const labels = before.labels instanceof Float32Array ? new Float32Array(size) : new Int32Array(size);
+  const added = records.holdout;
+  const count = before.count + added.length;
+  const array = ARRAYS[kindOfBoth(before, records)];
+  const features = new array(count * width);
+  if (features instanceof Float32Array) floatsInto(before.features, 0, before.features.length, features, 0);
+  else features.set(before.features);
+  const { labelWidth } = records;
+  const labels = labelArray(records.file.layout.labels, count * labelWidth);
   labels.set(before.labels);
   const rounds = new Int32Array(count).fill(round);
   rounds.set(before.rounds);
-  added.forEach((row, i) => {
+  if (added.length === 0) return { count, width, features, labels, rounds };
+  using rows = new Rows(records.file);
+  for (const [i, row] of added.entries()) {
     const at = before.count + i;
-    features.set(records.features.subarray(row * width, (row + 1) * width), at * width);
-    labels.set(records.labels.subarray(row * perRecord, (row + 1) * perRecord), at * perRecord);
-  });
+    rows.seek(row);
+    if (features instanceof Float32Array) rows.floatsInto(features, at * width);
+    else rows.featuresInto(features, at * width);
+    rows.labelInto(labels, at * labelWidth, records);
+  }
   return { count, width, features, labels, rounds };
 }
 
-/** Rows that are (1) or are not (0) in the holdout. */
-export function indexesOf(records: Records, holdout: 0 | 1): Uint32Array {
-  const rows: number[] = [];
-  for (let row = 0; row < records.count; row++) if (records.holdout[row] === holdout) rows.push(row);
-  return Uint32Array.from(rows);
+function kindOfBoth(before: Holdout, { file, holdout }: PackedRecords): FeatureKind {
+  if (before.count === 0) return file.layout.kind;
+  const kind = kindOf(before.features);
+  return holdout.length === 0 || kind === file.layout.kind ? kind : "number";
 }
 
-export function holdoutTensors(holdout: Holdout): NamedTensor[] {
-  const { count, width, features, labels, rounds } = holdout;
+type Labelled = Pick<Schema, "task" | "classes">;
+
+/** By which records of rounds before this one are known again. @param schema of the checkpoint that has the holdout */
+export function knownContents(holdout: Holdout | null, round: number, schema: Labelled | null): ReadonlySet<number> {
+  const ids = new Set<number>();
+  if (holdout === null || schema === null) return ids;
+  const { width, features } = holdout;
+  const floats = new Float32Array(width);
+  for (let i = 0; i < holdout.count; i++) {
+    if (holdout.rounds[i] === round) continue; // so that a resume chooses as the beginning did
+    const tokens = features instanceof Int32Array ? features.subarray(i * width, (i + 1) * width) : null;
+    if (tokens === null) floatsInto(features, i * width, width, floats, 0);
+    ids.add(contentOf(tokens ?? floats, labelText(holdout, i, schema)).id);
+  }
+  return ids;
+}
+
+function labelText({ labels, count }: Holdout, i: number, { task, classes }: Labelled): string | number {
+  if (task === "regression") return labels[i]!;
+  if (task === "classification") return classes[labels[i]!]!;
+  const width = labels.length / count;
+  return namesText(classes.filter((_, c) => labels[i * width + c] === 1));
+}
+
+export function holdoutTensors({ count, width, features, labels, rounds }: Holdout): NamedTensor[] {
   return [
     { name: "features", dtype: dtypeOf(features), shape: [count, width], data: features },
     { name: "labels", dtype: dtypeOf(labels), shape: labelsShape(count, labels), data: labels },
@@ -62,7 +90,6 @@ export function holdoutTensors(holdout: Holdout): NamedTensor[] {
   ];
 }
 
-const dtypeOf = (values: Float32Array | Int32Array): "F32" | "I32" => (values instanceof Float32Array ? "F32" : "I32");
 const labelsShape = (count: number, { length }: { length: number }): number[] =>
   length === count || count === 0 ? [length] : [count, length / count];
 
@@ -77,13 +104,14 @@ export function holdoutOf(tensors: ReadonlyMap<string, NamedTensor>, what: strin
     features?.shape.length === 2 &&
     (labels?.shape[0] ?? 0) === count &&
     rounds?.data.length === count;
-  const isFeatures = features?.data instanceof Float32Array || features?.data instanceof Int32Array;
+  const data = features?.data;
+  const isFeatures = data instanceof Float32Array || data instanceof Uint8Array || data instanceof Int32Array;
   if (!isFeatures || !isLabels || !(rounds?.data instanceof Int32Array) || !fits)
     throw new AccreteError("STORED_NOT_READABLE", `${what}: not a holdout`);
   return {
     count,
     width,
-    features: features.data as Float32Array | Int32Array,
+    features: data,
     labels: labels.data as Int32Array | Float32Array,
     rounds: rounds.data,
   };

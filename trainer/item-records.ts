@@ -1,4 +1,5 @@
 /** What a reader gives for one item, before the classes of all items are known. */
+import type { Task } from "../protocol/data-config.ts";
 import { printable } from "../protocol/printable.ts";
 import { CLASSES_MAX, type Column } from "./schema.ts";
 
@@ -8,6 +9,12 @@ export class BadItem extends Error {
 }
 
 export type LabelKind = "class" | "value" | "classes";
+
+export const LABEL_KINDS: Readonly<Record<Task, LabelKind>> = {
+  classification: "class",
+  "multi-label": "classes",
+  regression: "value",
+};
 
 export interface Labels {
   /** class: index into `names`; value: the value; classes: those of all records, one record's after the other's */

@@ -78,17 +78,15 @@ export async function trainLoop(
     from: begun.position.step,
     medianStepMs: () => timings.medianStepMs,
   });
-  const beginStep = (step: number): number => {
-    watchdog.begin("step", step, stepLimitMs(hangLeastMs, timings.medianStepMs));
-    return nowMs();
-  };
+  const begin = (step: number): void => watchdog.begin("step", step, stepLimitMs(hangLeastMs, timings.medianStepMs));
+  const training = trainFrom(trained.stepper, set, plan, begun.position, before.updates, { begin });
 
   let position = begun.position;
   let lastSave = { step: position.step, ms: nowMs() };
   let saved: Position | undefined;
   try {
-    let beganMs = beginStep(position.step + 1);
-    for (const done of early.over ? [] : trainFrom(trained.stepper, set, plan, position, before.updates)) {
+    let beganMs = nowMs(); // a step takes as long as there is to wait for its batch, too
+    for await (const done of early.over ? [] : training) {
       ({ position } = done);
       watchdog.end();
       timings.step(nowMs() - beganMs, done.batchRecords);
@@ -115,7 +113,7 @@ export async function trainLoop(
         return { outcome: "ended", exit: EXIT.interrupted };
       }
       if (early.over) break;
-      beganMs = beginStep(position.step + 1);
+      beganMs = nowMs();
     }
     watchdog.end();
     if (saved !== position && !early.over) await save(position);

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import {
   emptyNormalisation,
-  FREEZE_AT,
-  normaliseInto,
   NormalisationDocument,
-  updateNormalisation,
+  normalisedRecords,
+  updateNormalisation as update,
 } from "./normalise.ts";
+import { normaliseInto, type Normalisation } from "./scale.ts";
 
 const width = 3;
 const features = Float32Array.from({ length: 3 * 1_500 }, (_, i) =>
@@ -13,6 +13,20 @@ const features = Float32Array.from({ length: 3 * 1_500 }, (_, i) =>
 );
 const all = Uint32Array.from({ length: 1_500 }, (_, i) => i);
 const numeric = Uint8Array.of(1, 1, 1);
+
+const UNTIL = 1_000;
+
+function updateNormalisation(
+  state: Normalisation,
+  values: Float32Array,
+  width: number,
+  chosen: Uint32Array | readonly number[],
+  numeric: Uint8Array,
+  until = UNTIL,
+): Normalisation {
+  const records = Array.from(chosen, (row) => values.subarray(row * width, (row + 1) * width));
+  return update(state, records, { numeric, until });
+}
 
 /** Mean and standard deviation in two passes. */
 function plain(column: number, count: number): { mean: number; std: number } {
@@ -44,12 +58,17 @@ describe("normalisation", () => {
     expect(once.count).toBe(750);
   });
 
-  it(`never changes after ${FREEZE_AT} records`, () => {
+  it("never changes after as many records as are asked for, and looks at no more", () => {
     const state = updateNormalisation(emptyNormalisation(width), features, width, all, numeric);
-    expect(state).toMatchObject({ count: FREEZE_AT, frozen: true });
-    expect(state.mean[0]).toBeCloseTo(plain(0, FREEZE_AT).mean, 9);
+    expect(state).toMatchObject({ count: UNTIL, frozen: true });
+    expect(state.mean[0]).toBeCloseTo(plain(0, UNTIL).mean, 9);
     expect(updateNormalisation(state, features, width, all.subarray(1_000), numeric)).toBe(state);
     expect(NormalisationDocument.parse(JSON.parse(JSON.stringify(state)))).toEqual(state);
+    const rest = updateNormalisation(state, features, width, all.subarray(1_000), numeric, Infinity);
+    expect(rest).toEqual(updateNormalisation(emptyNormalisation(width), features, width, all, numeric, Infinity));
+    expect(rest).toMatchObject({ count: 1_500, frozen: false });
+    const until = [1, "always", "none"] as const;
+    expect(until.map((normalise) => normalisedRecords({ normalise }))).toEqual([1, Infinity, 0]);
   });
 
   it("leaves parts of a category as they are", () => {

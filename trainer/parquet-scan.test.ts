@@ -6,7 +6,7 @@ import { DuckDBInstance } from "@duckdb/node-api";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openDuckDb } from "./duckdb.ts";
 import { groupMark } from "./record-columns.ts";
-import { file, read, rows, whyBad, type DataInput } from "./testing/reading.ts";
+import { file, marksOf, read, rows, whyBad, type DataInput } from "./testing/reading.ts";
 
 const root = mkdtempSync(join(tmpdir(), "accrete-duckdb-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -69,9 +69,10 @@ describe("a Parquet file", () => {
       task: "multi-label",
       holdout: { by: "time", column: "day", part: 0.1 },
     };
-    const { records, rejected } = await read([file("a", body)], byTime);
+    const item = file("a", body);
+    const { records, rejected } = await read([item], byTime);
     expect(rejected).toEqual([]);
-    expect([[...records.labels], [...records.weights!], [...records.marks!]]).toEqual([
+    expect([[...records.labels], [...records.weights!], await marksOf(item, byTime)]).toEqual([
       [1, 1, 0, 0],
       [0.5, 2],
       [Date.UTC(2026, 0, 31, 8), -86_400_000],
@@ -83,8 +84,8 @@ describe("a Parquet file", () => {
       task: "regression",
       holdout: { by: "group", column: "g", part: 0.1 },
     };
-    const values = await read([file("a", body)], byGroup);
-    expect([[...values.records.labels], [...values.records.marks!]]).toEqual([
+    const values = await read([item], byGroup);
+    expect([[...values.records.labels], await marksOf(item, byGroup)]).toEqual([
       [0.5, 2],
       [groupMark("ann"), groupMark("bob")],
     ]);

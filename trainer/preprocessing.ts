@@ -1,6 +1,6 @@
 /** What a model's inputs and outputs mean, for whoever uses it outside of accrete: preprocessing.json and README.md of a pulled model. */
 import { numericMask, inputsOf, type Schema } from "./schema.ts";
-import type { Normalisation } from "./normalise.ts";
+import type { Normalisation } from "./scale.ts";
 
 export interface Preprocessing {
   readonly format: 1;

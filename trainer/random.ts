@@ -41,7 +41,7 @@ export function philox(counter: Four, key: readonly [number, number]): Four {
 }
 
 /** What the numbers are for: streams of one seed never share a draw. */
-const STREAMS = { weights: 1, order: 2, step: 3 } as const;
+const STREAMS = { weights: 1, order: 2, step: 3, augment: 4 } as const;
 export type Stream = keyof typeof STREAMS;
 
 export class CounterRandom {

@@ -5,7 +5,7 @@ import type { DataConfig } from "../protocol/data-config.ts";
 import { openBytes } from "./byte-source.ts";
 import { openCsv } from "./csv-scan.ts";
 import { openDuckDb } from "./duckdb.ts";
-import type { FileToRead, LabelKind, Layout, RecordsOfItem } from "./item-records.ts";
+import { LABEL_KINDS, type FileToRead, type Layout, type RecordsOfItem } from "./item-records.ts";
 import { openJsonl } from "./jsonl-scan.ts";
 import { openParquet } from "./parquet-scan.ts";
 import { idxRecord, readIdx } from "./read-idx.ts";
@@ -52,7 +52,7 @@ export function openItemReader(options: {
     data: DataConfig,
     layout: Layout | null,
   ): Promise<RecordsOfItem & Pick<Layout, "columns">> => {
-    const kind = KINDS[data.task];
+    const kind = LABEL_KINDS[data.task];
     if (data.format === "idx") return { ...(await readIdx(file.path, kind, data.limits.bytes)), columns: null };
     if (data.format === "text") {
       const read = await readText(await openTable(file, data), { data, kind, vocabulary: layout?.vocabulary ?? [] });
@@ -80,12 +80,6 @@ export function openItemReader(options: {
     },
   };
 }
-
-const KINDS: Readonly<Record<DataConfig["task"], LabelKind>> = {
-  classification: "class",
-  regression: "value",
-  "multi-label": "classes",
-};
 
 async function placeOf(scan: TableScan, record: number): Promise<string> {
   let [at, place] = [0, ""];

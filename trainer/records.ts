@@ -1,58 +1,70 @@
-/** A round's files as one array of records: in the plan's order, and in each file's own order. */
-import type { DataConfig, HoldoutConfig } from "../protocol/data-config.ts";
+/** A round's files as packed records: in the plan's order, and in each file's own order. */
+import type { DataConfig } from "../protocol/data-config.ts";
+import { holdoutRule } from "../protocol/holdout-part.ts";
 import type { RejectedItem } from "../protocol/types.ts";
-import { isHoldout } from "./holdout.ts";
-import { BadItem, shown, type FileToRead, type Layout, type RecordsOfItem } from "./item-records.ts";
+import { HoldoutChooser } from "./holdout.ts";
+import { BadItem, LABEL_KINDS, shown, type FileToRead, type Layout, type RecordsOfItem } from "./item-records.ts";
+import { packedRecords, type PackedRecords } from "./packed/records.ts";
+import { PackedWriter } from "./packed/writer.ts";
 import type { Reader } from "./reader-process.ts";
 import { REQUEST_FILES_MAX } from "./reader-protocol.ts";
 import { checkConfigFits, CLASSES_MAX, compareNames, inputsOf, widthOf, type Column, type Schema } from "./schema.ts";
 import { rejection, type StagedItem } from "./stage.ts";
 import { addCount, vocabularyOf } from "./text-tokens.ts";
 
-export interface Records {
-  readonly count: number;
-  /** inputs of one record */
-  readonly width: number;
-  /** count * width; images and IDX bytes are in 0..1 already, tables as they are; int32: token ids */
-  readonly features: Float32Array | Int32Array;
-  /** the class's index in the schema's classes, or the value; multi-label: for each record 0 or 1 for each class, as floats */
-  readonly labels: Int32Array | Float32Array;
-  /** 1: never trained on */
-  readonly holdout: Uint8Array;
-  /** what each counts for in the loss; left out: all count 1 */
-  readonly weights?: Float32Array | undefined;
-  /** what data.holdout chooses by, if it names a column */
-  readonly marks?: Float64Array | undefined;
-}
-
 /** Bytes of files that are asked for at once: a word to the reader takes longer than it needs for a file that is small. */
 const REQUEST_BYTES = 1_048_576;
 
+export interface ReadOptions {
+  readonly data: DataConfig;
+  /** of the parent checkpoint; null in round 1: the first file that can be read defines it */
+  readonly schema: Schema | null;
+  readonly reader: Reader;
+  /** path of the file that the records are packed into; it is written anew */
+  readonly packed: string;
+  /** ids of what earlier rounds have in the holdout, as knownContents gives them */
+  readonly known: ReadonlySet<number>;
+}
+
+/** Where what is read goes, file by file. */
+interface Sink {
+  add(records: RecordsOfItem, key: string): void;
+  reset(): void;
+}
+
 /**
  * Reads a round's files. One bad record rejects its file, and so does a file that ends its reader; the others are read.
- * @param options.schema of the parent checkpoint; null in round 1: the first file that can be read defines it
- * @throws {AccreteError} CONFIG_INVALID if the config asks for something else than the schema; OUT_OF_DISK
+ * @throws {AccreteError} CONFIG_INVALID if the config asks for something else than the schema or the data has; OUT_OF_DISK
  * @throws {Error} if the reader can't be started, or the machine fails it
  */
 export async function readRecords(
   files: readonly StagedItem[],
-  options: { data: DataConfig; schema: Schema | null; reader: Reader },
-): Promise<{ schema: Schema | null; records: Records; rejected: RejectedItem[] }> {
-  const { data, schema, reader } = options;
+  options: ReadOptions,
+): Promise<{ schema: Schema | null; records: PackedRecords; rejected: RejectedItem[] }> {
+  const { data, schema, packed, known } = options;
   if (schema !== null) checkConfigFits(data, schema);
-  const { read, layout, rejected } =
-    data.format === "text"
-      ? await readWithVocabulary(files, reader, data, schema)
-      : await readWithCategories(files, reader, data, schema);
-  if (layout === null) return { schema, records: noRecords(schema, data), rejected };
-  const whole = schema ?? schemaOf(data, layout, read);
-  return { schema: whole, records: join(read, whole, partByContent(data.holdout)), rejected };
-}
-
-/** The part that is chosen by the records' content. */
-function partByContent(holdout: HoldoutConfig): number {
-  if (typeof holdout === "number") return holdout;
-  return holdout.by === "content" ? holdout.part : 0;
+  const writer = new PackedWriter(packed, LABEL_KINDS[data.task]);
+  try {
+    const chooser = new HoldoutChooser(holdoutRule(data.holdout), known);
+    const sink: Sink = {
+      add: (records, key) => {
+        chooser.add(records, key);
+        writer.add(records);
+      },
+      reset: () => {
+        chooser.reset();
+        writer.reset();
+      },
+    };
+    const readThem = data.format === "text" ? readWithVocabulary : readWithCategories;
+    const { layout, rejected } = await readThem(files, options, sink);
+    const whole = schema ?? (layout === null ? null : schemaOf(data, layout, writer.names));
+    const classes = data.task === "regression" ? undefined : (whole?.classes ?? []);
+    const width = whole === null ? 0 : widthOf(whole.inputShape);
+    return { schema: whole, records: packedRecords(writer, { width, classes, holdout: chooser.done() }), rejected };
+  } finally {
+    writer.close();
+  }
 }
 
 /** As many of the next files as are asked for at once, at least one. */
@@ -73,14 +85,14 @@ const rejectedFor = ({ item }: StagedItem, { message }: BadItem): RejectedItem =
   message: rejection(item, message),
 });
 
+/** @returns read: how many files could be read; layout: the given one, or the first such file's */
 async function readAll(
   files: readonly StagedItem[],
-  reader: Reader,
-  data: DataConfig,
-  schema: Schema | null,
+  { reader, data, schema }: ReadOptions,
   given: Layout | null,
-): Promise<{ read: RecordsOfItem[]; layout: Layout | null; rejected: RejectedItem[] }> {
-  const read: RecordsOfItem[] = [];
+  sink: Sink,
+): Promise<{ layout: Layout | null; read: number; rejected: RejectedItem[] }> {
+  let read = 0;
   const rejected: RejectedItem[] = [];
   const givenNames = data.task === "regression" ? [] : (schema?.classes ?? data.labels);
   const known = givenNames === null ? null : new Set(givenNames);
@@ -97,12 +109,13 @@ async function readAll(
         outcome instanceof BadItem ? outcome : await faultOf({ records: outcome, where }, layout, known, classes);
       if (bad !== undefined) rejected.push(rejectedFor(file, bad));
       else if (!(outcome instanceof BadItem)) {
-        read.push(outcome);
+        sink.add(outcome, file.item.key);
+        read++;
         layout ??= { shape: outcome.shape, columns: outcome.columns };
       }
     }
   }
-  return { read, layout, rejected };
+  return { layout, read, rejected };
 }
 
 function layoutOf({ inputShape, columns, vocabulary }: Schema): Layout {
@@ -112,11 +125,11 @@ function layoutOf({ inputShape, columns, vocabulary }: Schema): Layout {
 /** As readAll, and in round 1 with the most frequent tokens of all files that can be read. */
 async function readWithVocabulary(
   files: readonly StagedItem[],
-  reader: Reader,
-  data: DataConfig,
-  schema: Schema | null,
+  options: ReadOptions,
+  sink: Sink,
 ): Promise<Awaited<ReturnType<typeof readAll>>> {
-  if (schema !== null) return readAll(files, reader, data, schema, null);
+  const { data, schema, reader } = options;
+  if (schema !== null) return readAll(files, options, null, sink);
   const counts = new Map<string, number>();
   for (let at = 0; at < files.length;) {
     const group = nextRequest(files, at);
@@ -124,8 +137,8 @@ async function readWithVocabulary(
     for (const [token, count] of await reader.count(group.map(fileOf), data)) addCount(counts, token, count);
   }
   const vocabulary = vocabularyOf(counts, data.vocabulary);
-  const read = await readAll(files, reader, data, null, { shape: [data.tokens], columns: null, vocabulary });
-  return read.read.length === 0 ? { ...read, layout: null } : read;
+  const found = await readAll(files, options, { shape: [data.tokens], columns: null, vocabulary }, sink);
+  return found.read === 0 ? { ...found, layout: null } : found;
 }
 
 /**
@@ -134,11 +147,11 @@ async function readWithVocabulary(
  */
 async function readWithCategories(
   files: readonly StagedItem[],
-  reader: Reader,
-  data: DataConfig,
-  schema: Schema | null,
+  options: ReadOptions,
+  sink: Sink,
 ): Promise<Awaited<ReturnType<typeof readAll>>> {
-  const first = await readAll(files, reader, data, schema, null);
+  const { data, schema, reader } = options;
+  const first = await readAll(files, options, null, sink);
   const columns = first.layout?.columns ?? null;
   if (schema !== null || !columns?.some(({ kind }) => kind === "category")) return first;
   const out = new Set(first.rejected.map(({ item }) => item));
@@ -156,8 +169,8 @@ async function readWithCategories(
   const rejected = [...first.rejected, ...[...crashed].map(([file, bad]) => rejectedFor(file, bad))];
   const shape = [all.reduce((sum, column) => sum + inputsOf(column), 0)];
   if (crashed.size === 0 && String(shape) === String(first.layout?.shape)) return first;
-  first.read.length = 0; // before they are read again: twice the memory would be needed
-  const again = await readAll(good, reader, data, schema, { shape, columns: all });
+  sink.reset();
+  const again = await readAll(good, options, { shape, columns: all }, sink);
   return { ...again, rejected: [...rejected, ...again.rejected] };
 }
 
@@ -191,76 +204,14 @@ async function faultOf(
   return undefined;
 }
 
-function schemaOf(data: DataConfig, layout: Layout, read: readonly RecordsOfItem[]): Schema {
-  const found = (): string[] =>
-    [...new Set(read.flatMap(({ names }) => names.map(({ name }) => name)))].sort(compareNames);
+function schemaOf(data: DataConfig, layout: Layout, names: readonly string[]): Schema {
   return {
     format: 1,
     task: data.task,
     inputShape: layout.shape,
-    classes: data.task === "regression" ? [] : (data.labels ?? found()),
+    classes: data.task === "regression" ? [] : (data.labels ?? names.toSorted(compareNames)),
     columns: layout.columns,
     label: layout.columns === null ? null : data.label,
     ...(layout.vocabulary === undefined ? {} : { vocabulary: layout.vocabulary }),
   };
-}
-
-function noRecords(schema: Schema | null, data: DataConfig): Records {
-  const labels = data.task === "classification" ? new Int32Array(0) : new Float32Array(0);
-  return {
-    count: 0,
-    width: schema === null ? 0 : widthOf(schema.inputShape),
-    features: data.format === "text" ? new Int32Array(0) : new Float32Array(0),
-    labels,
-    holdout: new Uint8Array(0),
-  };
-}
-
-/** @param read is emptied: each file's memory is freed once it is copied */
-function join(read: RecordsOfItem[], schema: Schema, fraction: number): Records {
-  const width = widthOf(schema.inputShape);
-  const count = read.reduce((sum, records) => sum + records.count, 0);
-  const features = schema.vocabulary === undefined ? new Float32Array(count * width) : new Int32Array(count * width);
-  const perRecord = schema.task === "multi-label" ? schema.classes.length : 1;
-  const labels = schema.task === "classification" ? new Int32Array(count) : new Float32Array(count * perRecord);
-  const weights = read.some((records) => records.weights !== undefined) ? new Float32Array(count).fill(1) : undefined;
-  const marks = read.some((records) => records.marks !== undefined) ? new Float64Array(count) : undefined;
-  const holdout = new Uint8Array(count);
-  const indices = new Map(schema.classes.map((name, i) => [name, i]));
-  let at = 0;
-  for (const records of read.splice(0)) {
-    setFeatures(features, records.features, at * width);
-    if (records.weights !== undefined) weights?.set(records.weights, at);
-    if (records.marks !== undefined) marks?.set(records.marks, at);
-    const classes = records.names.map(({ name }) => indices.get(name)!);
-    for (let record = 0; record < records.count; record++, at++) {
-      const shown = setLabel(labels, at, records, record, classes, schema);
-      holdout[at] = isHoldout(features.subarray(at * width, (at + 1) * width), shown, fraction) ? 1 : 0;
-    }
-  }
-  return { count, width, features, labels, holdout, weights, marks };
-}
-
-function setFeatures(to: Float32Array | Int32Array, from: RecordsOfItem["features"], at: number): void {
-  if (from instanceof Uint8Array) for (let i = 0; i < from.length; i++) to[at + i] = from[i]! / 255;
-  else to.set(from, at);
-}
-
-/** @returns what of the label belongs to the record's content */
-function setLabel(
-  labels: Float32Array | Int32Array,
-  at: number,
-  { labels: from, offsets }: RecordsOfItem,
-  record: number,
-  classes: readonly number[],
-  schema: Schema,
-): string | number {
-  if (schema.task === "regression") return (labels[at] = from[record]!);
-  if (offsets === undefined) return schema.classes[(labels[at] = classes[from[record]!]!)]!;
-  const own = [...from.subarray(offsets[record]!, offsets[record + 1]!)].map((label) => classes[label]!);
-  for (const label of own) labels[at * schema.classes.length + label] = 1;
-  return own
-    .sort((a, b) => a - b)
-    .map((label) => schema.classes[label]!)
-    .join("\0");
 }

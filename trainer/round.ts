@@ -7,26 +7,27 @@ import { ownAtStep, type BeginAt, type Beginning } from "./begin.ts";
 import type { Saved } from "./checkpoint.ts";
 import { writeHere, type CheckpointWriter } from "./checkpoint-writer.ts";
 import { chooseStepper } from "./choose-stepper.ts";
-import { classWeightsOf, weighted } from "./class-weights.ts";
+import { classWeightsOf } from "./class-weights.ts";
 import { differenceText, environment, usesGpu, type EnvironmentOptions } from "./environment.ts";
 import { evaluate } from "./evaluate.ts";
-import { emptyHoldout, extendHoldout, indexesOf, type Holdout } from "./holdout-state.ts";
+import { emptyHoldout, extendHoldout, type Holdout } from "./holdout-state.ts";
 import { trainLoop } from "./loop.ts";
 import { measureLive } from "./measure-live.ts";
 import { buildModel, loadDefinition, type Model } from "./model.ts";
-import { emptyNormalisation, updateNormalisation, type Normalisation } from "./normalise.ts";
 import { stepRecords } from "./micro-batches.ts";
+import { emptyNormalisation, normalisedRecords, updateNormalisation } from "./normalise.ts";
+import { augmentationOf } from "./packed/augment.ts";
+import { floatsOf, type PackedRecords } from "./packed/records.ts";
 import { restoreFitting, restoreSlots, restoreWeights } from "./restore.ts";
 import { writeResult, type Found } from "./result.ts";
-import type { Records } from "./records.ts";
-import { epochOrder } from "./sampler.ts";
+import type { Normalisation } from "./scale.ts";
 import { numericMask, type Schema } from "./schema.ts";
 import { savedOf, Saver, type RunName, type Trained } from "./session.ts";
 import { START, type Position, type State } from "./state.ts";
-import { shapeOf, type Batch, type Shape, type Stepper } from "./step.ts";
+import { shapeOf, type Shape, type Stepper } from "./step.ts";
 import { loadTf, type LoadOptions, type Loaded, type Tf } from "./tf.ts";
 import type { Timings } from "./timings.ts";
-import { batchAt, stepsOf, trainingSet, type TrainingSet } from "./train.ts";
+import { firstBatch, stepsOf, trainingSet, type TrainingSet } from "./train.ts";
 import { readStart } from "./warm-start.ts";
 import { evaluationLimitMs, HANG_LEAST_MS, stepLimitMs, UNWATCHED, type Watchdog } from "./watchdog.ts";
 
@@ -46,7 +47,7 @@ export interface RoundOptions extends BeginAt, LoadOptions, EnvironmentOptions {
 /** What a round is trained on. */
 export interface Data {
   readonly schema: Schema | null;
-  readonly records: Records;
+  readonly records: PackedRecords;
   readonly rejected: readonly RejectedItem[];
   /** of the items that are not rejected, and what was read of them */
   readonly digest: string;
@@ -83,8 +84,8 @@ export class Round {
   async train(definitionPath: string): Promise<number> {
     const { schema, records } = this.#data;
     const hasWeights = this.#beginning?.hasWeights === true;
-    const rows = indexesOf(records, 0);
-    if (schema === null || (rows.length === 0 && !hasWeights)) return this.#saveNothingTrained();
+    const rows = records.train.length;
+    if (schema === null || (rows === 0 && !hasWeights)) return this.#saveNothingTrained();
     if (hasOneClass(schema)) {
       throw new AccreteError(
         "CONFIG_INVALID",
@@ -92,12 +93,13 @@ export class Round {
       );
     }
 
+    const { plan } = this.#name;
+    const augmentation = augmentationOf(plan.data.augment, schema.inputShape);
     const began = await loadTf(this.#options);
     const { tf } = began;
     const normalisation = this.#normalisation(schema);
-    const { plan } = this.#name;
-    const classWeights = classWeightsOf(plan.trainer, schema, records.labels, rows);
-    const set = trainingSet(records, normalisation, classWeights);
+    const classWeights = classWeightsOf(plan.trainer, schema, records);
+    const set = trainingSet(records, { normalisation, augmentation, classWeights });
     const shape = shapeOf(schema, plan.trainer);
     const definition = await loadDefinition(definitionPath);
     const model = buildModel(tf, definition, plan, schema);
@@ -123,17 +125,15 @@ export class Round {
   }
 
   #normalisation(schema: Schema): Normalisation | null {
-    const { records } = this.#data;
-    if (schema.columns === null || records.features instanceof Int32Array) return null;
+    const { data } = this.#name.plan;
+    if (schema.columns === null || data.normalise === "none") return null;
     const before = this.#beginning?.state.normalisation ?? null;
     if (this.#own) return before;
-    return updateNormalisation(
-      before ?? emptyNormalisation(records.width),
-      records.features,
-      records.width,
-      indexesOf(records, 0),
-      numericMask(schema),
-    );
+    const { records } = this.#data;
+    return updateNormalisation(before ?? emptyNormalisation(records.width), floatsOf(records, records.train), {
+      numeric: numericMask(schema),
+      until: normalisedRecords(data),
+    });
   }
 
   /** The round's own checkpoint was made by another machine. */
@@ -317,11 +317,4 @@ function hasOneClass({ task, classes }: Schema): boolean {
 function sizesOf({ rows }: TrainingSet, { trainer }: Plan): number[] {
   const records = stepRecords(trainer);
   return [Math.min(records, rows.length), rows.length % records].filter((size) => size > 0);
-}
-
-/** One to try the model with, as large as any. */
-function firstBatch(set: TrainingSet, { seed, trainer }: Plan): Batch | undefined {
-  if (set.rows.length === 0) return undefined;
-  const order = epochOrder({ seed, epochIndex: 0, records: set.rows.length });
-  return weighted(batchAt(set, order, 0, stepRecords(trainer)), set.classWeights);
 }

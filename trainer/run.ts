@@ -7,10 +7,10 @@ import { parseDocument, type Plan } from "../protocol/types.ts";
 import { ownBeginning, parentBeginning, type Beginning } from "./begin.ts";
 import { fetchCode } from "./code.ts";
 import { DataUnusable } from "./failure.ts";
+import { knownContents } from "./holdout-state.ts";
 import { Reader } from "./reader-process.ts";
 import { readRecords } from "./records.ts";
 import { Round, type Data, type RoundOptions } from "./round.ts";
-import type { Schema } from "./schema.ts";
 import type { RunName } from "./session.ts";
 import { stageItems } from "./stage.ts";
 import { supersededBy } from "./superseded.ts";
@@ -80,12 +80,13 @@ async function beginAndRead(
     memory: plan.data.limits.memory,
   });
   const reader = options.reader ?? readerOfRun;
-  const read = async (schema: Schema | null): Promise<Data> => {
-    const {
-      schema: found,
-      records,
-      rejected,
-    } = await timings.measure("read", () => readRecords(staged.files, { data: plan.data, schema, reader }));
+  const read = async (from: Beginning | null): Promise<Data> => {
+    const schema = from?.schema ?? null;
+    const known = knownContents(from?.holdout ?? null, plan.round, schema);
+    const packed = join(scratch, "packed");
+    const how = { data: plan.data, schema, reader, packed, known };
+    const read = await timings.measure("read", () => readRecords(staged.files, how));
+    const { schema: found, records, rejected } = read;
     const all = [...staged.rejected, ...rejected];
     const out = new Set(all.map(({ item }) => itemId(item)));
     const used = plan.items.map(itemId).filter((id) => !out.has(id));
@@ -93,12 +94,12 @@ async function beginAndRead(
   };
   const own = await ownBeginning(at, plan, planSha256);
   if (own !== null) {
-    const data = await read(own.schema);
+    const data = await read(own);
     if (own.state.records === data.digest) return { beginning: own, own: true, data };
     say(`the data is not what this round's newest checkpoint was trained on: an item has gone since`);
   }
   const parent = await parentBeginning(at, plan);
-  const data = await read(parent?.schema ?? null);
+  const data = await read(parent);
   // one with fewer steps, but of a run that the item was gone for already
   const earlier = own === null ? null : await ownBeginning(at, plan, planSha256, data.digest);
   return earlier === null ? { beginning: parent, own: false, data } : { beginning: earlier, own: true, data };

@@ -1,20 +1,46 @@
 import { CounterRandom } from "./random.ts";
 
-/**
- * The order of an epoch: a permutation of 0..records-1 that depends on nothing but its arguments (Fisher-Yates, from
- * the end).
- * @param at.epochIndex within the round, from 0
- */
-export function epochOrder(at: { seed: number; epochIndex: number; records: number }): Uint32Array {
-  const order = Uint32Array.from({ length: at.records }, (_, i) => i);
-  const random = new CounterRandom({ seed: at.seed, stream: "order", index: at.epochIndex });
-  for (let i = at.records - 1; i > 0; i--) {
-    const j = random.below(i + 1);
-    const moved = order[i]!;
-    order[i] = order[j]!;
-    order[j] = moved;
+/** Which epoch's order. */
+interface OrderAt {
+  readonly seed: number;
+  /** within the round, from 0 */
+  readonly epochIndex: number;
+  readonly records: number;
+}
+
+/** The order of an epoch in the making (Fisher-Yates, from the end), so that it can be made bit by bit while there is time. */
+export class Shuffle {
+  readonly #order: Uint32Array;
+  readonly #random: CounterRandom;
+  #left: number;
+
+  constructor(at: OrderAt) {
+    this.#order = new Uint32Array(at.records);
+    for (let i = 0; i < at.records; i++) this.#order[i] = i;
+    this.#random = new CounterRandom({ seed: at.seed, stream: "order", index: at.epochIndex });
+    this.#left = at.records - 1;
   }
-  return order;
+
+  advance(exchanges: number): void {
+    const order = this.#order;
+    for (let done = 0; done < exchanges && this.#left > 0; done++, this.#left--) {
+      const j = this.#random.below(this.#left + 1);
+      const moved = order[this.#left]!;
+      order[this.#left] = order[j]!;
+      order[j] = moved;
+    }
+  }
+
+  /** The order, made to its end. */
+  whole(): Uint32Array {
+    this.advance(Infinity);
+    return this.#order;
+  }
+}
+
+/** The order of an epoch: a permutation of 0..records-1 that depends on nothing but its arguments. */
+export function epochOrder(at: OrderAt): Uint32Array {
+  return new Shuffle(at).whole();
 }
 
 /** Batches of an epoch; the last one may be smaller. */

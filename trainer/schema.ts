@@ -74,11 +74,6 @@ export function outputsOf({ task, classes }: Pick<Schema, "task" | "classes">): 
   return task === "regression" ? 1 : classes.length;
 }
 
-/** How many numbers a record's label is. */
-export function labelWidthOf({ task, classes }: Pick<Schema, "task" | "classes">): number {
-  return task === "multi-label" ? classes.length : 1;
-}
-
 export function inputsOf(column: Column): number {
   return column.kind === "number" ? 1 : column.categories.length;
 }

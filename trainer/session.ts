@@ -8,7 +8,7 @@ import type { CheckpointWriter, TensorToSave } from "./checkpoint-writer.ts";
 import type { Saved } from "./checkpoint.ts";
 import { holdoutTensors, type Holdout } from "./holdout-state.ts";
 import type { Model } from "./model.ts";
-import type { Normalisation } from "./normalise.ts";
+import type { Normalisation } from "./scale.ts";
 import type { NamedTensor } from "./safetensors.ts";
 import type { SaveJob } from "./save-job.ts";
 import type { Schema } from "./schema.ts";

@@ -8,6 +8,7 @@ import { EagerStepper } from "./eager-step.ts";
 import { shapeOf, type Batch } from "./step.ts";
 import { buildModel } from "./model.ts";
 import type { Schema } from "./schema.ts";
+import { packed } from "./testing/packing.ts";
 import { Place } from "./testing/rounds.ts";
 import { loadTf } from "./tf.ts";
 import { stepsOf, trainFrom, trainingSet, type StepDone } from "./train.ts";
@@ -31,13 +32,16 @@ class HeardStepper extends EagerStepper {
 
 const schema: Schema = { format: 1, task: "regression", inputShape: [1], classes: [], columns: null, label: null };
 const HOLDOUT = [2, 5];
-const records = {
-  count: 13,
-  width: 1,
-  features: Float32Array.from({ length: 13 }, (_, i) => i / 10),
-  labels: Float32Array.from({ length: 13 }, (_, i) => i),
-  holdout: Uint8Array.from({ length: 13 }, (_, i) => (HOLDOUT.includes(i) ? 1 : 0)),
-};
+const records = packed(
+  {
+    count: 13,
+    shape: [1],
+    features: Float32Array.from({ length: 13 }, (_, i) => i / 10),
+    labels: Float32Array.from({ length: 13 }, (_, i) => i),
+    names: [],
+  },
+  { holdout: HOLDOUT },
+);
 
 async function heardFrom(
   position: Position,
@@ -62,9 +66,11 @@ async function heardFrom(
     schema,
   );
   const stepper = new HeardStepper(tf, model, plan, shapeOf(schema, plan.trainer));
-  const set = trainingSet(records, null);
+  const set = trainingSet(records);
   expect(stepsOf(set, plan)).toBe(9);
-  return { done: [...trainFrom(stepper, set, plan, position, updates)], heard: stepper.heard, plan };
+  const done: StepDone[] = [];
+  for await (const step of trainFrom(stepper, set, plan, position, updates)) done.push(step);
+  return { done, heard: stepper.heard, plan };
 }
 
 it("each epoch has every record but the holdout's once, in an order of its own, its last batch smaller", async () => {

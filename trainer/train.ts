@@ -2,21 +2,24 @@
 import { AccreteError } from "../protocol/errors.ts";
 import { rateText } from "../protocol/training-progress.ts";
 import type { Plan } from "../protocol/types.ts";
+import { openBatches, type ReadAhead } from "./batches.ts";
 import { weighted, type ClassWeights } from "./class-weights.ts";
-import { indexesOf } from "./holdout-state.ts";
 import { stepRecords } from "./micro-batches.ts";
-import { normaliseInto, type Normalisation } from "./normalise.ts";
-import type { Records } from "./records.ts";
+import type { Augmentation } from "./packed/augment.ts";
+import { Gatherer, type Gathering } from "./packed/gather.ts";
+import type { PackedRecords } from "./packed/records.ts";
 import { batchesOf, epochOrder } from "./sampler.ts";
+import type { Normalisation } from "./scale.ts";
 import { learningRateAt, learningRateScaleOf } from "./schedule.ts";
 import type { Position } from "./state.ts";
 import type { Batch, Stepper } from "./step.ts";
 
 export interface TrainingSet {
-  readonly records: Records;
+  readonly records: PackedRecords;
   /** rows to train on, in order */
   readonly rows: Uint32Array;
   readonly normalisation: Normalisation | null;
+  readonly augmentation: Augmentation | null;
   /** null: all records count the same */
   readonly classWeights: ClassWeights | null;
 }
@@ -30,12 +33,18 @@ export interface StepDone {
   readonly epochEnded: boolean;
 }
 
+export interface TrainHow {
+  /** told before each step, once its batch is there. @param step of the round, from 1 */
+  readonly begin?: (step: number) => void;
+  readonly readAhead?: ReadAhead;
+}
+
 export function trainingSet(
-  records: Records,
-  normalisation: Normalisation | null,
-  classWeights: ClassWeights | null = null,
+  records: PackedRecords,
+  how: Partial<Omit<TrainingSet, "records" | "rows">> = {},
 ): TrainingSet {
-  return { records, rows: indexesOf(records, 0), normalisation, classWeights };
+  const { normalisation = null, augmentation = null, classWeights = null } = how;
+  return { records, rows: records.train, normalisation, augmentation, classWeights };
 }
 
 export function stepsOf(set: TrainingSet, plan: Plan): number {
@@ -47,34 +56,39 @@ export function stepsOf(set: TrainingSet, plan: Plan): number {
  * @param updates of this optimizer before the round
  * @throws {AccreteError} LOSS_NOT_FINITE, before the step's weights can be saved
  */
-export function* trainFrom(
+export async function* trainFrom(
   stepper: Stepper,
   set: TrainingSet,
   plan: Plan,
   from: Position,
   updates: number,
-): Generator<StepDone> {
+  how: TrainHow = {},
+): AsyncGenerator<StepDone> {
   const batches = batchesOf(set.rows.length, stepRecords(plan.trainer));
   const steps = stepsOf(set, plan);
   if (steps === 0) return;
   const scale = learningRateScaleOf(plan);
+  await using source = openBatches(gathering(set, plan), plan, from, how.readAhead);
   let position = from;
   while (position.epochIndex < plan.epochsToAdd) {
-    const order = epochOrder({ seed: plan.seed, epochIndex: position.epochIndex, records: set.rows.length });
-    for (const { epochIndex } = position; position.epochIndex === epochIndex;) {
-      const batch = weighted(batchAt(set, order, position.batchIndex, stepRecords(plan.trainer)), set.classWeights);
-      const learningRate = scale * learningRateAt(plan.trainer, { step: position.step, steps });
-      const loss = stepper.run(batch, { step: position.step, update: updates + position.step + 1, learningRate });
-      if (!Number.isFinite(loss)) {
-        throw new AccreteError(
-          "LOSS_NOT_FINITE",
-          `the loss is ${loss} in step ${position.step + 1} of ${steps} of round ${plan.round}, epoch ${position.epochIndex + 1}, at a learning rate of ${rateText(learningRate)}`,
-        );
-      }
-      position = afterBatch(position, loss, batch.size, batches);
-      yield { position, batchRecords: batch.size, learningRate, epochEnded: position.batchIndex === 0 };
+    const next = source.next();
+    const batch = weighted(next instanceof Promise ? await next : next, set.classWeights);
+    const learningRate = scale * learningRateAt(plan.trainer, { step: position.step, steps });
+    how.begin?.(position.step + 1);
+    const loss = stepper.run(batch, { step: position.step, update: updates + position.step + 1, learningRate });
+    if (!Number.isFinite(loss)) {
+      throw new AccreteError(
+        "LOSS_NOT_FINITE",
+        `the loss is ${loss} in step ${position.step + 1} of ${steps} of round ${plan.round}, epoch ${position.epochIndex + 1}, at a learning rate of ${rateText(learningRate)}`,
+      );
     }
+    position = afterBatch(position, loss, batch.size, batches);
+    yield { position, batchRecords: batch.size, learningRate, epochEnded: position.batchIndex === 0 };
   }
+}
+
+function gathering({ records, normalisation, augmentation }: TrainingSet, { seed, trainer }: Plan): Gathering {
+  return { records, normalisation, augmentation, seed, batchSize: stepRecords(trainer) };
 }
 
 function afterBatch(position: Position, loss: number, size: number, batches: number): Position {
@@ -93,22 +107,10 @@ function afterBatch(position: Position, loss: number, size: number, batches: num
   };
 }
 
-/** One batch, normalised; the last of an epoch may be smaller. */
-export function batchAt(set: TrainingSet, order: Uint32Array, index: number, batchSize: number): Batch {
-  const { records, rows, normalisation } = set;
-  const chosen = order.subarray(index * batchSize, (index + 1) * batchSize);
-  const { features, labels } = records;
-  const values = chosen.length * records.width;
-  const x = features instanceof Int32Array ? new Int32Array(values) : new Float32Array(values);
-  const perRecord = records.count === 0 ? 1 : labels.length / records.count; // multi-label: one for each class
-  const size = chosen.length * perRecord;
-  const y = labels instanceof Float32Array ? new Float32Array(size) : new Int32Array(size);
-  chosen.forEach((of, i) => {
-    const row = rows[of]!;
-    if (normalisation !== null && features instanceof Float32Array && x instanceof Float32Array)
-      normaliseInto(normalisation, features, records.width, row, x, i);
-    else x.set(features.subarray(row * records.width, (row + 1) * records.width), i * records.width);
-    y.set(labels.subarray(row * perRecord, (row + 1) * perRecord), i * perRecord);
-  });
-  return { size: chosen.length, x, y };
+/** The round's first batch, to try the model with: as large as any. undefined: there is nothing to train on. */
+export function firstBatch(set: TrainingSet, plan: Plan): Batch | undefined {
+  if (set.rows.length === 0) return undefined;
+  using gatherer = new Gatherer(gathering(set, plan), null);
+  const order = epochOrder({ seed: plan.seed, epochIndex: 0, records: set.rows.length });
+  return weighted(gatherer.batch(order, { epochIndex: 0, batchIndex: 0 }), set.classWeights);
 }

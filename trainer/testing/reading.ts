@@ -5,8 +5,10 @@ import { join } from "node:path";
 import { afterAll } from "vitest";
 import { DataConfig } from "../../protocol/data-config.ts";
 import { itemId, sha256 } from "../../protocol/digest.ts";
+import { BadItem } from "../item-records.ts";
 import { Reader } from "../reader-process.ts";
-import { readRecords, type Records } from "../records.ts";
+import { unpacked, type Unpacked } from "./packing.ts";
+import { readRecords } from "../records.ts";
 import type { StagedItem } from "../stage.ts";
 import type { Schema } from "../schema.ts";
 
@@ -51,17 +53,31 @@ export function largeFile(key: string, start: string, size: number): StagedItem 
 
 export type DataInput = Partial<DataConfig> & Pick<DataConfig, "format">;
 
+/** As readRecords, with the records as arrays. */
 export async function read(
   files: readonly StagedItem[],
   input: DataInput,
   schema: Schema | null = null,
   reader: Reader = shared,
-): Promise<Awaited<ReturnType<typeof readRecords>>> {
-  return readRecords(files, { data: DataConfig.parse({ holdout: 0, ...input }), schema, reader });
+): Promise<Omit<Awaited<ReturnType<typeof readRecords>>, "records"> & { records: Unpacked }> {
+  const data = DataConfig.parse({ holdout: 0, ...input });
+  const packed = join(folder, `packed-${reads++}`);
+  const found = await readRecords(files, { data, schema, reader, packed, known: new Set() });
+  const records = unpacked(found.records);
+  rmSync(packed);
+  return { ...found, records };
+}
+let reads = 0;
+
+/** What data.holdout chooses the file's records by. */
+export async function marksOf({ item, path }: StagedItem, input: DataInput): Promise<number[]> {
+  const [outcome] = await shared.read([{ key: item.key, path }], DataConfig.parse(input), null);
+  if (outcome === undefined || outcome instanceof BadItem) throw new Error("not readable", { cause: outcome });
+  return [...(outcome.marks ?? [])];
 }
 
 /** Features as rows, rounded: 32-bit floats are compared as what they were written as. */
-export function rows({ count, width, features }: Pick<Records, "count" | "width" | "features">): number[][] {
+export function rows({ count, width, features }: Pick<Unpacked, "count" | "width" | "features">): number[][] {
   return Array.from({ length: count }, (_, row) =>
     Array.from(features.subarray(row * width, (row + 1) * width), (value) => Number(value.toPrecision(6))),
   );
