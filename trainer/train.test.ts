@@ -9,9 +9,9 @@ import { shapeOf, type Batch } from "./step.ts";
 import { buildModel } from "./model.ts";
 import type { Schema } from "./schema.ts";
 import { packed } from "./testing/packing.ts";
-import { Place } from "./testing/rounds.ts";
+import { Place, type PlanInput } from "./testing/rounds.ts";
 import { loadTf } from "./tf.ts";
-import { stepsOf, trainFrom, trainingSet, type StepDone } from "./train.ts";
+import { stepsOf, trainFrom, trainingSet, type StepDone, type TrainHow } from "./train.ts";
 
 interface Heard {
   readonly batch: Batch;
@@ -46,9 +46,10 @@ const records = packed(
 async function heardFrom(
   position: Position,
   updates: number,
+  { trainer = {}, steps = 9, ...how }: { trainer?: PlanInput["trainer"]; steps?: number } & TrainHow = {},
 ): Promise<{ heard: readonly Heard[]; done: StepDone[]; plan: Awaited<ReturnType<Place["plan"]>> }> {
   const { tf } = await loadTf(WITHOUT_NATIVE);
-  const plan = await new Place().plan({ items: [], trainer: { epochs: 3, batchSize: 4 } });
+  const plan = await new Place().plan({ items: [], trainer: { epochs: 3, batchSize: 4, ...trainer } });
   const model = buildModel(
     tf,
     {
@@ -67,9 +68,9 @@ async function heardFrom(
   );
   const stepper = new HeardStepper(tf, model, plan, shapeOf(schema, plan.trainer));
   const set = trainingSet(records);
-  expect(stepsOf(set, plan)).toBe(9);
+  expect(stepsOf(set, plan)).toBe(steps);
   const done: StepDone[] = [];
-  for await (const step of trainFrom(stepper, set, plan, position, updates)) done.push(step);
+  for await (const step of trainFrom(stepper, set, plan, position, updates, how)) done.push(step);
   return { done, heard: stepper.heard, plan };
 }
 
@@ -115,4 +116,24 @@ it("from any position on it is the rest of the same steps, and an epoch's loss i
 it("no step leaves a tensor behind, with batch norm and dropout neither", async () => {
   const { heard } = await heardFrom(START, 0);
   expect(new Set(heard.map(({ tensors }) => tensors)).size).toBe(1);
+});
+
+it("a step of accumulated batches takes all of their records at once, and the same ones from the worker", async () => {
+  const how = { trainer: { accumulate: 2 }, steps: 6 };
+  const direct = await heardFrom(START, 0, { ...how, readAhead: { worker: false } });
+  expect(direct.heard.map(({ batch }) => batch.size)).toEqual([8, 3, 8, 3, 8, 3]);
+  const ahead = await heardFrom(START, 0, { ...how, readAhead: { worker: true } });
+  const batches = (heard: readonly Heard[]): unknown => heard.map(({ batch, at }) => ({ batch, at }));
+  expect(batches(ahead.heard)).toEqual(batches(direct.heard));
+});
+
+it("a step begins once its batch is there: what waits for one does not hang", async () => {
+  const began: number[] = [];
+  const begin = (step: number): void => void began.push(step);
+  const { done } = await heardFrom(START, 0, { begin, readAhead: { worker: true, slots: 1 } });
+  expect(began).toEqual(done.map(({ position }) => position.step));
+  began.length = 0;
+  const program = new URL("data:text/javascript,process.exit(3)");
+  await expect(heardFrom(START, 0, { begin, readAhead: { worker: true, program } })).rejects.toThrow("exit code 3");
+  expect(began).toEqual([]);
 });

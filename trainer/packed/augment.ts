@@ -51,52 +51,62 @@ export function drawChange(how: Augmentation, at: { seed: number; index: number 
 }
 
 /**
- * Writes the changed image: the window scaled up to the whole (between pixels as they are near), that moved, and that mirrored.
+ * Writes the changed image: the window scaled up to the whole (between pixels in proportion to how near they are), that moved, and that
+ * mirrored. What comes in from outside is 0.
  * @param source height x width x channels
  */
 export function changeInto(
   { height, width, channels }: Pick<Augmentation, "height" | "width" | "channels">,
-  change: Change,
+  { flip, down, right, window }: Change,
   source: Float32Array,
   target: Float32Array,
   targetFrom: number,
 ): void {
-  const { flip, down, right, window } = change;
+  const rows = axis(height, { by: down, mirrored: false, from: window?.top ?? 0, length: window?.height ?? height });
+  const columns = axis(width, { by: right, mirrored: flip, from: window?.left ?? 0, length: window?.width ?? width });
+  let to = targetFrom;
   for (let y = 0; y < height; y++) {
-    const fromY = y - down;
+    const above = rows.near[y]! * width;
+    const below = rows.far[y]! * width;
+    const downPart = rows.part[y]!;
     for (let x = 0; x < width; x++) {
-      const fromX = (flip ? width - 1 - x : x) - right;
-      const to = targetFrom + (y * width + x) * channels;
-      if (fromY < 0 || fromY >= height || fromX < 0 || fromX >= width) target.fill(0, to, to + channels);
-      else if (window === null) {
-        const from = (fromY * width + fromX) * channels;
-        for (let c = 0; c < channels; c++) target[to + c] = source[from + c]!;
-      } else {
-        const sourceY = window.top + ((fromY + 0.5) * window.height) / height - 0.5;
-        const sourceX = window.left + ((fromX + 0.5) * window.width) / width - 0.5;
-        blendInto({ height, width, channels }, source, sourceY, sourceX, target, to);
+      const near = columns.near[x]!;
+      const isOutside = above < 0 || near < 0;
+      const far = columns.far[x]!;
+      const part = columns.part[x]!;
+      for (let c = 0; c < channels; c++, to++) {
+        if (isOutside) {
+          target[to] = 0;
+          continue;
+        }
+        const upper =
+          source[(above + near) * channels + c]! * (1 - part) + source[(above + far) * channels + c]! * part;
+        const lower =
+          source[(below + near) * channels + c]! * (1 - part) + source[(below + far) * channels + c]! * part;
+        target[to] = upper * (1 - downPart) + lower * downPart;
       }
     }
   }
 }
 
-/** A point between four pixels; outside of the image its edge goes on. */
-function blendInto(
-  { height, width, channels }: Pick<Augmentation, "height" | "width" | "channels">,
-  source: Float32Array,
-  y: number,
-  x: number,
-  target: Float32Array,
-  to: number,
-): void {
-  const [top, left] = [Math.floor(y), Math.floor(x)];
-  const [downPart, rightPart] = [y - top, x - left];
-  const [y0, y1] = [Math.max(0, top), Math.min(height - 1, top + 1)];
-  const [x0, x1] = [Math.max(0, left), Math.min(width - 1, left + 1)];
-  for (let c = 0; c < channels; c++) {
-    const pixel = (row: number, column: number): number => source[(row * width + column) * channels + c]!;
-    const above = pixel(y0, x0) * (1 - rightPart) + pixel(y0, x1) * rightPart;
-    const below = pixel(y1, x0) * (1 - rightPart) + pixel(y1, x1) * rightPart;
-    target[to + c] = above * (1 - downPart) + below * downPart;
+/** For each place along one side of the result: the two places of the image that it lies between, and how far it is on the way to the second. */
+interface Axis {
+  /** -1: it comes from outside */
+  readonly near: Int32Array;
+  readonly far: Int32Array;
+  readonly part: Float64Array;
+}
+
+function axis(size: number, change: { by: number; mirrored: boolean; from: number; length: number }): Axis {
+  const [near, far, part] = [new Int32Array(size), new Int32Array(size), new Float64Array(size)];
+  for (let i = 0; i < size; i++) {
+    const moved = (change.mirrored ? size - 1 - i : i) - change.by;
+    // centres of pixels lie at halves
+    const at = change.length === size ? moved : change.from + ((moved + 0.5) * change.length) / size - 0.5;
+    const before = Math.floor(at);
+    near[i] = moved < 0 || moved >= size ? -1 : Math.max(0, before);
+    far[i] = Math.min(size - 1, before + 1);
+    part[i] = at - before;
   }
+  return { near, far, part };
 }

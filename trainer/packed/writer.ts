@@ -135,7 +135,10 @@ export class PackedWriter {
   }
 
   #flush(): void {
-    if (this.#inChunk > 0) writeWhole(this.#fd, this.#chunk.bytes.subarray(0, this.#inChunk * this.#layout!.stride));
+    if (this.#inChunk === 0) return;
+    const { stride } = this.#layout!;
+    const position = (this.#count - this.#inChunk) * stride;
+    writeWhole(this.#fd, this.#chunk.bytes.subarray(0, this.#inChunk * stride), position);
     this.#inChunk = 0;
   }
 
@@ -169,9 +172,9 @@ function copyWide(row: RowViews, narrow: RowLayout, wide: { views: RowViews; lay
   views.bytes.set(row.bytes.subarray(narrow.weightAt, narrow.stride), at + layout.weightAt);
 }
 
-function writeWhole(fd: number, bytes: Uint8Array): void {
+function writeWhole(fd: number, bytes: Uint8Array, position: number): void {
   try {
-    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
+    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at, position + at);
   } catch (cause) {
     const full = cause instanceof Error && "code" in cause && (cause.code === "ENOSPC" || cause.code === "EDQUOT");
     if (full) throw new AccreteError("OUT_OF_DISK", `packing the round's records: ${messageOf(cause)}`, { cause });
