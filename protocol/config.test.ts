@@ -33,6 +33,9 @@ it("fills in all that is left out", () => {
       labels: null,
       imageShape: null,
       holdout: 0.1,
+      normalise: 1_000,
+      augment: null,
+      memory: 1_073_741_824,
       since: null,
       limits: { memory: 4_294_967_296, time: 600_000, bytes: 4_294_967_296 },
     },
@@ -262,6 +265,11 @@ describe("the gate", () => {
     expect(parseOne({ gate: null }).gate).toBeNull();
   });
 
+  it("is accuracy for a holdout of any kind", () => {
+    for (const holdout of [0.2, { by: "prefix", prefix: "test/" }, { by: "time", column: "t", part: 0.1 }] as const)
+      expect(parseOne({ data: { format: "csv", holdout } }).gate?.metric).toBe("accuracy");
+  });
+
   it("can't be asked for without a holdout", () => {
     expect(() => parseOne({ data: { format: "csv", holdout: 0 }, gate: {} })).toThrow(
       invalid("digits: gate: there is nothing to measure with data.holdout: 0"),
@@ -292,3 +300,12 @@ it.each([{ "not a name": "x" }, { authorization: "Bearer hunter2\nx: y" }, { aut
     expect(() => parseConfig({ pipelines: [pipeline] })).not.toThrow(/hunter2/);
   },
 );
+
+it.each<[string, object]>([
+  ["data.augment: it changes images", { format: "csv", augment: { shift: 1 } }],
+  ["data.augment: it changes images", { format: "text", augment: {} }],
+  ["data.holdout: it names a column", { format: "idx", holdout: { by: "time", column: "t", part: 0.1 } }],
+])("what a format has not can't be asked for: %s", (message, data) => {
+  expect(() => parseOne({ data })).toThrow(invalid(`digits: ${message}`));
+  expect(parseOne({ data: { format: "idx", augment: {} } }).data.augment).toEqual({ flip: "none", shift: 0, crop: 0 });
+});

@@ -3,7 +3,6 @@ import { writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
 import { DataConfig } from "../protocol/data-config.ts";
-import { TrainerConfig } from "../protocol/trainer-config.ts";
 import type { Plan } from "../protocol/types.ts";
 import { openBatches, type ReadAhead } from "./batches.ts";
 import type { RecordsOfItem } from "./item-records.ts";
@@ -91,7 +90,7 @@ kinds.push(
 describe("the batches of a round", () => {
   it("are the records in the epochs' orders, with the schema's classes", async () => {
     const batches = await batchesFrom(START, { worker: false });
-    expect(batches.map(({ size }) => size)).toEqual(Array(EPOCHS).fill([8, 8, 8, 8, 8, 8, 2]).flat());
+    expect(batches.map(({ size }) => size)).toEqual(Array.from({ length: EPOCHS }, () => [8, 8, 8, 8, 8, 8, 2]).flat());
     const train = Array.from({ length: COUNT }, (_, row) => row).filter((row) => !HOLDOUT.includes(row));
     const rows = [0, 1, 2].flatMap((epochIndex) =>
       [...epochOrder({ seed: 5, epochIndex, records: train.length })].map((of) => train[of]!),
