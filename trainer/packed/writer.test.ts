@@ -152,9 +152,13 @@ describe("packed records", () => {
     const features = new Float32Array(3);
     const count = 2 ** 44; // as if there were so many
     Object.defineProperty(features, "length", { value: 3 * count });
-    expect(() => writer.add({ ...numbers(1), features, count })).toThrow(
-      expect.objectContaining({ code: "OUT_OF_DISK" }),
-    );
+    const records = { ...numbers(1), features, count };
+    Object.defineProperty(records, "names", {
+      get: () => {
+        throw new Error("goes on to write");
+      },
+    });
+    expect(() => writer.add(records)).toThrow(expect.objectContaining({ code: "OUT_OF_DISK" }));
     writer.close();
   });
 });
