@@ -7,13 +7,12 @@ import {
   extendHoldout,
   holdoutTensors,
   knownContents,
-  parseHoldout,
+  holdoutOf,
   type Holdout,
 } from "./holdout-state.ts";
 import type { RecordsOfItem } from "./item-records.ts";
 import { packed, packedPath } from "./testing/packing.ts";
-import { writeSafetensors } from "./safetensors.ts";
-import { readFileSync } from "node:fs";
+import { readSafetensors, writeSafetensors } from "./safetensors.ts";
 
 const item = (values: readonly number[], more: Partial<RecordsOfItem> = {}): RecordsOfItem => ({
   count: values.length,
@@ -157,8 +156,8 @@ describe("the holdout of all rounds", () => {
     const first = extendHoldout(emptyHoldout(1, "classification"), bytes, 1);
     expect(first.features).toEqual(Uint8Array.of(9, 255));
     const path = packedPath();
-    await writeSafetensors(path, holdoutTensors(first));
-    const again: Holdout = parseHoldout(readFileSync(path), "it");
+    await writeSafetensors(path, holdoutTensors(first), ({ data }) => data);
+    const again: Holdout = holdoutOf(await readSafetensors(path, "it"), "it");
     expect(again).toEqual(first);
     expect(extendHoldout(again, bytes, 2).features).toEqual(Uint8Array.of(9, 255, 9, 255));
     const mixed = extendHoldout(again, packed(item([5]), { classes: ["b", "a"], holdout: [0] }), 2);
