@@ -111,6 +111,9 @@ function stateContests(python: string): Contest[] {
   ];
 }
 
+/** rows, columns */
+const TABLE = { csv: [1_000_000, 10], jsonl: [300_000, 10] } as const;
+
 /** rows, columns, epochs, batch size */
 const EPOCHS = [100_000, 20, 5, 256] as const;
 
@@ -140,6 +143,22 @@ export function contests(python: string): Contest[] {
       ],
       goals: [],
       core: 0,
+    },
+    ...(["csv", "jsonl"] as const).map((format): Contest => ({
+      name: `${format} to packed rows`,
+      unit: "µs of CPU a row of 10 numbers",
+      ours: ours("read", format, ...TABLE[format]),
+      peers: [{ ...ours("read", python, path("peers/polars_read.py"), format, ...TABLE[format]), name: "polars" }],
+      goals: [{ peer: "polars", atMost: 1.25 }], // 0.8 of its rows a second
+      core: 0,
+    })),
+    {
+      name: "the whole loop",
+      unit: "ms a step",
+      ours: { ...ours("harness", "loop"), env: {} },
+      peers: [{ ...ours("harness", "bare"), name: "the step alone, data in memory", env: {} }],
+      goals: [{ peer: "the step alone, data in memory", atMost: 1.05 }],
+      core: null,
     },
     ...stateContests(python),
   ];
