@@ -17,13 +17,14 @@ function smi(script: string, more: Record<string, string> = {}): NodeJS.ProcessE
 
 describe("nvidia-smi", () => {
   it("tells the model, the driver and the memory of the first GPU", () => {
-    expect(readNvidiaGpu(smi('echo "NVIDIA H100 80GB HBM3, 570.86.15, 1234"; echo "NVIDIA T4, 570.86.15, 1"'))).toEqual(
-      {
-        model: "NVIDIA H100 80GB HBM3",
-        driver: "570.86.15",
-        usedBytes: 1_234 * 2 ** 20,
-      },
-    );
+    expect(
+      readNvidiaGpu(smi('echo "NVIDIA H100 80GB HBM3, 570.86.15, 1234, 9.0"; echo "NVIDIA T4, 570.86.15, 1, 7.5"')),
+    ).toEqual({
+      model: "NVIDIA H100 80GB HBM3",
+      driver: "570.86.15",
+      usedBytes: 1_234 * 2 ** 20,
+      computeCapability: 9,
+    });
   });
 
   it("is asked for the one that CUDA shows to this process", () => {

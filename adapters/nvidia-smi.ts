@@ -6,6 +6,8 @@ const LIMIT_MS = 10_000;
 export interface NvidiaGpu {
   readonly model: string;
   readonly driver: string;
+  /** what its architecture can do: 7.5 (T4), 8.0 (A100), 9.0 (H100); undefined: an old driver does not tell */
+  readonly computeCapability?: number | undefined;
   /** of its memory, by all processes */
   readonly usedBytes: number;
 }
@@ -17,18 +19,19 @@ export function readNvidiaGpu(env: NodeJS.ProcessEnv = process.env): NvidiaGpu |
     const text = execFileSync(
       "nvidia-smi",
       [
-        "--query-gpu=name,driver_version,memory.used",
+        "--query-gpu=name,driver_version,memory.used,compute_cap",
         "--format=csv,noheader,nounits",
         ...(first === "" ? [] : ["-i", first]),
       ],
       { encoding: "utf8", timeout: LIMIT_MS, stdio: ["ignore", "pipe", "ignore"], env },
     );
-    const [model, driver, mib] = text
+    const [model, driver, mib, capability] = text
       .split("\n")[0]!
       .split(",")
       .map((field) => field.trim());
     if (!model || !driver || !/^\d+$/.test(mib ?? "")) return undefined;
-    return { model, driver, usedBytes: Number(mib) * 2 ** 20 };
+    const computeCapability = /^\d+\.\d+$/.test(capability ?? "") ? Number(capability) : undefined;
+    return { model, driver, usedBytes: Number(mib) * 2 ** 20, computeCapability };
   } catch {
     return undefined; // not there, no driver, or it does not answer
   }

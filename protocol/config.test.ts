@@ -53,6 +53,7 @@ it("fills in all that is left out", () => {
       weightDecay: 0,
       clip: null,
       accumulate: 1,
+      precision: "float32",
       earlyStopping: null,
       seed: 1,
       saveEverySteps: 0,

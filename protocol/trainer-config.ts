@@ -163,6 +163,8 @@ export const TrainerConfig = z.strictObject({
     ),
     null,
   ),
+  /** mixed: products of matrices and convolutions in bfloat16, on a GPU that has it; float32 elsewhere */
+  precision: z._default(z.enum(["float32", "mixed"]), "float32"),
   /** initial weights and the order of the records follow from it */
   seed: z._default(z.int().check(z.gte(0), z.lte(0xffff_ffff)), 1),
   /** saved at each epoch, and besides after so many steps (0: not) and so much time */

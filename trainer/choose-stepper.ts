@@ -15,6 +15,8 @@ interface Options {
   readonly batch: Batch | undefined;
   /** how many records batches have */
   readonly sizes: readonly number[];
+  /** mixed precision, where the step is one graph */
+  readonly bfloat16?: boolean | undefined;
   readonly say: (line: string) => void;
 }
 
@@ -41,9 +43,9 @@ export async function chooseStepper(loaded: Loaded, options: Options): Promise<{
 
 /** @returns undefined if the step can't be a graph, having said why, or if the backend lacks an operation */
 function graphStepper({ tf }: Loaded, options: Options & { readonly batch: Batch }): GraphStepper | undefined {
-  const { model, plan, shape, batch, sizes, say } = options;
+  const { model, plan, shape, batch, sizes, bfloat16, say } = options;
   try {
-    return new GraphStepper(tf, model, plan, shape, { batch, sizes });
+    return new GraphStepper(tf, model, plan, shape, { batch, sizes, bfloat16 });
   } catch (error) {
     if (error instanceof NotRecordable) say(`the step runs op by op, slower than as one graph: ${error.message}`);
     else if (missingKernel(tf, error) === undefined) throw modelThrows(error, batch.size);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { differenceText, environment } from "./environment.ts";
+import { differenceText, environment, usesBfloat16 } from "./environment.ts";
 import type { Loaded } from "./tf.ts";
 
 const loaded = (backend: Loaded["backend"], isUsingGpuDevice = false): Loaded => {
@@ -42,5 +42,38 @@ describe("what the bits depend on", () => {
     expect(differenceText(then, { backend: "wasm", threads: "1", tensorflowjs: "4.22.0" })).toBe(
       "backend native -> wasm, tensorflow 2.21.0 -> none, tensorflowjs none -> 4.22.0, threads 8 -> 1",
     );
+  });
+});
+
+describe("mixed precision", () => {
+  const said: string[] = [];
+  const asked = (computeCapability: number | undefined, onGpu = true): boolean => {
+    said.length = 0;
+    const readGpu = (): ReturnType<typeof gpu> & { computeCapability: number | undefined } => ({
+      ...gpu(),
+      computeCapability,
+    });
+    return usesBfloat16(
+      { precision: "mixed" },
+      { threads: 1, readGpu },
+      loaded("native", onGpu),
+      (line) => void said.push(line),
+    );
+  };
+
+  it("is had on a GPU that has bfloat16", () => {
+    expect([asked(8), asked(9)]).toEqual([true, true]);
+    expect(said).toEqual([]);
+    expect(usesBfloat16({ precision: "float32" }, { threads: 1, readGpu: gpu }, loaded("native", true), () => {})).toBe(
+      false,
+    );
+  });
+
+  it("is float32 elsewhere, and that is said", () => {
+    expect(asked(7.5)).toBe(false);
+    expect(said).toEqual(["precision: float32, as NVIDIA T4 has no bfloat16"]);
+    expect(asked(undefined)).toBe(false);
+    expect(asked(9, false)).toBe(false);
+    expect(said).toEqual(["precision: float32, as there is no GPU"]);
   });
 });

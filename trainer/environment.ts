@@ -1,5 +1,6 @@
 /** What the bits of a training depend on beside its plan and its data, as each manifest records it. */
 import { cpus } from "node:os";
+import type { TrainerConfig } from "../protocol/trainer-config.ts";
 import type { Manifest } from "../protocol/types.ts";
 import { nativeBackendOf } from "./native-backend.ts";
 import type { Loaded } from "./tf.ts";
@@ -10,6 +11,8 @@ type Environment = Manifest["environment"];
 export interface Gpu {
   readonly model: string;
   readonly driver: string;
+  /** 8.0 and more: it has bfloat16 */
+  readonly computeCapability?: number | undefined;
   /** of its memory, by all processes */
   readonly usedBytes: number;
 }
@@ -52,4 +55,21 @@ export function differenceText(then: Environment, now: Environment): string {
     .filter((name) => then[name] !== now[name])
     .map((name) => `${name} ${then[name] ?? "none"} -> ${now[name] ?? "none"}`)
     .join(", ");
+}
+
+/** The least that computes in bfloat16: Ampere. */
+const BFLOAT16_FROM = 8;
+
+/** Mixed precision, as far as this machine has it. @param say told why not, where it is asked for */
+export function usesBfloat16(
+  { precision }: Pick<TrainerConfig, "precision">,
+  { readGpu }: EnvironmentOptions,
+  loaded: Pick<Loaded, "backend" | "tf">,
+  say: (line: string) => void,
+): boolean {
+  if (precision === "float32") return false;
+  const gpu = usesGpu(loaded) ? readGpu?.() : undefined;
+  if (gpu !== undefined && (gpu.computeCapability ?? 0) >= BFLOAT16_FROM) return true;
+  say(`precision: float32, as ${gpu === undefined ? "there is no GPU" : `${gpu.model} has no bfloat16`}`);
+  return false;
 }

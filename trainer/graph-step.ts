@@ -30,6 +30,8 @@ export interface GraphOptions {
   readonly sizes: readonly number[];
   /** updates by TensorFlow's own operations where there are some; @default true */
   readonly kernels?: boolean;
+  /** mixed precision; @default all in float32 */
+  readonly bfloat16?: boolean | undefined;
 }
 
 interface Slot {
@@ -42,7 +44,8 @@ interface Slot {
 }
 
 export class GraphStepper implements Stepper {
-  readonly kind = "one graph";
+  readonly kind: string = "one graph";
+  readonly #bfloat16: boolean;
   readonly #tf: Tf;
   readonly #model: Model;
   readonly #shape: Shape;
@@ -70,7 +73,15 @@ export class GraphStepper implements Stepper {
    * Takes over the model's weights: its own variables have none from here on, but for what `pull` gives them.
    * @throws {NotRecordable}; what the model throws. The model is as before then.
    */
-  constructor(tf: Tf, model: Model, plan: Plan, shape: Shape, { batch, sizes, kernels = true }: GraphOptions) {
+  constructor(
+    tf: Tf,
+    model: Model,
+    plan: Plan,
+    shape: Shape,
+    { batch, sizes, kernels = true, bfloat16 = false }: GraphOptions,
+  ) {
+    this.#bfloat16 = bfloat16;
+    if (bfloat16) this.kind = "one graph, mixed precision";
     this.#tf = tf;
     this.#model = model;
     this.#shape = shape;
@@ -227,7 +238,7 @@ export class GraphStepper implements Stepper {
     ];
     const entries = this.#entries(batch, state, sums);
     try {
-      return new GraphProgram(tf, state, entries);
+      return new GraphProgram(tf, state, entries, { bfloat16: this.#bfloat16 });
     } finally {
       for (const variable of [...slotVariables, ...sums]) variable?.dispose();
     }

@@ -87,6 +87,8 @@ export function nativeBackendOf(tf: Tf): NativeBackend {
 export interface ThreadSettings {
   /** of one operation; the bits depend on it */
   readonly threads: number;
+  /** the library is for GPUs */
+  readonly gpu?: boolean | undefined;
 }
 
 /**
@@ -95,12 +97,14 @@ export interface ThreadSettings {
  * @returns the version of TensorFlow
  * @throws {Error} if the library can't be loaded, or does not work
  */
-export async function useNative(tf: Tf, addon: string, { threads }: ThreadSettings): Promise<string> {
+export async function useNative(tf: Tf, addon: string, { threads, gpu = false }: ThreadSettings): Promise<string> {
   polyfillUtil();
   process.env["TF_CPP_MIN_LOG_LEVEL"] ??= "2";
   process.env["TF_NUM_INTRAOP_THREADS"] = String(threads);
   process.env["TF_NUM_INTEROP_THREADS"] ??= "1";
   process.env["TF_FORCE_GPU_ALLOW_GROWTH"] ??= "true";
+  // else some of CUDA's sums are added up in the order in which they happen to come: a resume would not be exact
+  if (gpu) process.env["TF_DETERMINISTIC_OPS"] ??= "1";
   const [{ NodeJSKernelBackend }] = await Promise.all([
     import("@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js").then(exportsOf),
     import("@tensorflow/tfjs-node-gpu/dist/register_all_kernels.js"),

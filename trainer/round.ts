@@ -8,7 +8,7 @@ import type { Saved } from "./checkpoint.ts";
 import { writeHere, type CheckpointWriter } from "./checkpoint-writer.ts";
 import { chooseStepper } from "./choose-stepper.ts";
 import { classWeightsOf } from "./class-weights.ts";
-import { differenceText, environment, usesGpu, type EnvironmentOptions } from "./environment.ts";
+import { differenceText, environment, usesBfloat16, usesGpu, type EnvironmentOptions } from "./environment.ts";
 import { evaluate } from "./evaluate.ts";
 import { emptyHoldout, extendHoldout, type Holdout } from "./holdout-state.ts";
 import { trainLoop } from "./loop.ts";
@@ -108,7 +108,8 @@ export class Round {
     const batch = firstBatch(set, plan);
     const sizes = sizesOf(set, plan);
     this.#watchdog.begin("step", 1, stepLimitMs(this.#hangLeastMs, undefined)); // it tries the model
-    const { stepper, loaded } = await chooseStepper(began, { model, plan, shape, batch, sizes, say });
+    const bfloat16 = usesBfloat16(plan.trainer, this.#options, began, say);
+    const { stepper, loaded } = await chooseStepper(began, { model, plan, shape, batch, sizes, bfloat16, say });
     this.#watchdog.end();
     this.#sayWhereOtherwise(loaded);
     const state = await this.#restoreState(stepper, takenOver);

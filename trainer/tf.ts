@@ -49,7 +49,7 @@ export async function loadTf({ addon, threads, say, gpu = false, backend }: Load
   if (backend === "native" && addon === null) throw notUsable(backend, "TensorFlow's library is not installed");
   if (addon !== null && (backend ?? "native") === "native") {
     try {
-      const version = await useNative(tf, addon, { threads });
+      const version = await useNative(tf, addon, { threads, gpu });
       if (gpu && !nativeBackendOf(tf).isUsingGpuDevice)
         say("backend: TensorFlow sees no GPU, and trains on the processor; `accrete doctor` says why");
       return { tf, backend: "native", version };

@@ -15,7 +15,7 @@ import {
 } from "../native-backend.ts";
 import type { Tensor, Tf, Variable } from "../tf.ts";
 import { attribute, savedModel, TYPE, type GraphNode } from "./protobuf.ts";
-import { checkSame, NotRecordable, Recorder } from "./recorder.ts";
+import { checkSame, NotRecordable, Recorder, type RecorderOptions } from "./recorder.ts";
 import { recordUpdates, type Update } from "./updates.ts";
 
 export type ProgramType = "float32" | "int32" | "bool";
@@ -74,7 +74,12 @@ export class GraphProgram {
    * @param entries by a name of letters and digits
    * @throws {NotRecordable}; what a function throws
    */
-  constructor(tf: Tf, state: readonly StateVariable[], entries: ReadonlyMap<string, Entry>) {
+  constructor(
+    tf: Tf,
+    state: readonly StateVariable[],
+    entries: ReadonlyMap<string, Entry>,
+    options: RecorderOptions = {},
+  ) {
     this.#native = nativeBackendOf(tf);
     this.#binding = this.#native.binding;
     this.#state = state;
@@ -82,8 +87,8 @@ export class GraphProgram {
     nodes.push(...fillNodes(state));
     const compiled = new Map<string, Compiled>();
     for (const [name, entry] of entries) {
-      const recorder = record(tf, name, entry, state);
-      checkSame(recorder, record(tf, name, entry, state));
+      const recorder = record(tf, name, entry, state, options);
+      checkSame(recorder, record(tf, name, entry, state, options));
       nodes.push(...recorder.nodes);
       const inputs = [...entry.inputs];
       const feeds = inputs.map(([input]) => `${name}/in/${input}:0`).join(",");
@@ -247,8 +252,14 @@ function fillNodes(state: readonly StateVariable[]): GraphNode[] {
 }
 
 /** Runs the function once, as it would be run op by op, with notes taken. The variables have their values again afterwards. */
-function record(tf: Tf, name: string, entry: Entry, state: readonly StateVariable[]): Recorder {
-  const recorder = new Recorder(nativeBackendOf(tf), name);
+function record(
+  tf: Tf,
+  name: string,
+  entry: Entry,
+  state: readonly StateVariable[],
+  options: RecorderOptions,
+): Recorder {
+  const recorder = new Recorder(nativeBackendOf(tf), name, options);
   const before = new Map<Variable, Tensor>();
   try {
     tf.tidy(() => {

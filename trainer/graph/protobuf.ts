@@ -5,7 +5,7 @@
  */
 
 /** TensorFlow's numbers of the types. */
-export const TYPE = { float32: 1, int32: 3, int64: 9, bool: 10 } as const;
+export const TYPE = { float32: 1, int32: 3, int64: 9, bool: 10, bfloat16: 14 } as const;
 
 /** The value of an attribute, encoded. */
 export type Attribute = Uint8Array;

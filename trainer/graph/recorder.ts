@@ -30,6 +30,28 @@ const KEPT_AS_IT_IS: Readonly<Record<string, Attribute>> = {
   _grappler_ArithmeticOptimizer_MinimizeBroadcasts: attribute.flag(true),
 };
 
+/**
+ * What mixed precision computes in bfloat16: products of matrices and convolutions with their gradients, nearly all of a step's arithmetic.
+ * Which inputs are the numbers; the sums within stay float32 on GPUs, and so does everything else. bfloat16 has float32's range, so that no
+ * gradient vanishes and the loss needs no scale.
+ * @see Kalamkar et al. 2019, A Study of BFLOAT16 for Deep Learning Training; Micikevicius et al. 2018, Mixed Precision Training
+ */
+const IN_BFLOAT16: Readonly<Record<string, readonly number[]>> = {
+  MatMul: [0, 1],
+  BatchMatMulV2: [0, 1],
+  Conv2D: [0, 1],
+  Conv2DBackpropFilter: [0, 2],
+  Conv2DBackpropInput: [1, 2],
+  DepthwiseConv2dNative: [0, 1],
+  DepthwiseConv2dNativeBackpropFilter: [0, 2],
+  DepthwiseConv2dNativeBackpropInput: [1, 2],
+};
+
+export interface RecorderOptions {
+  /** what of a step is nearly all arithmetic, in bfloat16; @default all in float32 */
+  readonly bfloat16?: boolean | undefined;
+}
+
 interface Known {
   readonly shape: readonly number[];
   readonly type: number;
@@ -49,8 +71,12 @@ export class Recorder {
   /** its bytes -> node */
   readonly #constants = new Map<string, string>();
   readonly #within: string[] = [];
+  readonly #bfloat16: boolean;
+  /** node -> the same in bfloat16 */
+  readonly #shortened = new Map<string, string>();
 
-  constructor(native: NativeBackend, prefix: string) {
+  constructor(native: NativeBackend, prefix: string, { bfloat16 = false }: RecorderOptions = {}) {
+    this.#bfloat16 = bfloat16;
     this.#native = native;
     this.#real = native.binding;
     this.#prefix = prefix;
@@ -171,9 +197,39 @@ export class Recorder {
     const inputs = ids.map((id) => this.#nodeOf(id));
     const encoded = Object.fromEntries(attributes.map((each) => [each.name, this.#encoded(op, each)]));
     const results = run();
-    const node = this.add(op, inputs, { ...encoded, ...KEPT_AS_IT_IS });
+    const numbers = this.#bfloat16 && encoded["T"] !== undefined && isFloat(encoded["T"]) ? IN_BFLOAT16[op] : undefined;
+    const node =
+      numbers === undefined
+        ? this.add(op, inputs, { ...encoded, ...KEPT_AS_IT_IS })
+        : this.#addShort(op, inputs, numbers, { ...encoded, ...KEPT_AS_IT_IS });
     results.forEach(({ id }, i) => this.#names.set(id, i === 0 ? node : `${node}:${i}`));
     return results;
+  }
+
+  /** @returns a node that gives the result in float32 again */
+  #addShort(
+    op: string,
+    inputs: readonly string[],
+    numbers: readonly number[],
+    attributes: GraphNode["attributes"],
+  ): string {
+    const short = inputs.map((input, i) => (numbers.includes(i) ? this.#short(input) : input));
+    const result = this.add(op, short, { ...attributes, T: attribute.type(TYPE.bfloat16) });
+    return this.#cast(result, TYPE.bfloat16, TYPE.float32);
+  }
+
+  #short(node: string): string {
+    const known = this.#shortened.get(node) ?? this.#cast(node, TYPE.float32, TYPE.bfloat16);
+    this.#shortened.set(node, known);
+    return known;
+  }
+
+  #cast(node: string, from: number, to: number): string {
+    return this.add("Cast", [node], {
+      SrcT: attribute.type(from),
+      DstT: attribute.type(to),
+      Truncate: attribute.flag(false),
+    });
   }
 
   #encoded(op: string, { name, type, value }: OpAttribute): Attribute {
@@ -210,6 +266,8 @@ export function checkSame(one: Recorder, other: Recorder): void {
     `${actor(one.layers[at] ?? other.layers[one.nodes.length])} draws random numbers or counts in JavaScript`,
   );
 }
+
+const isFloat = (type: Attribute): boolean => Buffer.compare(type, attribute.type(TYPE.float32)) === 0;
 
 const actor = (layer: string | undefined): string => (layer === undefined ? "the step" : `layer ${layer}`);
 
