@@ -162,9 +162,12 @@ function useGatherWithoutLook(tf: Tf): void {
   });
 }
 
-/** Node 23 has dropped these two; tfjs-node calls them. The object that require gives can be added to, an import's can't. */
+/**
+ * tfjs-node calls these two: Node 23 has dropped the one, and warns of the other in the training's log. The object that require gives
+ * can be added to, an import's can't.
+ */
 function polyfillUtil(): void {
   const util = require("node:util") as { isNullOrUndefined?: unknown; isArray?: unknown };
   util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
-  util.isArray ??= Array.isArray;
+  util.isArray = Array.isArray;
 }
