@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { runInNewContext } from "node:vm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { openStartWeights } from "../adapters/start-weights.ts";
 import { canonicalJson } from "../protocol/digest.ts";
@@ -15,6 +16,7 @@ import type { Schema } from "./schema.ts";
 import { START, stateText } from "./state.ts";
 import { WITH_NATIVE, WITHOUT_NATIVE } from "./testing/backends.ts";
 import { dense, INPUT, moduleOf, newFolder } from "./testing/rounds.ts";
+import { idsByToken, writeIds } from "./text-tokens.ts";
 import { loadTf, type Tf } from "./tf.ts";
 import { assign, dtypeOfVariable } from "./variables.ts";
 
@@ -298,5 +300,22 @@ describe("what is beside it", () => {
     expect(text).not.toContain("saved_model");
     expect(text).toContain("The output is the value.");
     expect(readmeOf({ ...about, task: "classification", classes: ["a", "b"] }, [])).toContain("each of the 2 classes");
+    expect(readmeOf({ ...about, task: "multi-label", classes: ["a", "b"] }, [])).toContain("sigmoid makes");
+  });
+
+  it("says of text the vocabulary, and what docs/pull.md makes of it are the ids of the training", () => {
+    const vocabulary = ["free", "cafe\u0301".normalize("NFC"), "7"];
+    const text = preprocessingOf({ ...schemaOf([6]), vocabulary }, null);
+    expect(text).toMatchObject({ columns: null, text: { padding: 0, unknown: 1, first: 2, vocabulary } });
+    expect(readmeOf(text, [])).toContain("ids of a text's tokens");
+    expect(readmeOf(text, [])).not.toContain("255");
+
+    const page = readFileSync(new URL("../docs/pull.md", import.meta.url), "utf8");
+    const code = /## Text\n[^]*?```js\n([^]*?)```/.exec(page)![1]!;
+    const line = `FREE cafe\u0301, ${"x".repeat(70)} 7!`;
+    const expected = new Int32Array(6);
+    writeIds(line, idsByToken(vocabulary), expected);
+    expect(runInNewContext(`${code}; Array.from(input)`, { about: text, line })).toEqual([...expected]);
+    expect([...expected]).toEqual([2, 3, 1, 4, 0, 0]);
   });
 });

@@ -2,8 +2,10 @@
 import { compareNames } from "./schema.ts";
 
 /** What an id is before those of the vocabulary: 0 fills up, and is what an array begins with. */
-const UNKNOWN = 1;
-const FIRST = 2;
+export const PADDING = 0;
+export const UNKNOWN = 1;
+/** id of the vocabulary's first token */
+export const FIRST = 2;
 /** Characters of a token: what is longer is cut. */
 const TOKEN_LENGTH_MAX = 64;
 /** Different tokens that are counted, in the order in which they come: those beyond are unknown ones. */
