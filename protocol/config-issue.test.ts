@@ -56,6 +56,21 @@ describe("a mistake is described by its place, what was found and what is meant"
       { trainer: { model: "m", optimizer: { name: "adm" } } },
       'trainer.optimizer.name: "adm" is none of "sgd", "adam", "adamw", "rmsprop", "adagrad": did you mean "adam"?',
     ],
+    [{ trainer: { model: "m", clip: 5 } }, "trainer.clip: an object is expected, not 5: such as { norm: 1 }"],
+    [
+      { trainer: { model: "m", optimizer: "adam" } },
+      'trainer.optimizer: an object is expected, not "adam": such as { name: "adam" }',
+    ],
+    [
+      { trainer: { model: "m", earlyStopping: true } },
+      "trainer.earlyStopping: an object is expected, not true: such as { patience: 5 }",
+    ],
+    [
+      { trainer: { model: "m", optimizer: { name: "adam", lr: 1 } } },
+      'trainer.optimizer: "lr" is not known: did you mean "learningRate"?',
+    ],
+    [{ trainer: { model: "m", labelSmoothing: 1.5 } }, "trainer.labelSmoothing: 1.5: less than 1 is expected"],
+    [{ data: { format: "csv", delimiter: ";;" } }, "data.delimiter: a delimiter is one character, and not a quote"],
     [{ trainer: { model: "m", epochs: 1.5 } }, "trainer.epochs: a whole number is expected, not 1.5"],
     [{ trigger: { quietPeriod: null } }, "trigger.quietPeriod: a number or a string is expected, not null"],
     [{ trigger: { quietPeriod: -1 } }, "trigger.quietPeriod: -1: at least 0 is expected"],

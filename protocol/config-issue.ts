@@ -17,6 +17,15 @@ export interface Issue {
   readonly options?: readonly unknown[] | undefined;
 }
 
+/** What many write a plain value for, as in other libraries; by its place. */
+const EXAMPLES: Readonly<Record<string, string>> = {
+  "trainer.optimizer": '{ name: "adam" }',
+  "trainer.schedule": '{ name: "one-cycle" }',
+  "trainer.clip": "{ norm: 1 }",
+  "trainer.earlyStopping": "{ patience: 5 }",
+  "trainer.start": '{ from: "model.json" }',
+};
+
 /** What zod says where no words were given. */
 const NO_WORDS = "Invalid input";
 
@@ -52,13 +61,19 @@ function wordsOf(issue: Issue, { value, path, known }: At): string {
   if (found === undefined) return "it is missing";
   const allowed = issue.values ?? issue.options;
   if (allowed !== undefined) return noneOf(found, allowed);
-  if (issue.expected !== undefined) return `${articleOf(issue.expected)} is expected, not ${shown(found)}`;
+  if (issue.expected !== undefined)
+    return `${articleOf(issue.expected)} is expected, not ${shown(found)}${exampleOf(issue.expected, path)}`;
   const of = issue.origin === "array" ? " of them" : issue.origin === "string" ? " characters" : "";
   if (issue.minimum !== undefined)
     return `${shown(found)}: ${issue.inclusive === false ? "more than" : "at least"} ${issue.minimum}${of} is expected`;
   if (issue.maximum !== undefined)
     return `${shown(found)}: ${issue.inclusive === false ? "less than" : "at most"} ${issue.maximum}${of} is expected`;
   return `${shown(found)} is not allowed here`;
+}
+
+function exampleOf(expected: string, path: readonly PropertyKey[]): string {
+  const example = EXAMPLES[path.slice(-2).join(".")];
+  return expected !== "object" || example === undefined ? "" : `: such as ${example}`;
 }
 
 /** The branch that was meant: the one with the fewest faults. */
@@ -88,10 +103,16 @@ function unknownNames(names: readonly string[], known: readonly string[]): strin
   return names
     .map((name) => {
       if (known.includes(name)) return `"${name}" does not belong here`;
-      const near = nearestName(name, known);
+      const near = nearestName(name, known) ?? known.find((one) => initialsOf(one) === name);
       return near === undefined ? `"${name}" is not known` : `"${name}" is not known: did you mean "${near}"?`;
     })
     .join("; ");
+}
+
+/** "lr" of "learningRate" */
+function initialsOf(name: string): string {
+  const words = name.split(/(?=[A-Z])/);
+  return words.length === 1 ? "" : words.map((word) => word[0]!.toLowerCase()).join("");
 }
 
 function noneOf(found: unknown, allowed: readonly unknown[]): string {

@@ -224,7 +224,7 @@ describe("a config is refused, and the message says where", () => {
         [{ format: "csv", holdout: { by: "content", part: 1 } }, "data.holdout"],
         [{ format: "csv", text: "message" }, 'data.text: it is for data.format: "text", not "csv"'],
         [{ format: "tsv", delimiter: ";" }, 'data.delimiter: it is for data.format: "csv", not "tsv"'],
-        [{ format: "csv", delimiter: '"' }, "data.delimiter: a quote is no delimiter"],
+        [{ format: "csv", delimiter: '"' }, "data.delimiter: a delimiter is one character, and not a quote"],
         [{ format: "csv", delimiter: "::" }, "data.delimiter: a delimiter is one character"],
         [{ format: "csv", labelSeparator: ";" }, 'data.labelSeparator: it is for data.task: "multi-label"'],
       ] as const

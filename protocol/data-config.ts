@@ -47,12 +47,7 @@ export const DataConfig = z.strictObject({
   /** multi-label: any number of classes is right for a record */
   task: z._default(z.enum(["classification", "multi-label", "regression"]), "classification"),
   /** csv: what is between two columns */
-  delimiter: z._default(
-    z
-      .string()
-      .check(z.regex(/^[\t !-~]$/, "a delimiter is one character"), z.regex(/^[^"]$/, "a quote is no delimiter")),
-    ",",
-  ),
+  delimiter: z._default(z.string().check(z.regex(/^[\t !#-~]$/, "a delimiter is one character, and not a quote")), ","),
   /** tables: the column with the label */
   label: z._default(Name, "label"),
   /** multi-label: what is between two names in the label's column; in jsonl it may be a list as well */

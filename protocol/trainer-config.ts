@@ -3,7 +3,7 @@ import * as z from "zod/mini";
 import { AtLeast1, Fraction, Name, Positive } from "./config-values.ts";
 import { Duration } from "./units.ts";
 
-const BelowOne = Fraction.check(z.lt(1));
+const BelowOne = z.number().check(z.gte(0), z.lt(1));
 const AtLeast0 = z.number().check(z.gte(0));
 
 const ADAM = {
