@@ -66,6 +66,7 @@ export class LineBuffer {
     const { bytes, end } = this;
     const which = utf16Of(bytes.subarray(0, Math.min(end, 1_024)));
     if (which !== undefined) throw new BadItem(`it is UTF-16 (${which}): expected UTF-8`);
+    if (isZip(bytes.subarray(0, end))) throw new BadItem("it is a zip archive: put the files that are in it");
     if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) this.at = this.#checked = 3;
   }
 
@@ -87,6 +88,11 @@ export class LineBuffer {
     }
     throw new BadItem(`line ${bad}: it is not UTF-8`);
   }
+}
+
+/** By the header of its first file. */
+function isZip(bytes: Uint8Array): boolean {
+  return bytes.length >= 4 && Buffer.from(bytes.buffer, bytes.byteOffset, 4).readUInt32BE(0) === 0x504b0304;
 }
 
 /** By its mark, or as text in it mostly is: every other byte is 0. */

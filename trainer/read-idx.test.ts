@@ -55,7 +55,7 @@ describe("an IDX file", () => {
   it.each([
     ["it is empty", Buffer.alloc(0)],
     ["starts with 0x68656c6c", Buffer.from("hello, world")],
-    ["there is no array of labels: it ends after 28 bytes", small.subarray(0, 28)],
+    ["there is no array of labels: it ends after 28 bytes; records and labels are one file", small.subarray(0, 28)],
     ["it ends after 20 bytes, its records need 28", small.subarray(0, 20)],
     ["it ends after 38 bytes, with its labels it needs 39", small.subarray(0, 38)],
     ["1 bytes follow its labels", Buffer.concat([small, Buffer.from([0])])],

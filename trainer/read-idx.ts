@@ -60,7 +60,9 @@ export const idxRecord = (record: number): string => `record ${record + 1}`;
 
 function readHeader(view: DataView, at: number, what: string): Header {
   if (at + 4 > view.byteLength)
-    throw new BadItem(`there is no array of ${what}: it ends after ${view.byteLength} bytes`);
+    throw new BadItem(
+      `there is no array of ${what}: it ends after ${view.byteLength} bytes; records and labels are one file: cat RECORDS LABELS > ONE`,
+    );
   const type = TYPES.get(view.getUint8(at + 2));
   const rank = view.getUint8(at + 3);
   if (view.getUint16(at) !== 0 || type === undefined) {

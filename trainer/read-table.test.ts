@@ -68,7 +68,7 @@ describe.each([
       'columns are missing: "length"; its columns are "width", "colour", "label"',
     );
     expect(await change("label", "kind")).toContain(
-      'there is no label column "label"; its columns are "length", "colour", "kind"',
+      'there is no label column "label"; its columns are "length", "colour", "kind"; data.label names it',
     );
     expect(await change("-2", "x")).toMatch(
       input === csv ? /line 3, column "length": "xe1" is not a number/ : /line 2: /,
@@ -120,6 +120,7 @@ describe("a CSV file", () => {
     ["line 3: text follows a closing quote", 'x,label\n1,2\n3,"3"4\n5,6\n'],
     ["it is empty", ""],
     ["it has no records", "x,label\n"],
+    ["it is a zip archive", Buffer.from("PK\u0003\u0004\u0014\u0000")],
     ["it is not UTF-8", Buffer.from([...Buffer.from("x,label\n"), 0xff, 0x2c, 0x31, 0x0a])],
     ['line 3, column "x": it is empty, expected a number', "x,label\n1,2\n,4\n"],
     ['line 6, column "x": "NaN" is not finite', 'x,label\n1,"2\n"\n\n2,"2\n"\nNaN,4\n'.replace("\n\n2", "\n2")],

@@ -74,7 +74,7 @@ function checkNames(names: readonly string[], features: readonly string[], data:
   const known = new Set(names);
   if (!known.has(data.label))
     throw new BadItem(
-      `there is no label column ${shown(data.label)}; its columns are ${list(names)}${delimiterHint(names)}`,
+      `there is no label column ${shown(data.label)}; its columns are ${list(names)}${delimiterHint(names) || "; data.label names it"}`,
     );
   const beside = columnsBeside(data);
   const gone = beside.find((name) => !known.has(name));

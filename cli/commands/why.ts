@@ -32,6 +32,11 @@ function versionText({ item, itemId, present, events, now }: Version): string {
   return [
     head,
     `  ${whereText(now, item.key)}`,
+    ...(now.is === "rejected" && present
+      ? [
+          "  what to do: put a mended file under the same name; if the config was wrong, mend it, start `accrete up` anew, then `accrete retry` with this name",
+        ]
+      : []),
     ...events.map((event) => `  ${style("dim", eventText(event, item.key))}`),
   ].join("\n");
 }

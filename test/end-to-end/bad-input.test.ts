@@ -76,6 +76,7 @@ describe.concurrent("bad contents", () => {
     for (const [what, name, , says] of BAD)
       expect(show.out, what).toMatch(new RegExp(`^ +flowers/${name} .* bad: .*${says.source}`, "m"));
     expect(why.out).toContain("rejected by round 2: it could not be read: line 2");
+    expect(why.out).toContain("what to do: put a mended file under the same name");
     expect(empty.out).toContain("it does not count: it is empty");
     expect(status.out).toContain(
       `${BAD.length} items in all: \`accrete log\` has their rounds, \`accrete show ROUND\` names them`,
