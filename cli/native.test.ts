@@ -69,7 +69,7 @@ describe.concurrent("without TensorFlow's library", () => {
     const plain = await doctor({ ACCRETE_NATIVE_DIR: none });
     expect(plain.row("TensorFlow")).toMatchObject({
       state: "missing",
-      found: `TensorFlow's library is not in ${none}: trainings use TensorFlow.js on WebAssembly, which is slower`,
+      found: `TensorFlow's library is not in ${none}: trainings use TensorFlow.js on WebAssembly, which is slower, for convolutions and embeddings hundreds of times`,
       advice: expect.stringMatching(/^run `accrete native`/),
     });
     expect(plain.code).toBe(0);

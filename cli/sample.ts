@@ -40,7 +40,7 @@ export default defineConfig({
       data: {
         prefix: "flowers/", // only what lies under .accrete/data/flowers/
         suffixes: [".csv"],
-        format: "csv", // or "jsonl", "idx", "images"
+        format: "csv", // or "tsv", "jsonl", "parquet", "idx", "images", "text"
         label: "label", // this column is to be told from the others
         holdout: 0.1, // this part is never trained on: the metrics are measured on it
         // since: "2026-01-31", // files that were last written before do not count

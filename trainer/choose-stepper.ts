@@ -35,7 +35,8 @@ export async function chooseStepper(loaded: Loaded, options: Options): Promise<{
   const stepper = new EagerStepper(tf, model, plan, shape);
   const missing = batch && stepper.probe(batch);
   if (batch === undefined || missing === undefined) return { stepper, loaded };
-  say(`backend: plain JavaScript, as ${loaded.backend} lacks ${missing}`);
+  const faster = loaded.backend === "wasm" ? ": very slow; `accrete native` makes it fast" : "";
+  say(`backend: plain JavaScript, as ${loaded.backend} lacks ${missing}${faster}`);
   const backend = await useCpu(tf);
   stepper.probe(batch);
   return { stepper, loaded: { ...loaded, backend } };

@@ -402,7 +402,7 @@ describe("a round learns", () => {
     const { exit, said } = await place.run();
     expect(exit).toBe(0);
     expect(said.filter((line) => line.includes("backend:"))).toEqual([
-      expect.stringMatching(/^backend: plain JavaScript, as wasm lacks Conv2D\w+$/),
+      expect.stringMatching(/^backend: plain JavaScript, as wasm lacks Conv2D\w+: very slow; `accrete native`/),
     ]);
     const { checkpoint, metrics } = await place.result();
     expect((await place.manifest(checkpoint.manifest)).environment["backend"]).toBe("cpu");

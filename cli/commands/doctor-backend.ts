@@ -62,7 +62,7 @@ async function tensorflow(native: Native, tried: Promise<Tried>, asked: string |
   const instead =
     asked === "native"
       ? "trainings end at once, as ACCRETE_BACKEND=native says"
-      : `trainings use ${wordsOf("wasm")}, which is slower`;
+      : `trainings use ${wordsOf("wasm")}, which is slower, for convolutions and embeddings hundreds of times`;
   const lacking = await native.missing();
   const advice = `run \`accrete native\`${lacking === undefined ? "" : `; but first: ${lacking}`}`;
   return { name, state: "missing", found: `${why}: ${instead}`, advice, needed: asked === "native" };

@@ -71,5 +71,6 @@ function what(entry: LogEntry, pricePerHour: number | undefined): [epoch: string
   const refused = entry.gate.passed ? "" : `; refused: ${entry.gate.reasons.join("; ")}`;
   const measured = metrics(entry.metrics, MAIN_METRICS);
   const ran = [cost(entry.jobMs, pricePerHour), speed(entry.metrics)].filter((text) => text !== undefined).join(", ");
-  return [...at, printable(`${count(entry.items, "item")}${rejected}; ${measured}; ${ran}${refused}`)];
+  const parts = [`${count(entry.items, "item")}${rejected}`, measured, ran].filter((text) => text !== "");
+  return [...at, printable(`${parts.join("; ")}${refused}`)];
 }

@@ -85,14 +85,17 @@ function soFar({ open, nowMs }: Status, pricePerHour: number | undefined): Shown
 /** On a terminal in place, elsewhere a line for each change, until it is interrupted. */
 async function follow(pipeline: Pipeline, json: boolean): Promise<never> {
   let shown = "";
+  let said = "";
   for (;;) {
     const status = await readShown(pipeline);
     const text = json ? jsonText(status, 0) : isTerminal() ? statusText(status) : oneLine(status);
     // times go on by themselves: only what else has changed is news to a log
     const news = json || !isTerminal() ? withoutTimes(status) : text;
-    if (news !== shown) {
+    // what has changed may not be in the line, such as a checkpoint that was saved
+    if (news !== shown && (text !== said || isTerminal())) {
       if (isTerminal() && !json) process.stdout.write("\u001b[2J\u001b[H");
       line(text);
+      said = text;
       shown = news;
     }
     await new Promise((resolve) => setTimeout(resolve, FOLLOW_MS));
@@ -105,9 +108,9 @@ function withoutTimes(status: Status): string {
   );
 }
 
-export function oneLine(status: Status): string {
+export function oneLine(status: Status & Partial<Pick<Shown, "progress">>): string {
   const waits = status.waiting === null ? "" : `; ${count(status.waiting.items, "item")} waiting`;
-  return `${status.pipeline}: ${checkpoint(status.checkpoint)}${waits}; ${stepText(status.next, status)}`;
+  return `${status.pipeline}: ${checkpoint(status.checkpoint)}${waits}; ${stepText(status.next, status)}${status.progress == null ? "" : `: ${printable(status.progress)}`}`;
 }
 
 /** What the newest entry did to the model, before how long ago that was. */
