@@ -3,7 +3,7 @@ import { readEntry } from "../ledger/read.ts";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 import type { Notice, Notify, Store } from "../protocol/ports.ts";
 import { printable } from "../protocol/printable.ts";
-import { isProgress } from "../protocol/training-progress.ts";
+import { isProgress, shorterProgress } from "../protocol/training-progress.ts";
 import { clockTime, MAIN_METRICS, metrics } from "./print.ts";
 import { isTerminal, line, LiveLine, style, type Style } from "./terminal.ts";
 
@@ -65,11 +65,11 @@ export class Progress {
   /** A line of a job's log. */
   job(pipeline: string, round: number, line: string): void {
     const text = line.replace(new RegExp(`^round ${round}:? +`), ""); // it is said in front
-    if (isTerminal())
-      this.#live.set(
-        `${clockTime(Date.now())}  ${pipeline.padEnd(this.#widths.pipeline)}  ${`round ${round}`.padEnd(this.#widths.what)}  ${printable(text)}`,
-      );
-    else this.#sayJob(pipeline, `round ${round}`, text);
+    if (isTerminal()) {
+      const before = `${clockTime(Date.now())}  ${pipeline.padEnd(this.#widths.pipeline)}  ${`round ${round}`.padEnd(this.#widths.what)}  `;
+      const inFront = (form: string): string => before + printable(form);
+      this.#live.set(inFront(text), ...shorterProgress(text).map(inFront));
+    } else this.#sayJob(pipeline, `round ${round}`, text);
   }
 
   #sayJob(pipeline: string, what: string, text: string): void {

@@ -30,9 +30,11 @@ export function printJson(value: unknown): void {
 export class LiveLine {
   #shown = false;
 
-  set(text: string): void {
+  /** @param forms of one text, each shorter than the one before: the first that fits is shown, else the last one cut */
+  set(...forms: readonly [string, ...string[]]): void {
     if (!isTerminal()) return;
     const width = Math.max(20, (process.stdout.columns || 80) - 1);
+    const text = forms.find(({ length }) => length <= width) ?? forms.at(-1)!;
     process.stdout.write(`\r\u001b[2K${text.length > width ? `${text.slice(0, width - 1)}…` : text}`);
     this.#shown = true;
   }

@@ -24,6 +24,13 @@ export function progressText(progress: TrainingProgress): string {
   return `epoch ${epoch}/${epochs} step ${step}/${steps} loss ${loss.toFixed(4)} rate ${rateText(learningRate)} ${Math.round(examplesPerSecond)} examples/s${left}`;
 }
 
+/** Such a line for a narrow terminal, shorter and shorter: what is left stays. Of another line there are no shorter forms. */
+export function shorterProgress(text: string): string[] {
+  if (!isProgress(text)) return [];
+  const withoutRate = text.replace(/ rate \S+/, "");
+  return [withoutRate, withoutRate.replace(/ \d+ examples\/s/, "")];
+}
+
 /** 0.05, 0.00123, 9.8e-7: three digits. */
 export function rateText(rate: number): string {
   return String(Number(rate.toPrecision(3)));

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { isProgress } from "../protocol/training-progress.ts";
+import { isProgress, shorterProgress } from "../protocol/training-progress.ts";
 import { Progress } from "./progress.ts";
 import { START } from "./state.ts";
 import type { StepDone } from "./train.ts";
@@ -55,5 +55,13 @@ describe("the progress of a training", () => {
   it("is told from other lines of a log", () => {
     expect(isProgress("resumes at step 4 of 9")).toBe(false);
     expect(isProgress("epoch 1/9 step 2 is slow")).toBe(false);
+  });
+
+  it("has shorter forms for a narrow terminal: what is left stays in each", () => {
+    expect(shorterProgress("epoch 12/30 step 1692/4230 loss 0.0681 rate 1.06e-7 8398 examples/s, 18 s left")).toEqual([
+      "epoch 12/30 step 1692/4230 loss 0.0681 8398 examples/s, 18 s left",
+      "epoch 12/30 step 1692/4230 loss 0.0681, 18 s left",
+    ]);
+    expect(shorterProgress("resumes at step 4 of 9")).toEqual([]);
   });
 });
