@@ -4,13 +4,14 @@ import { DataConfig } from "../protocol/data-config.ts";
 import { TrainerConfig, type OptimizerConfig } from "../protocol/trainer-config.ts";
 import type { ModelDefinition } from "../protocol/model.ts";
 import type { Plan } from "../protocol/types.ts";
-import { WITHOUT_NATIVE } from "./testing/backends.ts";
+import { WITH_NATIVE, WITHOUT_NATIVE } from "./testing/backends.ts";
+import { batchOf, built, runSteps, valuesOf } from "./testing/steps.ts";
 import { buildModel } from "./model.ts";
 import { createOptimizer } from "./optimizer.ts";
 import type { Schema } from "./schema.ts";
 import { EagerStepper } from "./eager-step.ts";
 import { shapeOf, type Batch } from "./step.ts";
-import { loadTf, type Backend, type Tf, type Variable } from "./tf.ts";
+import { loadTf, type Backend, type LoadOptions, type Tf, type Variable } from "./tf.ts";
 
 let tf: Tf;
 let backend: Backend;
@@ -72,7 +73,7 @@ describe("after gradients 0.5 and -0.25 at a rate of 0.1, a weight of 1 is", () 
   });
 });
 
-let built = 0;
+let models = 0;
 
 /** A model of one dense layer that begins at 0, and its stepper. */
 function zeros(
@@ -101,12 +102,12 @@ function zeros(
             inputShape: [2],
             kernelInitializer: "zeros",
             ...(more.l2 === true ? { kernelRegularizer: context.tf.regularizers.l2({ l2: 0.5 }) } : {}),
-            name: `z${built}`,
+            name: `z${models}`,
           }),
         ],
       }),
   };
-  built++;
+  models++;
   const trainer = TrainerConfig.parse({ model: "m", optimizer, ...more.trainer });
   const plan: Plan = {
     format: 1,
@@ -268,4 +269,29 @@ it("weight decay leaves biases alone, coupled and decoupled", () => {
     weights()["kernel"]!.forEach((weight, i) => expect(weight).toBeCloseTo(0.95 * before["kernel"]![i]!, 5));
     expect(weights()["bias"]![0]).toBeCloseTo(before["bias"]![0]!, 5);
   }
+});
+
+describe.each<[string, LoadOptions | undefined]>([
+  ["wasm", WITHOUT_NATIVE],
+  ["native", WITH_NATIVE],
+])("a snapshot on %s", (_, options) => {
+  it.skipIf(options === undefined)("may be moved away before any step has read the values", async () => {
+    const { tf: of } = await loadTf(options!);
+    const at = { inputShape: [2], classes: 0 };
+    const { model, shape, plan } = built(of, {
+      ...at,
+      build: ({ tf: { layers, sequential } }) => sequential({ layers: [layers.dense({ inputShape: [2], units: 1 })] }),
+    });
+    const stepper = new EagerStepper(of, model, plan, shape);
+    expect(stepper.probe(batchOf(at, 4, 0))).toBeUndefined(); // puts the weights back
+    stepper.setSlots(
+      new Map(stepper.slots.map(({ name, shape: { length } }) => [name, new Float32Array(length === 2 ? 2 : 1)])),
+    );
+    const moved = valuesOf(stepper).map((values) =>
+      structuredClone(values, { transfer: [values.buffer as ArrayBuffer] }),
+    );
+    expect(moved.every(({ length }) => length > 0)).toBe(true);
+    expect(valuesOf(stepper)).toEqual(moved);
+    expect(runSteps(stepper, at, [4])[0]).toBeGreaterThan(0);
+  });
 });

@@ -6,6 +6,7 @@ import { decays, transformGradients } from "./gradients.ts";
 import { trainingLoss } from "./loss.ts";
 import type { Model } from "./model.ts";
 import { microBatches, weightOf } from "./micro-batches.ts";
+import { nativeBackendOf } from "./native-backend.ts";
 import { createOptimizer, slotName, type Optimizer, type Update } from "./optimizer.ts";
 import { CounterRandom, withSeededRandom } from "./random.ts";
 import type { Batch, Shape, Snapshot, SnapshotTensor, StepAt, Stepper, TensorSpec } from "./step.ts";
@@ -80,10 +81,10 @@ export class EagerStepper implements Stepper {
         dtype: dtypeOfVariable(variable),
         shape: variable.shape,
         read: () => {
+          const shared = isSharedWhenRead(this.#tf, tensor);
           const values = tensor.dataSync() as Float32Array;
           tensor.dispose();
-          // the plain backend gives the very array that the variable has
-          return this.#tf.getBackend() === "cpu" ? values.slice() : values;
+          return shared ? values.slice() : values;
         },
       };
     };
@@ -203,6 +204,15 @@ export function updateWeights(
     if (optimizer.decay !== null && decays(variable)) variable.assign(tf.mul(variable, scalars[optimizer.decay]!));
     optimizer.apply(tf, { variable, gradient: gradients[i]!, slots }, scalars);
   });
+}
+
+/**
+ * Whether reading a tensor gives the very array that it has its values in, which whoever moves it to another thread would take away. So does the
+ * plain backend, and the native one with values that no operation has asked for yet.
+ */
+function isSharedWhenRead(tf: Tf, tensor: Tensor): boolean {
+  if (tf.getBackend() === "cpu") return true;
+  return tf.getBackend() === "tensorflow" && nativeBackendOf(tf).tensorMap.get(tensor.dataId).values !== null;
 }
 
 /** The operation that the backend in use lacks, if that is what was thrown; the plain one lacks none. */
