@@ -4,7 +4,7 @@
  */
 import type { ByteSource } from "./byte-source.ts";
 import { BadItem } from "./item-records.ts";
-import { LINE_BYTES_MAX, LineBuffer } from "./line-buffer.ts";
+import { checkLine, expectedRecords, LINE_BYTES_MAX, LineBuffer } from "./line-buffer.ts";
 import { numberOf } from "./schema.ts";
 import { OTHERWISE, readNumber } from "./read-number.ts";
 import { AS_NUMBER, AS_STRING, AS_TEXT, NONE, type Cells, type TableScan } from "./table-scan.ts";
@@ -76,10 +76,7 @@ class CsvScan implements TableScan {
   }
 
   expected(recordsSoFar: number): number {
-    const { taken } = this.#buffer;
-    return this.#source.packing === null && taken > 0
-      ? Math.ceil((1.02 * this.#source.size * recordsSoFar) / taken)
-      : 0;
+    return expectedRecords(this.#source, this.#buffer, recordsSoFar);
   }
 
   /** To the first record behind the header. */
@@ -271,11 +268,10 @@ class CsvScan implements TableScan {
   }
 
   #checkLength(bytes: number): void {
-    if (bytes <= LINE_BYTES_MAX) return;
-    throw new BadItem(
-      this.#inQuote
-        ? `line ${this.#line}: a quote is not closed within ${LINE_BYTES_MAX} bytes, the most that a record may have`
-        : `line ${this.#line}: longer than ${LINE_BYTES_MAX} bytes`,
-    );
+    if (bytes > LINE_BYTES_MAX && this.#inQuote)
+      throw new BadItem(
+        `line ${this.#line}: a quote is not closed within ${LINE_BYTES_MAX} bytes, the most that a record may have`,
+      );
+    checkLine(this.#line, bytes);
   }
 }

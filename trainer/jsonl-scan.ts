@@ -3,7 +3,7 @@ import type { ByteSource } from "./byte-source.ts";
 import { COLUMNS_MAX } from "./csv-scan.ts";
 import { messageOf } from "../protocol/errors.ts";
 import { BadItem, shown } from "./item-records.ts";
-import { LINE_BYTES_MAX, LineBuffer } from "./line-buffer.ts";
+import { checkLine, expectedRecords, LineBuffer, readLines } from "./line-buffer.ts";
 import { OTHERWISE, readNumber } from "./read-number.ts";
 import { AS_LIST, AS_STRING, AS_TEXT, NONE, type Cells, type TableScan } from "./table-scan.ts";
 
@@ -70,26 +70,18 @@ class JsonlScan implements TableScan {
   }
 
   expected(recordsSoFar: number): number {
-    const { taken } = this.#buffer;
-    return this.#source.packing === null && taken > 0
-      ? Math.ceil((1.02 * this.#source.size * recordsSoFar) / taken)
-      : 0;
+    return expectedRecords(this.#source, this.#buffer, recordsSoFar);
   }
 
   async #lines(each: () => boolean): Promise<void> {
     const buffer = new LineBuffer(this.#source);
     this.#buffer = buffer;
     this.#line = 1;
-    try {
-      do {
-        await buffer.more(this.#line);
-        if (!this.#take(buffer, each)) return;
-        if (buffer.end - buffer.at > LINE_BYTES_MAX)
-          throw new BadItem(`line ${this.#line}: longer than ${LINE_BYTES_MAX} bytes`);
-      } while (!buffer.ended);
-    } finally {
-      await buffer.close();
-    }
+    await readLines(
+      buffer,
+      () => this.#line,
+      () => this.#take(buffer, each),
+    );
   }
 
   #take(buffer: LineBuffer, each: () => boolean): boolean {
@@ -105,8 +97,7 @@ class JsonlScan implements TableScan {
         if (!buffer.ended) return true;
         stop = end;
       }
-      if (stop - buffer.at > LINE_BYTES_MAX)
-        throw new BadItem(`line ${this.#line}: longer than ${LINE_BYTES_MAX} bytes`);
+      checkLine(this.#line, stop - buffer.at);
       this.#stop = stop;
       if (!this.#isBlank(bytes, buffer.at, stop) && !each()) return false;
       this.#line++;

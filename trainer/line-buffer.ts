@@ -95,6 +95,34 @@ function isZip(bytes: Uint8Array): boolean {
   return bytes.length >= 4 && Buffer.from(bytes.buffer, bytes.byteOffset, 4).readUInt32BE(0) === 0x504b0304;
 }
 
+/**
+ * Has lines taken from the front until there are no more, or no more are wanted; closes it.
+ * @param at the number of the line at hand
+ * @param take takes whole lines; false: no more are wanted
+ * @throws {BadItem} for a line that is too long
+ */
+export async function readLines(buffer: LineBuffer, at: () => number, take: () => boolean): Promise<void> {
+  try {
+    do {
+      await buffer.more(at());
+      if (!take()) return;
+      checkLine(at(), buffer.end - buffer.at);
+    } while (!buffer.ended);
+  } finally {
+    await buffer.close();
+  }
+}
+
+/** @throws {BadItem} */
+export function checkLine(line: number, bytes: number): void {
+  if (bytes > LINE_BYTES_MAX) throw new BadItem(`line ${line}: longer than ${LINE_BYTES_MAX} bytes`);
+}
+
+/** About how many records there will be, a few too many rather than too few; 0: there is nothing to tell it by. */
+export function expectedRecords({ packing, size }: ByteSource, { taken }: LineBuffer, recordsSoFar: number): number {
+  return packing === null && taken > 0 ? Math.ceil((1.02 * size * recordsSoFar) / taken) : 0;
+}
+
 /** By its mark, or as text in it mostly is: every other byte is 0. */
 function utf16Of(bytes: Uint8Array): string | undefined {
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return "little-endian";

@@ -3,7 +3,7 @@ import type { DataConfig } from "../protocol/data-config.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { BadItem, shown, type LabelKind, type RecordsOfItem } from "./item-records.ts";
 import { openJsonl } from "./jsonl-scan.ts";
-import { LINE_BYTES_MAX, LineBuffer } from "./line-buffer.ts";
+import { LineBuffer, readLines } from "./line-buffer.ts";
 import { numberOf } from "./schema.ts";
 import { labelSink, markSink, weightSink, type ColumnSink } from "./record-columns.ts";
 import { AS_NUMBER, AS_STRING, AS_TEXT, Cells, NONE, type TableScan } from "./table-scan.ts";
@@ -93,16 +93,11 @@ class LineScan implements TableScan {
     const buffer = new LineBuffer(this.#source);
     this.#buffer = buffer;
     this.#line = 1;
-    try {
-      do {
-        await buffer.more(this.#line);
-        if (!this.#take(buffer, cells, each)) return;
-        if (buffer.end - buffer.at > LINE_BYTES_MAX)
-          throw new BadItem(`line ${this.#line}: longer than ${LINE_BYTES_MAX} bytes`);
-      } while (!buffer.ended);
-    } finally {
-      await buffer.close();
-    }
+    await readLines(
+      buffer,
+      () => this.#line,
+      () => this.#take(buffer, cells, each),
+    );
   }
 
   cell(column: number): string | null {
