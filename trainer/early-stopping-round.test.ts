@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { withoutRun } from "../protocol/run-metrics.ts";
 import type { Result } from "../protocol/types.ts";
+import type { Watchdog } from "./watchdog.ts";
 import { failingStore } from "./testing/failing-store.ts";
 import { dense, INPUT, jsonl, LINEAR, moduleOf, Place, type PlanInput } from "./testing/rounds.ts";
 
@@ -97,6 +98,25 @@ describe("a round whose holdout's loss becomes worse", () => {
     const { checkpoint } = await place.train(overfitting({ epochs: best }));
     expect(checkpoint.epoch).toBe(best);
     expect((await place.bits())["weights.safetensors"]).toBe(bits["weights.safetensors"]);
+  });
+
+  it("is watched while the holdout is measured after each epoch, as an evaluation", async () => {
+    const place = newPlace();
+    await place.plan(overfitting({ epochs: 2 }));
+    const begun: string[] = [];
+    let goesOn = false;
+    const watchdog: Watchdog = {
+      begin: (what, step) => {
+        begun.push(`${what} ${step}`);
+        goesOn = true;
+      },
+      end: () => void (goesOn = false),
+    };
+    expect((await place.run({ watchdog })).exit).toBe(0);
+    const { stepsAdded } = await place.result();
+    const evaluated = begun.filter((what) => what.startsWith("evaluation"));
+    expect(evaluated).toEqual([stepsAdded / 2, stepsAdded, stepsAdded].map((step) => `evaluation ${step}`));
+    expect(goesOn).toBe(false);
   });
 
   it("is gone on from in the next round, which counts its own epochs", async () => {

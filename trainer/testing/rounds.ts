@@ -14,6 +14,7 @@ import { exitCodeOf, recordFailure } from "../failure.ts";
 import { Reader } from "../reader-process.ts";
 import { readPlan, runTrainer } from "../run.ts";
 import type { LoadOptions } from "../tf.ts";
+import type { Watchdog } from "../watchdog.ts";
 import { WITHOUT_NATIVE } from "./backends.ts";
 import { storePlan, type PlanInput } from "./samples.ts";
 import { parseSafetensors, type NamedTensor } from "../safetensors.ts";
@@ -69,6 +70,7 @@ export interface RunInput {
   /** @default without TensorFlow's library */
   readonly backend?: LoadOptions | undefined;
   readonly reader?: Reader;
+  readonly watchdog?: Watchdog;
 }
 
 let runs = 0;
@@ -119,6 +121,7 @@ export class Place {
       addon: (input.backend ?? WITHOUT_NATIVE).addon,
       threads: (input.backend ?? WITHOUT_NATIVE).threads,
       reader: input.reader ?? shared,
+      watchdog: input.watchdog,
     };
     try {
       return { exit: await runTrainer(options, plan, digest), said, message: "" };
