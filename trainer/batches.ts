@@ -5,6 +5,7 @@ import type { BatchWork } from "./batches-worker.ts";
 import { batchOf, Gatherer, type BatchAt, type Gathering } from "./packed/gather.ts";
 import { BatchRing, ringBytes } from "./packed/ring.ts";
 import { loadRows, packedBytes } from "./packed/rows.ts";
+import { programBeside } from "./program-beside.ts";
 import { batchesOf, epochOrder } from "./sampler.ts";
 import type { Batch } from "./step.ts";
 
@@ -29,8 +30,6 @@ const SLOTS_MIN = 2;
 /** A worker takes 50 ms to start; what has fewer bytes, all epochs together, is gathered in less. */
 const WORKER_BYTES_MIN = 134_217_728;
 
-const PROGRAM = import.meta.url.endsWith(".ts") ? "./batches-worker.ts" : "./batches-worker.js";
-
 /** @param from the first batch to give */
 export function openBatches(gathering: Gathering, plan: Plan, from: BatchAt, how: ReadAhead = {}): BatchSource {
   const { records } = gathering;
@@ -47,7 +46,7 @@ export function openBatches(gathering: Gathering, plan: Plan, from: BatchAt, how
   const ring = { ...shape, slots, layout: records.file.layout };
   const needed = { ...gathering, records: { ...records, holdout: new Uint32Array(0) } };
   const work = { gathering: needed, held, from, epochs: plan.epochsToAdd, ring, shared: new SharedArrayBuffer(ahead) };
-  return new BatchesAhead(work, how.program ?? new URL(PROGRAM, import.meta.url));
+  return new BatchesAhead(work, how.program ?? programBeside(import.meta.url, "batches-worker"));
 }
 
 class DirectBatches implements BatchSource {

@@ -8,6 +8,7 @@ import type { DataConfig } from "../protocol/data-config.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import { BadItem, type FileToRead, type Layout, type RecordsOfItem } from "./item-records.ts";
 import { ReaderChild, ReaderEnded, type Answered } from "./reader-child.ts";
+import { programBeside } from "./program-beside.ts";
 import { columnMessage, sizesOf, type ReadOutcome, type Request } from "./reader-protocol.ts";
 import type { Column } from "./schema.ts";
 import { addCount, idsOf } from "./text-tokens.ts";
@@ -275,7 +276,7 @@ function areFinite(values: Float32Array | Float64Array): boolean {
   return true;
 }
 
-const PROGRAM = fileURLToPath(new URL(`./reader.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url));
+const PROGRAM = fileURLToPath(programBeside(import.meta.url, "reader"));
 
 const file = ({ key, path }: FileToRead): FileToRead => ({ key, path });
 const message = (layout: Layout | null): (Request & { op: "read" })["layout"] =>

@@ -1,9 +1,8 @@
 /** The training thread's side of the thread that writes checkpoints. */
-import { fileURLToPath } from "node:url";
-import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
 import { AccreteError, type ErrorCode } from "../protocol/errors.ts";
 import { Flow, type CheckpointWriter, type TensorToSave, type Writing } from "./checkpoint-writer.ts";
+import { programBeside } from "./program-beside.ts";
 import type { TensorData } from "./safetensors.ts";
 import type { SaveJob, Written } from "./save-job.ts";
 
@@ -34,8 +33,7 @@ export type SaveAnswer =
       readonly stack: string | undefined;
     };
 
-/** The program beside this file: both are compiled, or none. */
-const PROGRAM = new URL(`./save-worker${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
+const PROGRAM = programBeside(import.meta.url, "save-worker");
 
 interface Under {
   readonly flow: Flow;

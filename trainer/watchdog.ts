@@ -2,9 +2,9 @@
  * Ends a training that hangs. A step that never returns blocks every timer of its thread, so a worker looks on: the thread that trains
  * writes down what it has begun, and the worker (watchdog-worker.ts) ends the process if that is not over within its limit.
  */
-import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { messageOf } from "../protocol/errors.ts";
+import { programBeside } from "./program-beside.ts";
 
 /** In the order of their numbers in shared memory. */
 export const DOING = ["step", "save", "evaluation"] as const;
@@ -71,9 +71,7 @@ export function startWatchdog(say: (line: string) => void): Watchdog {
   };
 }
 
-const PROGRAM = fileURLToPath(
-  new URL(`./watchdog-worker.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url),
-);
+const PROGRAM = programBeside(import.meta.url, "watchdog-worker");
 
 function startWorker(shared: Shared, say: (line: string) => void): Worker {
   const worker = new Worker(PROGRAM, { workerData: shared });
