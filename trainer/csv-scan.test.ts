@@ -91,6 +91,14 @@ describe("a table that comes in chunks", () => {
     );
   });
 
+  it("has no byte order mark in its first name, wherever that is cut", async () => {
+    for (const size of [1, 2, 3, 4]) {
+      expect((await openCsv(sourceOf("\ufeffa,b\n1,2\n", size), ",")).names).toEqual(["a", "b"]);
+      expect((await openJsonl(sourceOf('\ufeff{"a":1}', size))).names).toEqual(["a"]);
+    }
+    await expect(openCsv(sourceOf("\ufeff", 1), ",")).rejects.toThrow("it is empty");
+  });
+
   it("names the line of each record, whatever ends the lines and is within quotes", async () => {
     const body = 'a,b,n\r\n1,"x\n\ny",2\r\n\r\n3,4,5\n\n6,"z\r\n",7\r8,9,10';
     for (const size of [1, 2, 3, 7, 1_000]) {

@@ -5,6 +5,8 @@ import { BadItem } from "./item-records.ts";
 
 /** A record longer than this is hardly one: no file makes a reader hold more of it. */
 export const LINE_BYTES_MAX = 16_777_216;
+/** A byte order mark is seen as a whole, also where compressed data comes in smaller parts. */
+const MARK_BYTES_MAX = 3;
 const LF = 0x0a;
 
 export class LineBuffer {
@@ -34,14 +36,19 @@ export class LineBuffer {
 
   /** Gets more; `ended` if there are none. @param line of the next record, for the message @throws {BadItem} if they are not UTF-8 */
   async more(line: number): Promise<void> {
+    do await this.#fill();
+    while (this.#first && this.end < MARK_BYTES_MAX && !this.ended);
+    if (this.#first) this.#begin();
+    this.#check(line);
+  }
+
+  async #fill(): Promise<void> {
     this.#makeRoom();
     const read = this.#source.read(this.bytes.subarray(this.end));
     const length = typeof read === "number" ? read : await read;
     this.end += length;
     this.ended = length === 0;
     this.bytes[this.end] = 0;
-    if (this.#first) this.#begin();
-    this.#check(line);
   }
 
   async close(): Promise<void> {
