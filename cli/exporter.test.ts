@@ -13,14 +13,14 @@ const SCHEMA = { format: 1, task: "classification", inputShape: [2], classes: ["
 const POSITION = { epochIndex: 0, batchIndex: 0, step: 0, lossSum: 0, lossRecords: 0, epochLoss: null };
 const STATE = { format: 1, step: 1, epoch: 1, updates: 1, position: POSITION, records: "x", normalisation: null };
 
-async function run(name: string, module: string): Promise<void> {
+async function run(name: string, module: string, limitMs?: number): Promise<void> {
   const [checkpoint, out] = [join(folder, name), join(folder, `${name}-out`)];
   await Promise.all([mkdir(checkpoint), mkdir(out)]);
   await writeFile(join(checkpoint, "schema.json"), JSON.stringify(SCHEMA));
   await writeFile(join(checkpoint, "state.json"), JSON.stringify(STATE));
   const code = join(checkpoint, "model.mjs");
   await writeFile(code, module);
-  await runExporter({ checkpoint, code, out, formats: ["tfjs"], beside: [] });
+  await runExporter({ checkpoint, code, out, formats: ["tfjs"], beside: [] }, limitMs);
 }
 
 describe.concurrent("a module that", () => {
@@ -39,6 +39,13 @@ describe.concurrent("a module that", () => {
     await expect(run("ends", 'process.stderr.write("\\u001b[31mbye"); process.exit(3);')).rejects.toMatchObject({
       code: "MODEL_NOT_EXPORTABLE",
       message: expect.stringMatching(/^the process that makes the model ended \(exit 3\): [ -~]*bye$/),
+    });
+  });
+
+  it("never ends", async () => {
+    await expect(run("hangs", 'console.log("busy"); for (;;);', 3_000)).rejects.toMatchObject({
+      code: "MODEL_NOT_EXPORTABLE",
+      message: expect.stringMatching(/^the process that makes the model was ended, as it took longer than 3 s: /),
     });
   });
 

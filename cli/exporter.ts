@@ -22,21 +22,29 @@ export interface ExportRequest {
 /** Of what the module prints, so much is said when it fails. */
 const OUTPUT_CHARS_MAX = 2_000;
 
+/** As long as the trainer waits for a step: nothing that goes on takes it. */
+const LIMIT_MS = 600_000;
+
 /** @throws {AccreteError} MODEL_NOT_EXPORTABLE, MODEL_NOT_LOADABLE, MODEL_INVALID and what else the exporter says */
-export async function runExporter(request: ExportRequest): Promise<void> {
+export async function runExporter(request: ExportRequest, limitMs = LIMIT_MS): Promise<void> {
   const [job, answer] = ["job.json", "answer.json"].map((name) => join(request.checkpoint, name)) as [string, string];
   await writeFile(job, JSON.stringify({ ...request, answer }));
   const child = spawn(process.execPath, [EXPORTER, job], { stdio: ["ignore", "pipe", "pipe"] });
+  let late = false;
+  const timer = setTimeout(() => (late = child.kill("SIGKILL")), limitMs);
   let output = "";
   for (const stream of [child.stdout, child.stderr])
     stream.on("data", (chunk: Buffer) => (output = (output + chunk.toString()).slice(-OUTPUT_CHARS_MAX)));
   await once(child, "close");
+  clearTimeout(timer);
   const said = await readFile(answer, "utf8").catch(() => undefined);
   if (said === undefined) {
-    const how = child.signalCode ?? `exit ${child.exitCode}`;
+    const how = late
+      ? `was ended, as it took longer than ${limitMs / 1_000} s`
+      : `ended (${child.signalCode ?? `exit ${child.exitCode}`})`;
     throw new AccreteError(
       "MODEL_NOT_EXPORTABLE",
-      `the process that makes the model ended (${how}): ${printable(output.trim())}`,
+      `the process that makes the model ${how}: ${printable(output.trim())}`,
     );
   }
   const found: unknown = JSON.parse(said);
