@@ -1,9 +1,10 @@
 /** Which backend and stepper a model gets, and what is said about it. */
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { chooseStepper } from "./choose-stepper.ts";
 import { WITH_NATIVE, WITHOUT_NATIVE } from "./testing/backends.ts";
 import { batchOf, built, type Case } from "./testing/steps.ts";
-import { csv, dense, INPUT, moduleOf, Place } from "./testing/rounds.ts";
+import { csv, dense, INPUT, moduleOf, newFolder, Place } from "./testing/rounds.ts";
 import { loadTf, type LoadOptions } from "./tf.ts";
 
 const dense2 = (name: string, more: (tf: Parameters<Case["build"]>[0]["tf"]) => object[] = () => []): Case => ({
@@ -19,7 +20,7 @@ const dense2 = (name: string, more: (tf: Parameters<Case["build"]>[0]["tf"]) => 
     }),
 });
 
-async function chosen(options: LoadOptions, of: Case, batch = true) {
+async function chosen(options: LoadOptions, of: Case, batch = true, scratch?: string) {
   const said: string[] = [];
   const loaded = await loadTf(options);
   const { model, plan, shape } = built(loaded.tf, of);
@@ -30,6 +31,7 @@ async function chosen(options: LoadOptions, of: Case, batch = true) {
     batch: batch ? batchOf(of, 4, 0) : undefined,
     sizes: [4],
     say: (line) => void said.push(line),
+    scratch,
   });
   return { said, kind: found.stepper.kind, backend: found.loaded.backend, tf: loaded.tf };
 }
@@ -117,6 +119,38 @@ describe.skipIf(!WITH_NATIVE)("with TensorFlow's library:", () => {
       code: "MODEL_INVALID",
       message: expect.stringContaining("the model throws on a batch of 4 records"),
     });
+  });
+
+  it("a scratch folder without room is neither the model's fault nor a reason to go on with other bits", async () => {
+    const gone = join(newFolder(), "gone");
+    await expect(chosen(native, dense2("i"), true, gone)).rejects.toMatchObject({ code: "ENOENT" });
+  });
+
+  it("a run that goes on by another one says so", async () => {
+    const place = new Place();
+    place.put("a.csv", csv(0, 60));
+    const layers = `${dense("4", "j-hidden", INPUT)}, ${dense("classes", "j-out")}`;
+    // as another version of TensorFlow might, it lets the second run have no graph
+    const module = `export default { build: ({ tf, inputShape, classes }) => {
+      const network = tf.sequential({ layers: [${layers}] });
+      const { call } = network.layers[0];
+      network.layers[0].call = function (x, more) {
+        if (globalThis.accreteTestNoGraph) [x].flat()[0].dataSync();
+        return call.call(this, x, more);
+      };
+      return network;
+    } };`;
+    await place.plan({ data: { format: "csv" }, module });
+    let asked = 0;
+    expect((await place.run({ backend: native, stopAsked: () => ++asked > 1 })).exit).toBe(75);
+    Object.assign(globalThis, { accreteTestNoGraph: true });
+    try {
+      const { exit, said } = await place.run({ attempt: 2, backend: native });
+      expect(exit).toBe(0);
+      expect(said).toContain("the checkpoint was made elsewhere (stepper one graph -> op by op): the bits may differ");
+    } finally {
+      Reflect.deleteProperty(globalThis, "accreteTestNoGraph");
+    }
   });
 
   it("a round says which at its start", async () => {

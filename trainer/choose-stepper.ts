@@ -1,9 +1,10 @@
 /** Which backend a round trains on, and which stepper: the fastest that can do what this model does. */
 import type { Plan } from "../protocol/types.ts";
-import { EagerStepper, missingKernel, modelThrows } from "./eager-step.ts";
+import { EagerStepper, missingKernel } from "./eager-step.ts";
 import { GraphStepper } from "./graph-step.ts";
 import { NotRecordable } from "./graph/recorder.ts";
 import type { Model } from "./model.ts";
+import { isOfSystem, modelThrows } from "./model-throws.ts";
 import type { Batch, Shape, Stepper } from "./step.ts";
 import { useCpu, type Loaded } from "./tf.ts";
 
@@ -18,12 +19,14 @@ interface Options {
   /** mixed precision, where the step is one graph */
   readonly bfloat16?: boolean | undefined;
   readonly say: (line: string) => void;
+  /** see GraphOptions */
+  readonly scratch?: string | undefined;
 }
 
 /**
  * On the native backend one graph, else op by op; on the plain backend where the model needs what the one in use lacks.
  * @param loaded the backend is another one afterwards where the model needs it
- * @throws {AccreteError} MODEL_INVALID if the model throws
+ * @throws {AccreteError} MODEL_INVALID if the model throws; the system's error if there is no room in the scratch folder
  */
 export async function chooseStepper(loaded: Loaded, options: Options): Promise<{ stepper: Stepper; loaded: Loaded }> {
   const { model, plan, shape, batch, say } = options;
@@ -44,12 +47,13 @@ export async function chooseStepper(loaded: Loaded, options: Options): Promise<{
 
 /** @returns undefined if the step can't be a graph, having said why, or if the backend lacks an operation */
 function graphStepper({ tf }: Loaded, options: Options & { readonly batch: Batch }): GraphStepper | undefined {
-  const { model, plan, shape, batch, sizes, bfloat16, say } = options;
+  const { model, plan, shape, batch, sizes, bfloat16, say, scratch } = options;
   try {
-    return new GraphStepper(tf, model, plan, shape, { batch, sizes, bfloat16 });
+    return new GraphStepper(tf, model, plan, shape, { batch, sizes, bfloat16, scratch });
   } catch (error) {
     if (error instanceof NotRecordable) say(`the step runs op by op, slower than as one graph: ${error.message}`);
-    else if (missingKernel(tf, error) === undefined) throw modelThrows(error, batch.size);
+    else if (isOfSystem(error)) throw error; // op by op the bits would be others, for want of some room
+    else if (missingKernel(tf, error) === undefined) throw modelThrows(error, `on a batch of ${batch.size} records`);
     return undefined;
   }
 }

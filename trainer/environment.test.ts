@@ -19,21 +19,31 @@ describe("what the bits depend on", () => {
       node: process.version,
       platform: `${process.platform}-${process.arch}`,
     };
-    const native = { backend: "native", tensorflow: "2.21.0", tensorflowjs: "4.22.0", threads: "8" };
-    expect(environment({ threads: 8, readGpu: gpu }, loaded("native"))).toEqual({ ...native, ...machine });
-    expect(environment({ threads: 8, readGpu: gpu }, loaded("native", true))).toEqual({
+    const native = {
+      backend: "native",
+      tensorflow: "2.21.0",
+      tensorflowjs: "4.22.0",
+      threads: "8",
+      stepper: "one graph",
+    };
+    expect(environment({ threads: 8, readGpu: gpu }, loaded("native"), "one graph")).toEqual({
+      ...native,
+      ...machine,
+    });
+    expect(environment({ threads: 8, readGpu: gpu }, loaded("native", true), "one graph")).toEqual({
       ...native,
       ...machine,
       gpu: "NVIDIA T4",
       gpuDriver: "570.1",
     });
-    expect(environment({ threads: 8, readGpu: gpu }, loaded("wasm"))).toEqual({
+    expect(environment({ threads: 8, readGpu: gpu }, loaded("wasm"), "op by op")).toEqual({
       backend: "wasm",
       tensorflowjs: "4.22.0",
       threads: "1",
+      stepper: "op by op",
       ...machine,
     });
-    expect(environment({ threads: 8 }, null)).toEqual({ backend: "none", ...machine });
+    expect(environment({ threads: 8 }, null, null)).toEqual({ backend: "none", ...machine });
   });
 
   it("is compared by name, from -> to", () => {

@@ -28,8 +28,15 @@ export function usesGpu({ backend, tf }: Pick<Loaded, "backend" | "tf">): boolea
   return backend === "native" && nativeBackendOf(tf).isUsingGpuDevice;
 }
 
-/** @param loaded null: nothing was loaded, as there is nothing to train on */
-export function environment({ threads, readGpu }: EnvironmentOptions, loaded: Loaded | null): Environment {
+/**
+ * @param loaded null: nothing was loaded, as there is nothing to train on
+ * @param stepper its kind: one graph rounds otherwise than op by op where the optimizer has a kernel
+ */
+export function environment(
+  { threads, readGpu }: EnvironmentOptions,
+  loaded: Loaded | null,
+  stepper: string | null,
+): Environment {
   const used = loaded !== null && usesGpu(loaded) ? readGpu?.() : undefined;
   const values = {
     ...(loaded === null
@@ -40,6 +47,7 @@ export function environment({ threads, readGpu }: EnvironmentOptions, loaded: Lo
           tensorflowjs: loaded.tf.version_core,
           threads: loaded.backend === "native" ? String(threads) : "1",
         }),
+    ...(stepper === null ? {} : { stepper }),
     ...(used === undefined ? {} : { gpu: used.model, gpuDriver: used.driver }),
     cpu: cpus()[0]?.model ?? "unknown",
     node: process.version,

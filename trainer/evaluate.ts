@@ -3,6 +3,7 @@ import type { Metrics } from "../protocol/types.ts";
 import type { Holdout } from "./holdout-state.ts";
 import { measureOf } from "./measures.ts";
 import type { Model } from "./model.ts";
+import { modelComputes } from "./model-throws.ts";
 import { floatsInto, inputArray, kindOf } from "./packed/row-layout.ts";
 import { normaliseInto, type Normalisation } from "./scale.ts";
 import type { Shape } from "./step.ts";
@@ -13,6 +14,7 @@ const BATCH = 256;
 /**
  * What measures.ts has for the task, over the holdouts of all rounds; and for each round accuracy or mse of its own, as
  * `accuracy.round<n>`. Without a record in the holdout only `holdoutRecords: 0`.
+ * @throws {AccreteError} MODEL_INVALID if the model throws
  */
 export function evaluate(
   tf: Tf,
@@ -27,7 +29,10 @@ export function evaluate(
   const measure = measureOf(shape);
   for (let from = 0; from < holdout.count; from += BATCH) {
     const size = Math.min(BATCH, holdout.count - from);
-    const scores = scoresOf(tf, model, holdout, shape, normalisation, from, size);
+    const scores = modelComputes(
+      () => scoresOf(tf, model, holdout, shape, normalisation, from, size),
+      () => `on ${size} records of the holdout`,
+    );
     for (let i = 0; i < size; i++)
       measure.add(
         scores.subarray(i * classes, (i + 1) * classes),

@@ -5,6 +5,7 @@ import { MANIFEST, resultKey } from "../protocol/keys.ts";
 import type { Result } from "../protocol/types.ts";
 import { exitCodeOf } from "./failure.ts";
 import { parseSafetensors } from "./safetensors.ts";
+import { WITH_NATIVE, WITHOUT_NATIVE } from "./testing/backends.ts";
 import { dense, INPUT, jsonl, moduleOf, Place, tableRows, type PlanInput } from "./testing/rounds.ts";
 
 async function placeWith(plan: PlanInput = {}): Promise<Place> {
@@ -60,6 +61,57 @@ describe("the code", () => {
       exit: 78,
       message: expect.stringContaining(why),
     });
+  });
+});
+
+describe.each([
+  ["without TensorFlow's library", WITHOUT_NATIVE],
+  ["with TensorFlow's library", WITH_NATIVE],
+] as const)("a model %s", (_, backend) => {
+  // TensorFlow throws for an id that has no place; without it the layer looks itself
+  const module = `export default { build: ({ tf, inputShape, classes }) => {
+    const network = tf.sequential({ layers: [
+      tf.layers.embedding({ inputDim: 5, outputDim: 2, inputLength: inputShape[0], name: "few" }),
+      tf.layers.flatten({ name: "flat" }), ${dense("classes", "out")}] });
+    const { call } = network.layers[0];
+    if (${backend === WITHOUT_NATIVE}) network.layers[0].call = function (x, more) {
+      const most = Math.max(...[x].flat()[0].dataSync());
+      if (most >= 5) throw new Error(most + " is not in [0, 5)");
+      return call.call(this, x, more);
+    };
+    return network;
+  } };`;
+  const rows = (rare: string): object[] =>
+    Array.from({ length: 60 }, (_, i) => ({
+      text: i === 41 ? rare : i % 2 === 0 ? "so it is" : "it is so",
+      label: i % 2 === 0 ? "a" : "b",
+    }));
+
+  it.skipIf(backend === undefined).each([
+    [
+      "a later batch",
+      "rare words are these",
+      0,
+      /^the model throws in step \d+ of 15 of round 1: .*is not in \[0, 5\)/,
+    ],
+    [
+      "the holdout",
+      "one two three four",
+      0.5,
+      /^the model throws on \d+ records of the holdout: .*is not in \[0, 5\)/s,
+    ],
+  ])("that throws on %s alone is at fault", async (_where, rare, holdout, why) => {
+    const place = new Place();
+    place.put("a.jsonl", jsonl(rows(rare)));
+    await place.plan({
+      module,
+      data: { format: "text", text: "text", label: "label", tokens: 4, vocabulary: 50, holdout },
+      trainer: { batchSize: 4, epochs: 1 },
+    });
+    const { exit, message } = await place.run({ backend });
+    expect(message).toMatch(why);
+    expect(exit).toBe(78);
+    expect(await place.failure()).toMatchObject({ code: "MODEL_INVALID", exit: 78, message });
   });
 });
 

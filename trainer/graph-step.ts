@@ -1,4 +1,5 @@
 /** The step as one TensorFlow graph: weights and slots are held in its session, and a step is one call. */
+import { tmpdir } from "node:os";
 import { collectGarbage } from "./collect-garbage.ts";
 import {
   GraphProgram,
@@ -32,6 +33,8 @@ export interface GraphOptions {
   readonly kernels?: boolean;
   /** mixed precision; @default all in float32 */
   readonly bfloat16?: boolean | undefined;
+  /** folder for what is on its way to TensorFlow; @default the system's */
+  readonly scratch?: string | undefined;
 }
 
 interface Slot {
@@ -59,6 +62,7 @@ export class GraphStepper implements Stepper {
   /** by index of the weight */
   readonly #slotsOf: ReadonlyMap<number, readonly Slot[]>;
   readonly #sizes: Set<number>;
+  readonly #scratch: string;
   #program: GraphProgram;
   /** batches have weights */
   #weighted = false;
@@ -78,7 +82,7 @@ export class GraphStepper implements Stepper {
     model: Model,
     plan: Plan,
     shape: Shape,
-    { batch, sizes, kernels = true, bfloat16 = false }: GraphOptions,
+    { batch, sizes, kernels = true, bfloat16 = false, scratch = tmpdir() }: GraphOptions,
   ) {
     this.#bfloat16 = bfloat16;
     if (bfloat16) this.kind = "one graph, mixed precision";
@@ -94,6 +98,7 @@ export class GraphStepper implements Stepper {
     this.#slotsOf = slotsOf(model, plan.trainer.optimizer.name, this.#optimizer);
     this.#slots = [...this.#slotsOf.values()].flat();
     this.#sizes = new Set(sizes);
+    this.#scratch = scratch;
     this.#program = this.#record(batch);
     this.#program.fill();
     for (const part of this.#program.parts([...model.weights.keys()])) {
@@ -238,7 +243,7 @@ export class GraphStepper implements Stepper {
     ];
     const entries = this.#entries(batch, state, sums);
     try {
-      return new GraphProgram(tf, state, entries, { bfloat16: this.#bfloat16 });
+      return new GraphProgram(tf, state, entries, { bfloat16: this.#bfloat16, scratch: this.#scratch });
     } finally {
       for (const variable of [...slotVariables, ...sums]) variable?.dispose();
     }

@@ -61,6 +61,7 @@ async function evaluateOther(at: BeginAt, tf: Tf, figures: () => Metrics): Promi
     return figures();
   } catch (cause) {
     const missing = missingKernel(tf, cause);
+    if (missing === undefined && cause instanceof AccreteError) throw cause;
     if (missing === undefined)
       throw new AccreteError("MODEL_INVALID", `its model throws: ${messageOf(cause)}`, { cause });
     at.say(`live is measured with plain JavaScript, as wasm lacks ${missing}`);

@@ -104,14 +104,14 @@ export class Round {
     const definition = await loadDefinition(definitionPath);
     const model = buildModel(tf, definition, plan, schema);
     const takenOver = await this.#restoreWeights(tf, model);
-    const { say } = this.#options;
+    const { say, scratch } = this.#options;
     const batch = firstBatch(set, plan);
     const sizes = sizesOf(set, plan);
     this.#watchdog.begin("step", 1, stepLimitMs(this.#hangLeastMs, undefined)); // it tries the model
     const bfloat16 = usesBfloat16(plan.trainer, this.#options, began, say);
-    const { stepper, loaded } = await chooseStepper(began, { model, plan, shape, batch, sizes, bfloat16, say });
+    const { stepper, loaded } = await chooseStepper(began, { model, plan, shape, batch, sizes, bfloat16, say, scratch });
     this.#watchdog.end();
-    this.#sayWhereOtherwise(loaded);
+    this.#sayWhereOtherwise(loaded, stepper);
     const state = await this.#restoreState(stepper, takenOver);
     const trained: Trained = { tf, model, stepper, schema, holdout: this.#holdout(schema), normalisation };
     return this.#loop(trained, set, shape, state, loaded);
@@ -138,10 +138,10 @@ export class Round {
   }
 
   /** The round's own checkpoint was made by another machine. */
-  #sayWhereOtherwise(loaded: Loaded): void {
+  #sayWhereOtherwise(loaded: Loaded, { kind }: Stepper): void {
     const then = this.#beginning?.restored.manifest.environment;
     if (!this.#own || then === undefined) return;
-    const differs = differenceText(then, environment(this.#options, loaded));
+    const differs = differenceText(then, environment(this.#options, loaded, kind));
     if (differs !== "") this.#options.say(`the checkpoint was made elsewhere (${differs}): the bits may differ`);
   }
 
@@ -199,7 +199,7 @@ export class Round {
         ? `round ${plan.round}: resumes at step ${from} of ${stepsOf(set, plan)}`
         : `round ${plan.round}: ${set.rows.length} records to train on, ${trained.holdout.count} in the holdout, backend ${loaded.backend}, ${trained.stepper.kind}`,
     );
-    const saver = this.#saver(environment(this.#options, loaded), savedOf(this.#beginning));
+    const saver = this.#saver(environment(this.#options, loaded, trained.stepper.kind), savedOf(this.#beginning));
     const metricsText = this.#beginning?.metricsText ?? "";
     const holdoutLoss = this.#holdoutLoss(trained, shape);
     const [timings, watchdog, hangLeastMs] = [this.#timings, this.#watchdog, this.#hangLeastMs];
@@ -293,7 +293,7 @@ export class Round {
   async #saveNothingTrained(): Promise<number> {
     const { schema } = this.#data;
     const read = schema === null || hasOneClass(schema) ? null : { schema, holdout: this.#holdout(schema) };
-    const saver = this.#saver(environment(this.#options, null), new Map());
+    const saver = this.#saver(environment(this.#options, null, null), new Map());
     const checkpoint = await saver.saveUntrained(this.#untrained(), read);
     return this.#writeResult({
       checkpoint,

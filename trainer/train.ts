@@ -5,6 +5,7 @@ import type { Plan } from "../protocol/types.ts";
 import { openBatches, type ReadAhead } from "./batches.ts";
 import { weighted, type ClassWeights } from "./class-weights.ts";
 import { stepRecords } from "./micro-batches.ts";
+import { modelComputes } from "./model-throws.ts";
 import type { Augmentation } from "./packed/augment.ts";
 import { Gatherer, type Gathering } from "./packed/gather.ts";
 import type { PackedRecords } from "./packed/records.ts";
@@ -54,7 +55,7 @@ export function stepsOf(set: TrainingSet, plan: Plan): number {
 /**
  * Trains from a position to the round's end. The same position, weights and slots give the same bits.
  * @param updates of this optimizer before the round
- * @throws {AccreteError} LOSS_NOT_FINITE, before the step's weights can be saved
+ * @throws {AccreteError} LOSS_NOT_FINITE, before the step's weights can be saved; MODEL_INVALID if the model throws
  */
 export async function* trainFrom(
   stepper: Stepper,
@@ -74,12 +75,15 @@ export async function* trainFrom(
     const next = source.next();
     const batch = weighted(next instanceof Promise ? await next : next, set.classWeights);
     const learningRate = scale * learningRateAt(plan.trainer, { step: position.step, steps });
+    const { step } = position;
+    const at = { step, update: updates + step + 1, learningRate };
+    const where = (): string => `in step ${step + 1} of ${steps} of round ${plan.round}`;
     how.begin?.(position.step + 1);
-    const loss = stepper.run(batch, { step: position.step, update: updates + position.step + 1, learningRate });
+    const loss = modelComputes(() => stepper.run(batch, at), where);
     if (!Number.isFinite(loss)) {
       throw new AccreteError(
         "LOSS_NOT_FINITE",
-        `the loss is ${loss} in step ${position.step + 1} of ${steps} of round ${plan.round}, epoch ${position.epochIndex + 1}, at a learning rate of ${rateText(learningRate)}`,
+        `the loss is ${loss} ${where()}, epoch ${position.epochIndex + 1}, at a learning rate of ${rateText(learningRate)}`,
       );
     }
     position = afterBatch(position, loss, batch.size, batches);

@@ -3,7 +3,6 @@
  * share none.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { messageOf } from "../../protocol/errors.ts";
 import {
@@ -54,6 +53,11 @@ export type UpdateInput = { readonly state: number } | { readonly tensor: Tensor
 /** Of what is copied into the session at once. */
 const PART_BYTES_MAX = 2 ** 26;
 
+export interface ProgramOptions extends RecorderOptions {
+  /** folder for what is on its way to TensorFlow */
+  readonly scratch: string;
+}
+
 interface Compiled {
   readonly inputs: readonly (readonly [string, Input])[];
   /** names of nodes, as the addon takes them */
@@ -72,13 +76,13 @@ export class GraphProgram {
    * Records each function twice, from the variables' values, which are as before afterwards. The session's have no values before `fill`
    * and `take` were called.
    * @param entries by a name of letters and digits
-   * @throws {NotRecordable}; what a function throws
+   * @throws {NotRecordable}; what a function throws; the system's error if there is no room in the folder
    */
   constructor(
     tf: Tf,
     state: readonly StateVariable[],
     entries: ReadonlyMap<string, Entry>,
-    options: RecorderOptions = {},
+    options: ProgramOptions,
   ) {
     this.#native = nativeBackendOf(tf);
     this.#binding = this.#native.binding;
@@ -95,7 +99,7 @@ export class GraphProgram {
       compiled.set(name, { inputs, feeds, fetch: `${name}/out:0` });
     }
     this.#entries = compiled;
-    this.#session = load(this.#binding, nodes);
+    this.#session = load(this.#binding, nodes, options.scratch);
   }
 
   /** Runs one function. @returns its result, which is a tensor of one value */
@@ -339,13 +343,15 @@ function recordRun(
   recorder.add("Identity", [recorder.nodeOf(result), ...after], { T: attribute.type(TYPE.float32) }, "out");
 }
 
-function load(binding: Binding, nodes: readonly GraphNode[]): number {
-  const folder = mkdtempSync(join(tmpdir(), "accrete-graph-"));
+function load(binding: Binding, nodes: readonly GraphNode[], scratch: string): number {
+  const folder = mkdtempSync(join(scratch, "accrete-graph-"));
   try {
-    writeFileSync(join(folder, "saved_model.pb"), savedModel(nodes));
-    return binding.loadSavedModel(folder, "serve");
-  } catch (cause) {
-    throw new NotRecordable(`TensorFlow does not take the graph: ${messageOf(cause)}`, { cause });
+    writeFileSync(join(folder, "saved_model.pb"), savedModel(nodes)); // a full disk is not the graph's fault
+    try {
+      return binding.loadSavedModel(folder, "serve");
+    } catch (cause) {
+      throw new NotRecordable(`TensorFlow does not take the graph: ${messageOf(cause)}`, { cause });
+    }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
