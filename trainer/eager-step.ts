@@ -1,11 +1,10 @@
 /** The step operation by operation, on any backend. */
-import { messageOf } from "../protocol/errors.ts";
+import { AccreteError, messageOf } from "../protocol/errors.ts";
 import type { TrainerConfig } from "../protocol/trainer-config.ts";
 import type { Plan } from "../protocol/types.ts";
 import { decays, transformGradients } from "./gradients.ts";
 import { trainingLoss } from "./loss.ts";
 import type { Model } from "./model.ts";
-import { modelThrows } from "./model-throws.ts";
 import { microBatches, weightOf } from "./micro-batches.ts";
 import { nativeBackendOf } from "./native-backend.ts";
 import { createOptimizer, slotName, type Optimizer, type Update } from "./optimizer.ts";
@@ -164,12 +163,18 @@ export class EagerStepper implements Stepper {
     } catch (cause) {
       const missing = missingKernel(tf, cause);
       if (missing !== undefined) return missing;
-      throw modelThrows(cause, `on a batch of ${batch.size} records`);
+      throw modelThrows(cause, batch.size);
     } finally {
       // batch norm's moving averages are changed by a forward pass
       this.#model.weights.forEach(({ variable }, i) => assign(tf, variable, before[i]!));
     }
   }
+}
+
+export function modelThrows(cause: unknown, records: number): AccreteError {
+  return new AccreteError("MODEL_INVALID", `the model throws on a batch of ${records} records: ${messageOf(cause)}`, {
+    cause,
+  });
 }
 
 interface Gradients {
