@@ -89,6 +89,16 @@ describe("a run for TensorBoard", () => {
     ]);
   });
 
+  it("is gone where nothing is trained any more, and comes again", async () => {
+    await new EventRun(folder, undefined).update([epoch(10, 4)], 2_000);
+    writeFileSync(join(folder, "other"), "");
+    const run = new EventRun(folder, undefined);
+    expect(await run.update([], 3_000)).toBeUndefined();
+    expect(readdirSync(folder)).toEqual(["other"]);
+    await run.update([epoch(10, 3)], 4_000);
+    expect(readdirSync(folder)).toHaveLength(2);
+  });
+
   it("whose folder is a file says so", async () => {
     const file = join(folder, "file");
     writeFileSync(file, "");

@@ -38,11 +38,17 @@ export class EventRun {
    */
   async update(history: readonly HistoryPoint[], nowMs: number): Promise<string | undefined> {
     const points = history.map((point) => pointOf(point, this.#pricePerHour));
-    if (points.length === 0 && this.#written.length === 0) return undefined;
+    if (points.length === 0 && this.#file === undefined) return this.#forget();
     if (this.#file === undefined) this.#file = await this.#create(points, nowMs);
     else await this.#append(this.#file, points, nowMs);
     this.#written = points;
     return this.#file;
+  }
+
+  /** Nothing has been trained, or not any more: the curves of an earlier command are of what was rolled back. */
+  async #forget(): Promise<undefined> {
+    const names = await readdir(this.#folder).catch(() => []); // mostly there is none
+    for (const name of names) if (NAME.test(name)) await rm(join(this.#folder, name), { force: true });
   }
 
   /** Appears whole, before the earlier one goes: a TensorBoard that runs goes on with it. */

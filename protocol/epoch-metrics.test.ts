@@ -14,6 +14,10 @@ describe("metrics.jsonl", () => {
     expect(parseEpochMetrics("k", "")).toEqual([]);
   });
 
+  it("names what is wrong of a line, on one line", () => {
+    expect(() => parseEpochMetrics("k", `{"round":1}\n`)).toThrow("k: line 1: epoch: Invalid input");
+  });
+
   it.each(["{", '{"round":1}', "[]"])("that says %s is not readable, and the line is named", (line) => {
     expect(() => parseEpochMetrics("rounds/1/metrics.jsonl", `${epochLine(metrics)}${line}\n`)).toThrow(
       expect.objectContaining({

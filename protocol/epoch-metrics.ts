@@ -35,10 +35,19 @@ export function parseEpochMetrics(key: string, text: string): EpochMetrics[] {
     .split("\n")
     .filter((line) => line !== "")
     .map((line, i) => {
-      try {
-        return EpochMetrics.parse(JSON.parse(line));
-      } catch (cause) {
-        throw new AccreteError("STORED_NOT_READABLE", `${key}: line ${i + 1}: ${messageOf(cause)}`, { cause });
-      }
+      const bad = (why: string): AccreteError =>
+        new AccreteError("STORED_NOT_READABLE", `${key}: line ${i + 1}: ${why}`);
+      const parsed = EpochMetrics.safeParse(parseJson(line, bad));
+      if (parsed.success) return parsed.data;
+      const [issue] = parsed.error.issues;
+      throw bad(`${issue?.path.join(".") ?? ""}: ${issue?.message ?? "is wrong"}`);
     });
+}
+
+function parseJson(line: string, bad: (why: string) => AccreteError): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (cause) {
+    throw bad(messageOf(cause));
+  }
 }
