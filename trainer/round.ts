@@ -109,7 +109,16 @@ export class Round {
     const sizes = sizesOf(set, plan);
     this.#watchdog.begin("step", 1, stepLimitMs(this.#hangLeastMs, undefined)); // it tries the model
     const bfloat16 = usesBfloat16(plan.trainer, this.#options, began, say);
-    const { stepper, loaded } = await chooseStepper(began, { model, plan, shape, batch, sizes, bfloat16, say, scratch });
+    const { stepper, loaded } = await chooseStepper(began, {
+      model,
+      plan,
+      shape,
+      batch,
+      sizes,
+      bfloat16,
+      say,
+      scratch,
+    });
     this.#watchdog.end();
     this.#sayWhereOtherwise(loaded, stepper);
     const state = await this.#restoreState(stepper, takenOver);

@@ -78,12 +78,7 @@ export class GraphProgram {
    * @param entries by a name of letters and digits
    * @throws {NotRecordable}; what a function throws; the system's error if there is no room in the folder
    */
-  constructor(
-    tf: Tf,
-    state: readonly StateVariable[],
-    entries: ReadonlyMap<string, Entry>,
-    options: ProgramOptions,
-  ) {
+  constructor(tf: Tf, state: readonly StateVariable[], entries: ReadonlyMap<string, Entry>, options: ProgramOptions) {
     this.#native = nativeBackendOf(tf);
     this.#binding = this.#native.binding;
     this.#state = state;
