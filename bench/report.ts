@@ -1,4 +1,5 @@
 /** The figures as a page: docs/benchmarks.md. */
+import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { shown, type Contest, type Standing } from "./contest.ts";
 import type { Versions } from "./peers.ts";
@@ -41,5 +42,6 @@ process with all its threads, on one core that it is pinned to. Another machine 
 Machine: ${(cpus()[0]?.model ?? "unknown").trim()}, ${cpus().length} cores; Node ${process.versions.node}; ${named}.
 
 ${tableOf(results)}
-`;
+
+${readFileSync(new URL("./notes.md", import.meta.url), "utf8")}`;
 }
