@@ -16,7 +16,6 @@ export interface BatchWork {
   readonly shared: SharedArrayBuffer;
 }
 
-// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- from this program's other thread
 const { gathering, held, from, epochs, ring, shared } = workerData as BatchWork;
 const { seed, batchSize } = gathering;
 const records = gathering.records.train.length;

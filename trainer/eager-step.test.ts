@@ -1,10 +1,9 @@
 /** The optimizers and the step against numbers worked out by hand, on the wasm backend as in a round. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { DataConfig } from "../protocol/data-config.ts";
-import { TrainerConfig, type OptimizerConfig } from "../protocol/trainer-config.ts";
+import type { OptimizerConfig } from "../protocol/trainer-config.ts";
 import type { ModelDefinition } from "../protocol/model.ts";
-import type { Plan } from "../protocol/types.ts";
 import { WITH_NATIVE, WITHOUT_NATIVE } from "./testing/backends.ts";
+import { planOf } from "./testing/plan.ts";
 import { batchOf, built, runSteps, valuesOf } from "./testing/steps.ts";
 import { buildModel } from "./model.ts";
 import { createOptimizer } from "./optimizer.ts";
@@ -108,28 +107,9 @@ function zeros(
       }),
   };
   models++;
-  const trainer = TrainerConfig.parse({ model: "m", optimizer, ...more.trainer });
-  const plan: Plan = {
-    format: 1,
-    pipeline: "p",
-    round: 1,
-    kind: "extend",
-    items: [],
-    segments: [],
-    parent: null,
-    live: null,
-    epochsToAdd: 1,
-    trainer,
-    data: DataConfig.parse({ format: "csv" }),
-    start: null,
-    code: "0".repeat(64),
-    image: null,
-    jobDefinition: null,
-    seed: 1,
-    scheduled: 0,
-  };
+  const plan = planOf({ optimizer, ...more.trainer }, 1);
   const model = buildModel(tf, definition, plan, schema);
-  const stepper = new EagerStepper(tf, model, plan, shapeOf(schema, trainer));
+  const stepper = new EagerStepper(tf, model, plan, shapeOf(schema, plan.trainer));
   return {
     stepper,
     weights: () =>

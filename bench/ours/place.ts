@@ -11,7 +11,7 @@ import { arrivedItem } from "../../protocol/intake.ts";
 import { codeKey, planKey } from "../../protocol/keys.ts";
 import type { TrainerConfig } from "../../protocol/trainer-config.ts";
 import { documentBytes } from "../../protocol/types.ts";
-import { planOf } from "./plan.ts";
+import { planOf } from "../../trainer/testing/plan.ts";
 
 /** A dense network with hidden layers of these units. */
 export const moduleOf = (...hidden: readonly number[]): string =>

@@ -5,7 +5,7 @@ import { cpuMsPerCall, printFigure } from "./figure.ts";
 import { modelNameOf, network, randomBatches, schemaOf } from "./models.ts";
 import { shapeOf } from "../../trainer/step.ts";
 import { loadNative } from "./native.ts";
-import { planOf } from "./plan.ts";
+import { planOf } from "../../trainer/testing/plan.ts";
 
 const name = modelNameOf(process.argv[2]);
 const [size, steps] = [Number(process.argv[3]), Number(process.argv[4])];

@@ -15,7 +15,7 @@ import { START } from "../../trainer/state.ts";
 import { shapeOf, type Batch, type Stepper } from "../../trainer/step.ts";
 import type { LayersModel, Tf } from "../../trainer/tf.ts";
 import { loadNative } from "./native.ts";
-import { planOf } from "./plan.ts";
+import { planOf } from "../../trainer/testing/plan.ts";
 
 export async function openStepper(options: {
   readonly threads: number;

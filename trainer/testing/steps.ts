@@ -1,37 +1,12 @@
 /** Steps for the tests: a small model, batches and a stepper for it, on TensorFlow's library. */
-import { DataConfig } from "../../protocol/data-config.ts";
 import type { ModelContext } from "../../protocol/model.ts";
-import { TrainerConfig } from "../../protocol/trainer-config.ts";
 import type { Plan } from "../../protocol/types.ts";
+import { planOf, type TrainerInput } from "./plan.ts";
 import { buildModel, type Model } from "../model.ts";
 import { CounterRandom } from "../random.ts";
 import type { Schema } from "../schema.ts";
 import { shapeOf, type Batch, type Shape, type StepAt, type Stepper } from "../step.ts";
 import type { LayersModel, Tf } from "../tf.ts";
-
-type TrainerInput = Parameters<typeof TrainerConfig.parse>[0] & object;
-
-export function planOf(trainer: TrainerInput = {}): Plan {
-  return {
-    format: 1,
-    pipeline: "p",
-    round: 1,
-    kind: "extend",
-    items: [],
-    segments: [],
-    parent: null,
-    live: null,
-    epochsToAdd: 1,
-    trainer: TrainerConfig.parse({ model: "m", ...trainer }),
-    data: DataConfig.parse({ format: "csv" }),
-    start: null,
-    code: "0".repeat(64),
-    image: null,
-    jobDefinition: null,
-    seed: 42,
-    scheduled: 0,
-  };
-}
 
 export interface Case {
   readonly inputShape: readonly number[];
