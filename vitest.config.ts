@@ -2,7 +2,7 @@ import { configDefaults, defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["{protocol,ledger,adapters,trainer,cli,test,scripts,examples}/**/*.test.ts"],
+    include: ["{protocol,ledger,adapters,functions,infra,trainer,cli,test,scripts,examples}/**/*.test.ts"],
     // minutes or gigabytes: with ACCRETE_SLOW=1
     exclude: [...configDefaults.exclude, ...(process.env["ACCRETE_SLOW"] === "1" ? [] : ["**/*.slow.test.ts"])],
     // real processes and real files: a busy machine must not fail a test by its clock

@@ -99,7 +99,12 @@ const gone = (pid: number): Promise<void> =>
 it("gives the job its plan, attempt and environment, and keeps its output", async () => {
   const jobs = open(folder);
   const planKey = planKeyOf({ exitCode: 0, afterMs: 0 });
-  const submission = await jobs.submit({ name: "digits-1-2-x", planKey, attempt: 2, timeLimitMs: 60_000 });
+  const submission = await jobs.submit({
+    ...requestOf({ exitCode: 0, afterMs: 0 }),
+    name: "digits-1-2-x",
+    planKey,
+    attempt: 2,
+  });
   if (submission.outcome !== "submitted") throw new Error(submission.outcome);
   const job = await jobOnce(jobs, submission.id, stopped);
   expect(job.log).toBe(file(submission.id, "log.txt"));
@@ -111,7 +116,12 @@ it("gives the job its plan, attempt and environment, and keeps its output", asyn
 it("leaves nothing of the scratch folder behind when the trainer is killed", async () => {
   const command = ["/bin/sh", "-c", 'echo half > "$ACCRETE_SCRATCH/half" && echo wrote && kill -9 $$'];
   const jobs = open(folder, { command });
-  const submission = await jobs.submit({ name: "digits-1-1-y", planKey: "none", attempt: 1, timeLimitMs: 60_000 });
+  const submission = await jobs.submit({
+    ...requestOf({ exitCode: 0, afterMs: 0 }),
+    name: "digits-1-1-y",
+    planKey: "none",
+    attempt: 1,
+  });
   if (submission.outcome !== "submitted") throw new Error(submission.outcome);
   const job = await jobOnce(jobs, submission.id, stopped);
   expect(job.exitCode).toBe(137);

@@ -9,7 +9,7 @@ import { isRefused, START, type Head } from "../protocol/head.ts";
 import { encodeRedo } from "../protocol/history.ts";
 import { intentKey, jobRecordKey, logKey, planKey, resultKey } from "../protocol/keys.ts";
 import type { Tick } from "../protocol/ports.ts";
-import { decideRound, jobsOf, nextAttempt } from "../protocol/round.ts";
+import { decideRound, jobsOf, needsOnDemand, nextAttempt } from "../protocol/round.ts";
 import {
   documentBytes,
   PLAN_ITEMS_MAX,
@@ -123,7 +123,12 @@ async function bringOn(ledger: Ledger, head: Head, plan: Read<Plan>, passing: Pa
     };
   if (budget.do === "stop") return waitForBudget(ledger, round, budget, { nowMs: facts.nowMs, passing });
   const timeLimitMs = Math.min(ledger.config.jobs.timeLimit, budget.leftMs);
-  return submit(ledger, round, { attempt: nextAttempt(facts.attempts), retry: limit.retry, timeLimitMs });
+  return submit(ledger, plan.document, {
+    attempt: nextAttempt(facts.attempts),
+    retry: limit.retry,
+    timeLimitMs,
+    onDemand: needsOnDemand(facts),
+  });
 }
 
 /** Nothing is submitted until the day or the month is over. */
@@ -181,11 +186,11 @@ async function commit(ledger: Ledger, head: Head, plan: Read<Plan>, result: Read
 /** Only who created the intent submits, once. */
 async function submit(
   ledger: Ledger,
-  round: number,
-  work: { attempt: number; retry: boolean; timeLimitMs: number },
+  { round, jobDefinition }: Pick<Plan, "round" | "jobDefinition">,
+  work: { attempt: number; retry: boolean; timeLimitMs: number; onDemand: boolean },
 ): Promise<Pass> {
   const { store, jobs, clock, config } = ledger;
-  const { attempt, retry, timeLimitMs } = work;
+  const { attempt, retry, timeLimitMs, onDemand } = work;
   const nonce = clock.nonce();
   const key = intentKey(round, attempt);
   const intent: Intent = {
@@ -202,6 +207,8 @@ async function submit(
     planKey: planKey(round),
     attempt,
     timeLimitMs,
+    jobDefinition,
+    onDemand,
   });
   if (submitted.outcome === "unknown") return "again";
   await ledger.notify.notify({

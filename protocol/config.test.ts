@@ -79,6 +79,26 @@ it("fills in all that is left out", () => {
       command: null,
       on: ["committed", "held", "rolled-back", "promoted", "blocked", "damaged", "budget"],
     },
+    compute: {
+      platform: "ec2",
+      gpus: 1,
+      instanceTypes: null,
+      vcpus: 4,
+      memory: null,
+      spot: true,
+      maxVcpus: 16,
+      scratch: 107_374_182_400,
+      sharedMemory: 1_073_741_824,
+      image: null,
+    },
+    buckets: {
+      data: null,
+      dataAccount: null,
+      dataRegion: null,
+      crossRegion: false,
+      dataKey: null,
+      state: null,
+    },
   });
 });
 
@@ -233,6 +253,27 @@ describe("a config is refused, and the message says where", () => {
       { pipelines: [{ ...least, data }] },
       message,
     ]),
+    ...(
+      [
+        [{ compute: { platform: "fargate" } }, "digits: compute.gpus: fargate has no GPUs: set it to 0"],
+        [
+          { compute: { platform: "fargate", gpus: 0, instanceTypes: ["c7i.large"] } },
+          "digits: compute.instanceTypes: fargate has none to choose",
+        ],
+        [{ compute: { instanceTypes: ["big"] } }, 'an instance type is written like "g4dn.xlarge"'],
+        [{ buckets: { dataRegion: "eu-west-1" } }, "digits: buckets.dataRegion is of a data bucket that exists"],
+        [{ buckets: { data: "My_Bucket" } }, "pipelines[0].buckets.data: not a bucket's name"],
+      ] as const
+    ).map(([part, message]): [string, unknown, string] => [
+      `what no stack can be made of: ${JSON.stringify(part)}`,
+      { pipelines: [{ ...least, ...part }] },
+      message,
+    ]),
+    [
+      "an ARN of another service",
+      { pipelines: [least], aws: { kmsKey: "arn:aws:sns:eu-west-1:123456789012:x" } },
+      'aws.kmsKey: an ARN is expected: "arn:aws:kms:..."',
+    ],
     ["two of one name", { pipelines: [least, { ...least }] }, "two are named digits"],
     [
       "more needed than allowed",

@@ -1,6 +1,6 @@
 /**
  * The schema of accrete.config.ts. Strict: an unknown name is an error that names the nearest known one. The parts are in
- * config-parts.ts, data-config.ts and trainer-config.ts.
+ * config-parts.ts, data-config.ts, trainer-config.ts and aws-config.ts.
  */
 import * as z from "zod/mini";
 import {
@@ -12,6 +12,7 @@ import {
   RetrainingConfig,
   TriggerConfig,
 } from "./config-parts.ts";
+import { AwsConfig, BucketsConfig, bucketsFault, ComputeConfig, computeFault } from "./aws-config.ts";
 import { DataConfig, dataFault, type Task } from "./data-config.ts";
 import { TrainerConfig } from "./trainer-config.ts";
 import { BUDGET_LEAST_MS, budgetMs } from "./budget.ts";
@@ -37,6 +38,9 @@ export const PipelineConfig = z.strictObject({
   /** null: no limit */
   budget: z._default(z.nullable(BudgetConfig), null),
   notify: z.prefault(NotifyConfig, {}),
+  /** on AWS alone, as buckets */
+  compute: z.prefault(ComputeConfig, {}),
+  buckets: z.prefault(BucketsConfig, {}),
 });
 export type PipelineConfig = Omit<z.infer<typeof PipelineConfig>, "gate"> & { readonly gate: GateConfig | null };
 /** What a user writes: everything with a default may be left out. */
@@ -44,9 +48,11 @@ export type PipelineInput = z.input<typeof PipelineConfig>;
 
 export const Config = z.strictObject({
   pipelines: z.array(PipelineConfig).check(z.minLength(1), z.maxLength(100)),
+  aws: z.prefault(AwsConfig, {}),
 });
 export interface Config {
   readonly pipelines: readonly PipelineConfig[];
+  readonly aws: AwsConfig;
 }
 export type ConfigInput = z.input<typeof Config>;
 
@@ -67,8 +73,8 @@ export function parseConfig(value: unknown): Config {
   const names = parsed.data.pipelines.map((pipeline) => pipeline.name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new AccreteError("CONFIG_INVALID", `pipelines: two are named ${twice}`);
-  for (const { name: pipeline, data, trainer, trigger, budget } of parsed.data.pipelines) {
-    const fault = dataFault(data) ?? taskFault(data, trainer);
+  for (const { name: pipeline, data, trainer, trigger, budget, compute, buckets } of parsed.data.pipelines) {
+    const fault = dataFault(data) ?? taskFault(data, trainer) ?? computeFault(compute) ?? bucketsFault(buckets);
     if (fault !== undefined) throw new AccreteError("CONFIG_INVALID", `${pipeline}: ${fault}`);
     for (const per of ["perDay", "perMonth"] as const) {
       const limit = budget?.[per] ?? null;
@@ -84,7 +90,10 @@ export function parseConfig(value: unknown): Config {
         `${pipeline}: trigger.minItems ${trigger.minItems} is more than trigger.maxItems ${trigger.maxItems}: no round would ever start`,
       );
   }
-  return { pipelines: parsed.data.pipelines.map((pipeline) => ({ ...pipeline, gate: gateOf(pipeline) })) };
+  return {
+    pipelines: parsed.data.pipelines.map((pipeline) => ({ ...pipeline, gate: gateOf(pipeline) })),
+    aws: parsed.data.aws,
+  };
 }
 
 /** What the gate can go by; the first if nothing else is said. */
@@ -116,6 +125,7 @@ function gateOf(pipeline: z.infer<typeof PipelineConfig>): GateConfig | null {
 
 const KNOWN_NAMES: readonly string[] = [
   "pipelines",
+  "aws",
   ...[
     PipelineConfig,
     DataConfig,
@@ -126,6 +136,9 @@ const KNOWN_NAMES: readonly string[] = [
     JobsConfig,
     BudgetConfig,
     NotifyConfig,
+    ComputeConfig,
+    BucketsConfig,
+    AwsConfig,
   ].flatMap((schema) => Object.keys(schema.shape)),
   // of the parts within those
   "learningRate",
@@ -163,4 +176,8 @@ const KNOWN_NAMES: readonly string[] = [
   "by",
   "part",
   "column",
+  "id",
+  "subnets",
+  "email",
+  "topic",
 ];

@@ -125,6 +125,8 @@ export interface Job {
   readonly exitCode?: number;
   /** why it stopped, for people */
   readonly reason?: string;
+  /** it stopped because its machine was taken back or broke */
+  readonly hostLost?: boolean;
   /** where its output is, for people */
   readonly log?: string;
 }
@@ -136,6 +138,10 @@ export interface JobRequest {
   readonly attempt: number;
   /** after this the job is terminated */
   readonly timeLimitMs: number;
+  /** as the plan names it; null on one machine */
+  readonly jobDefinition: string | null;
+  /** on a machine that nobody takes back, where there are others */
+  readonly onDemand: boolean;
 }
 
 /** AWS Batch, or child processes. */

@@ -1,6 +1,14 @@
 import { describe, expect, it } from "vitest";
 import type { Job, JobState } from "./ports.ts";
-import { decideLimit, decideRound, nextAttempt, type AttemptFacts, type LimitFacts, type RoundFacts } from "./round.ts";
+import {
+  decideLimit,
+  decideRound,
+  needsOnDemand,
+  nextAttempt,
+  type AttemptFacts,
+  type LimitFacts,
+  type RoundFacts,
+} from "./round.ts";
 
 const NOW = 1_000_000;
 const job = (state: JobState, part: Partial<Job> = {}): Job => ({
@@ -122,4 +130,23 @@ describe("another attempt", () => {
     expect(decideLimit({ ...facts, limit: 9, retryOf: 3 })).toEqual(allowed);
     expect(decideLimit({ ...facts, attempts: [], limit: 0, retryOf: 0 })).toEqual(blocked("attempts"));
   });
+});
+
+describe("the next attempt's machine", () => {
+  const needs = (...jobs: Job[]): boolean => needsOnDemand({ attempts: jobs.map((each, i) => recorded(i + 1, each)) });
+  const startedMs = NOW - 40;
+
+  it("may be any at first, and after a failure of the trainer's own", () => {
+    expect(needs()).toBe(false);
+    expect(needs(job("failed", { startedMs, exitCode: 75 }))).toBe(false);
+    expect(needs(job("succeeded"))).toBe(false);
+  });
+
+  it("is one that nobody takes back once a machine was lost, or none was to be had", () => {
+    expect(needs(job("failed", { startedMs, hostLost: true }))).toBe(true);
+    expect(needs(job("failed"))).toBe(true);
+    expect(needs(job("failed", { startedMs, hostLost: true }), job("failed", { startedMs, exitCode: 1 }))).toBe(true);
+  });
+
+  it("is not decided by a job that still waits", () => expect(needs(job("waiting"))).toBe(false));
 });

@@ -54,6 +54,16 @@ export function jobsOf({ attempts }: Pick<RoundFacts, "attempts">): Job[] {
   return attempts.flatMap(({ job }) => job ?? []);
 }
 
+/**
+ * The next attempt is to be on a machine that nobody takes back: an earlier one of the round lost its machine, or never got one. Where
+ * spot was lost once it is scarce, and a round should end.
+ */
+export function needsOnDemand({ attempts }: Pick<RoundFacts, "attempts">): boolean {
+  return jobsOf({ attempts }).some(
+    (job) => !isAlive(job) && job.state === "failed" && (job.hostLost === true || job.startedMs === undefined),
+  );
+}
+
 export function isAlive(job: Job): boolean {
   return job.state === "waiting" || job.state === "running";
 }

@@ -30,6 +30,8 @@ const RULES: readonly Rule[] = [
     but: ["cli/main.ts", "cli/compose.ts", "cli/compose-native.ts"],
     ours: ["cli", "ledger", "protocol"],
   },
+  { folder: "functions", but: ["functions/compose.ts"], ours: ["functions", "ledger", "protocol"] },
+  { folder: "infra", but: ["infra/app.ts", "infra/assets.ts"], ours: ["infra", "protocol"] },
 ];
 
 const IMPORT = /^\s*(?:import|export)\s+(type\s+)?(?:[^"';]*?\sfrom\s+)?"([^"]+)"|(?<!typeof )\bimport\("([^"]+)"\)/gm;

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import * as z from "zod/mini";
-import { parseConfig, PipelineConfig } from "../protocol/config.ts";
+import { Config, parseConfig, PipelineConfig } from "../protocol/config.ts";
 
 /** Names whose parts are told in their own row. */
 const TOLD_WHOLE = new Set(["trainer.optimizer", "trainer.schedule"]);
@@ -28,10 +28,23 @@ function namesOf(schema: z.core.$ZodType, path: string): string[] {
 describe("docs/config.md", () => {
   const text = readFileSync(new URL("../docs/config.md", import.meta.url), "utf8");
   const listed = [...text.matchAll(/^\| `([a-zA-Z.0-9]+)` \|/gm)].map(([, name]) => name!);
-  const parts = new Set(["data", "trainer", "trigger", "gate", "keep", "jobs", "schedule", "budget", "notify"]);
+  const parts = new Set([
+    "data",
+    "trainer",
+    "trigger",
+    "gate",
+    "keep",
+    "jobs",
+    "schedule",
+    "budget",
+    "notify",
+    "compute",
+    "buckets",
+    "aws",
+  ]);
 
   it("lists every name of the schema", () => {
-    const known = [...new Set(namesOf(PipelineConfig, ""))];
+    const known = [...new Set([...namesOf(PipelineConfig, ""), ...namesOf(Config.shape.aws, "aws")])];
     expect(known.length).toBeGreaterThan(40);
     expect(known.filter((name) => !listed.includes(name))).toEqual([]);
     expect(listed.filter((name) => !known.includes(name) && !parts.has(name))).toEqual([]);
@@ -39,7 +52,9 @@ describe("docs/config.md", () => {
 });
 
 describe("a misspelt name", () => {
-  const names = new Set(namesOf(PipelineConfig, "").map((path) => path.split(".").at(-1)!));
+  const names = new Set(
+    [...namesOf(PipelineConfig, ""), ...namesOf(Config.shape.aws, "aws")].map((path) => path.split(".").at(-1)!),
+  );
 
   it.each([...names])("of %s is told the right one", (name) => {
     expect(() => parseConfig({ pipelines: [], [`${name}_`]: 1 })).toThrow(`did you mean "${name}"?`);
