@@ -118,7 +118,12 @@ class CsvScan implements TableScan {
         if (how === AS_NUMBER) {
           const end = readNumber(bytes, at, numbers, column);
           const byte = end === OTHERWISE ? 0 : bytes[end];
-          if (byte === delimiter || byte === LF || byte === CR) stop = end;
+          if (byte === delimiter) {
+            column++; // what most cells are
+            at = end + 1;
+            continue;
+          }
+          if (byte === LF || byte === CR) stop = end;
         }
         if (how === AS_TEXT || how === 0) {
           let end = at;

@@ -10,7 +10,7 @@ import { openJsonl } from "./jsonl-scan.ts";
 import { openParquet } from "./parquet-scan.ts";
 import { idxRecord, readIdx } from "./read-idx.ts";
 import { IMAGE_RECORD, openImages, readImage } from "./read-images.ts";
-import { addCategories, readTable } from "./read-table.ts";
+import { addCategories, readTable, type FeatureRoom } from "./read-table.ts";
 import { countFile, openText, readText } from "./read-text.ts";
 import type { Column } from "./schema.ts";
 import { Cells, type TableScan } from "./table-scan.ts";
@@ -18,7 +18,7 @@ import { Cells, type TableScan } from "./table-scan.ts";
 export interface ItemReader {
   /** Loads the format's library, so that no item is blamed for the time that takes. */
   open(data: DataConfig): Promise<void>;
-  /** @param layout null: this file defines it @throws {BadItem} */
+  /** @param layout null: this file defines it @returns of a table: features that the next one is written over @throws {BadItem} */
   read(file: FileToRead, data: DataConfig, layout: Layout | null): Promise<RecordsOfItem & Pick<Layout, "columns">>;
   /** @returns a table's columns, with this file's categories as well @throws {BadItem} */
   survey(file: FileToRead, data: DataConfig, columns: readonly Column[]): Promise<readonly Column[]>;
@@ -36,6 +36,7 @@ export function openItemReader(options: {
 }): ItemReader {
   let duckDb: DuckDBConnection | undefined;
   let sharp: SharpConstructor | undefined;
+  const room: FeatureRoom = { features: new Float32Array(0) };
   const tables = async (): Promise<DuckDBConnection> =>
     // the other half is for the texts and numbers that come out of it
     (duckDb ??= (await openDuckDb({ ...options, memory: Math.floor(options.memory / 2) })).connection);
@@ -59,7 +60,7 @@ export function openItemReader(options: {
       return { ...read, columns: null };
     }
     if (data.format !== "images")
-      return readTable(await openTable(file, data), { data, kind, columns: layout?.columns ?? null });
+      return readTable(await openTable(file, data), { data, kind, columns: layout?.columns ?? null, room });
     sharp ??= await openImages();
     const shape = layout?.shape ?? data.imageShape;
     const read = await readImage(sharp, file, { shape, prefix: data.prefix, kind, bytesMax: data.limits.bytes });

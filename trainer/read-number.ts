@@ -1,6 +1,8 @@
 /** Numbers straight from a file's bytes, as `Number(text)` would read them: the same bits, without a text for each. */
 
 const POWERS = Float64Array.from({ length: 23 }, (_, i) => Number(`1e${i}`));
+/** Each power, and the same below 0. */
+const SIGNED_POWERS = Float64Array.from({ length: 2 * POWERS.length }, (_, i) => (1 - 2 * (i & 1)) * POWERS[i >> 1]!);
 const [ZERO, MINUS, PLUS, POINT, EXPONENT] = [0x30, 0x2d, 0x2b, 0x2e, 0x65];
 /** so many digits are a whole number below 2^53 */
 const DIGITS_MAX = 15;
@@ -16,8 +18,11 @@ export const OTHERWISE = -1;
  */
 export function readNumber(bytes: Uint8Array, from: number, into: Float64Array, index: number): number {
   let at = from | 0; // whole numbers of 32 bits throughout: nothing here is done as often
-  const negative = bytes[at] === MINUS;
-  if (negative) at = (at + 1) | 0;
+  const begins = bytes[at]! | 0;
+  if (begins < MINUS) return OTHERWISE;
+  // 1 or 0 without a branch: signs come as they like, and a wrong guess of the processor takes as long as the digits
+  const negative = (begins - POINT) >>> 31;
+  at = (at + negative) | 0;
   const first = at;
   let mantissa = 0; // right for up to 9 digits
   let digit = (bytes[at]! - ZERO) | 0;
@@ -44,8 +49,7 @@ export function readNumber(bytes: Uint8Array, from: number, into: Float64Array, 
   }
   if (digits > 9 || (digit | 0x20) === EXPONENT - ZERO)
     return readLong(bytes, { from, at, digits, power }, into, index);
-  const value = mantissa / POWERS[power]!;
-  into[index] = negative ? -value : value;
+  into[index] = mantissa / SIGNED_POWERS[2 * power + negative]!;
   return at;
 }
 

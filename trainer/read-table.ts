@@ -5,18 +5,28 @@ import { labelSink, markSink, weightSink, type ColumnSink } from "./record-colum
 import { CATEGORIES_MAX, compareNames, inputsOf, type Column } from "./schema.ts";
 import { AS_NUMBER, AS_TEXT, Cells, NONE, type TableScan, type Wanted } from "./table-scan.ts";
 
+/** Memory that is used again for the features of the next table: memory that is new takes the kernel longer than filling it. */
+export interface FeatureRoom {
+  features: Float32Array;
+}
+
 /** What of the config says how a table is read. */
 export type TableConfig = Pick<DataConfig, "label" | "features" | "weight" | "holdout" | "labelSeparator">;
 
 /**
- * @param columns those of the schema; null: this file defines them
+ * @param columns those of the schema; null: this file defines them @param room of which the features are a part
  * @throws {BadItem} with line and column
  */
 export async function readTable(
   scan: TableScan,
-  options: { readonly data: TableConfig; readonly columns: readonly Column[] | null; readonly kind: LabelKind },
+  options: {
+    readonly data: TableConfig;
+    readonly columns: readonly Column[] | null;
+    readonly kind: LabelKind;
+    readonly room: FeatureRoom;
+  },
 ): Promise<RecordsOfItem & { readonly columns: readonly Column[] }> {
-  const { data, kind } = options;
+  const { data } = options;
   const beside = columnsBeside(data);
   const features =
     options.columns?.map(({ name }) => name) ??
@@ -26,7 +36,7 @@ export async function readTable(
   const read = async (
     columns: readonly Column[],
   ): Promise<RecordsOfItem & { readonly columns: readonly Column[] }> => ({
-    ...(await convert(scan, columns, data, kind)),
+    ...(await convert(scan, columns, options)),
     columns,
     shape: [columns.reduce((sum, column) => sum + inputsOf(column), 0)],
   });
@@ -161,10 +171,9 @@ function bothKinds(scan: TableScan, column: { name: string; at: number }): BadIt
 async function convert(
   scan: TableScan,
   columns: readonly Column[],
-  data: TableConfig,
-  kind: LabelKind,
+  { data, kind, room }: { readonly data: TableConfig; readonly kind: LabelKind; readonly room: FeatureRoom },
 ): Promise<Omit<RecordsOfItem, "shape">> {
-  const writer = new FeatureWriter(scan, columns);
+  const writer = new FeatureWriter(scan, columns, room);
   const sinks: ColumnSink[] = [labelSink(scan, scan.names.indexOf(data.label), kind, data)];
   if (data.weight !== null) sinks.push(weightSink(scan, scan.names.indexOf(data.weight)));
   if (typeof data.holdout !== "number" && "column" in data.holdout)
@@ -184,7 +193,7 @@ async function convert(
     names: [],
     ...done,
     count,
-    features: writer.features.subarray(0, count * writer.width),
+    features: room.features.subarray(0, count * writer.width),
   };
 }
 
@@ -195,14 +204,15 @@ const FIRST_VALUES = 16_384;
 class FeatureWriter {
   readonly wanted: readonly Wanted[];
   readonly width: number;
-  features = new Float32Array(0);
+  readonly #room: FeatureRoom;
   readonly #scan: TableScan;
   // of the columns that are numbers and of those that are categories: where they are in the scan, and their first inputs
   readonly #numbers: Places;
   readonly #categories: Places;
 
-  constructor(scan: TableScan, columns: readonly Column[]) {
+  constructor(scan: TableScan, columns: readonly Column[], room: FeatureRoom) {
     this.#scan = scan;
+    this.#room = room;
     const places = columns.map((column) => ({ column, from: scan.names.indexOf(column.name), to: 0 }));
     let width = 0;
     for (const place of places) {
@@ -223,15 +233,18 @@ class FeatureWriter {
   /** A category that round 1 did not have, and none, is all zeros. */
   add({ numbers, indexes }: Cells, record: number): void {
     const at = record * this.width;
-    if (at + this.width > this.features.length) this.#grow(record);
-    const { features } = this;
+    if (at + this.width > this.#room.features.length) this.#grow(record);
+    const { features } = this.#room;
+    const categories = this.#categories;
+    if (categories.from.length > 0) features.fill(0, at, at + this.width);
     const { from, to } = this.#numbers;
+    let wrong = 0; // a number less itself is 0, but for what is not finite
     for (let i = 0; i < from.length; i++) {
       const value = Math.fround(numbers[from[i]!]!);
-      if (!(value > -Infinity && value < Infinity)) throw this.#fault(from[i]!, value);
       features[at + to[i]!] = value;
+      wrong += value - value;
     }
-    const categories = this.#categories;
+    if (wrong !== 0) throw this.#faultIn(numbers);
     for (let i = 0; i < categories.from.length; i++) {
       const index = indexes[categories.from[i]!]!;
       if (index >= 0) features[at + categories.to[i]! + index] = 1;
@@ -244,11 +257,13 @@ class FeatureWriter {
         ? Math.ceil(FIRST_VALUES / this.width)
         : Math.max(this.#scan.expected(record), Math.ceil(1.5 * record));
     const larger = new Float32Array(expected * this.width);
-    larger.set(this.features);
-    this.features = larger;
+    larger.set(this.#room.features.subarray(0, record * this.width));
+    this.#room.features = larger;
   }
 
-  #fault(from: number, value: number): BadItem {
+  #faultIn(numbers: Float64Array): BadItem {
+    const from = this.#numbers.from.find((column) => !Number.isFinite(Math.fround(numbers[column]!)))!;
+    const value = numbers[from]!;
     const cell = this.#scan.cell(from);
     const reason =
       cell === null

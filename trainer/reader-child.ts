@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { Duplex } from "node:stream";
 import { messageOf } from "../protocol/errors.ts";
 import { sizeText } from "../protocol/units.ts";
-import { bytesOf, lineOf, Messages, parseAnswer, type Answer, type Request } from "./reader-protocol.ts";
+import type { ReaderFile } from "./reader-file.ts";
+import { lineOf, Messages, parseAnswer, placesOf, type Answer, type Request } from "./reader-protocol.ts";
 
 /** The process is over, and with it its request: what it was reading may be to blame. The message goes on after "reading it ". */
 export class ReaderEnded extends Error {
@@ -25,12 +26,14 @@ export interface ChildOptions {
   /** bytes */
   readonly memory: number;
   readonly program: string;
+  /** where it leaves records; open for as long as the process is there */
+  readonly file: ReaderFile;
 }
 
-/** An answer with the arrays of its read files: features, then labels, as bytes. */
+/** An answer with the arrays of its read files, at the places that placesOf gives. */
 export interface Answered {
   readonly answer: Answer;
-  readonly arrays: readonly ArrayBuffer[];
+  readonly bytes: ArrayBuffer;
 }
 
 /**
@@ -53,6 +56,7 @@ export class ReaderChild {
   readonly #process: ChildProcess;
   readonly #socket: Duplex;
   readonly #memory: number;
+  readonly #file: ReaderFile;
   readonly exited: Promise<void>;
   #waiting: Waiting | undefined;
   /** why it was ended, if this side did */
@@ -62,10 +66,11 @@ export class ReaderChild {
 
   constructor(options: ChildOptions) {
     this.#memory = options.memory;
+    this.#file = options.file;
     this.#process = spawn("/bin/sh", commandOf(options), {
       cwd: options.scratch,
       env: environmentOf(options.scratch),
-      stdio: ["ignore", "pipe", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", "pipe", options.file.fd],
     });
     const socket: unknown = this.#process.stdio[3];
     if (!(socket instanceof Duplex)) throw new Error("the reader has no socket");
@@ -115,20 +120,13 @@ export class ReaderChild {
   }
 
   #receive(): void {
-    let answer: Answer | undefined;
-    let arrays: ArrayBuffer[] = [];
-    const messages = new Messages({
-      begin: (line) => {
-        answer = parseAnswer(line);
-        arrays = this.#arraysFor(answer);
-        return arrays.map((array) => new Uint8Array(array));
-      },
-      end: () => {
-        const waiting = this.#waiting;
-        this.#waiting = undefined;
-        if (answer === undefined || waiting === undefined) throw new Error("an answer to nothing");
-        waiting.resolve({ answer, arrays });
-      },
+    const messages = new Messages((line) => {
+      const answer = parseAnswer(line);
+      const bytes = this.#recordsOf(answer);
+      const waiting = this.#waiting;
+      this.#waiting = undefined;
+      if (waiting === undefined) throw new Error("an answer to nothing");
+      waiting.resolve({ answer, bytes });
     });
     this.#socket.on("error", () => undefined); // its end says more
     this.#socket.on("data", (chunk: Uint8Array) => {
@@ -141,12 +139,11 @@ export class ReaderChild {
     });
   }
 
-  /** Room for the records of an answer; it can't have read more than its memory holds. */
-  #arraysFor(answer: Answer): ArrayBuffer[] {
-    const sizes = answer.op === "read" ? answer.outcomes.map((one) => (one.outcome === "read" ? bytesOf(one) : 0)) : [];
-    const total = sizes.reduce((sum, size) => sum + size, 0);
-    if (!(total <= this.#memory)) throw new Error(`records of ${total} bytes`);
-    return sizes.map((size) => new ArrayBuffer(size));
+  /** It can't have read more than its memory holds. */
+  #recordsOf(answer: Answer): ArrayBuffer {
+    const { end } = placesOf(answer.op === "read" ? answer.outcomes : []);
+    if (!(end <= this.#memory)) throw new Error(`records of ${end} bytes`);
+    return this.#file.read(end);
   }
 
   #checkMemory(): void {

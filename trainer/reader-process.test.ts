@@ -32,6 +32,7 @@ describe("a reader that an item ends", () => {
       ["said", /^ended the reader: exit code 4: \\x1b\[2Jlibrary: assertion failed$/],
       ["garbage", /^made the reader answer what is no answer: /],
       ["huge", /^made the reader answer what is no answer: records of \d+ bytes$/],
+      ["short", /^made the reader answer what is no answer: records of \d+ bytes, of which \d+ are there$/],
       ["other", /^made the reader answer something else than it was asked$/],
       ["endless", /^made the reader answer what is no answer: a message of more than /],
       ["allocate", /^needed more than 256 MiB of memory \(data.limits.memory\)$/],

@@ -9,7 +9,8 @@ import { AccreteError } from "../protocol/errors.ts";
 import { BadItem, type FileToRead, type Layout, type RecordsOfItem } from "./item-records.ts";
 import { ReaderChild, ReaderEnded, type Answered } from "./reader-child.ts";
 import { programBeside } from "./program-beside.ts";
-import { columnMessage, sizesOf, type ReadOutcome, type Request } from "./reader-protocol.ts";
+import { ReaderFile } from "./reader-file.ts";
+import { columnMessage, placesOf, sizesOf, type ReadOutcome, type Request } from "./reader-protocol.ts";
 import type { Column } from "./schema.ts";
 import { addCount, idsOf } from "./text-tokens.ts";
 
@@ -39,6 +40,7 @@ export interface ReadFile extends RecordsOfItem {
 export class Reader implements AsyncDisposable {
   readonly #options: ReaderOptions;
   #child: ReaderChild | undefined;
+  #file: ReaderFile | undefined;
   /** the formats whose libraries this child has loaded */
   readonly #opened = new Set<string>();
   /** settles with the request before: one at a time */
@@ -58,9 +60,10 @@ export class Reader implements AsyncDisposable {
     layout: Layout | null,
   ): Promise<readonly (ReadFile | BadItem)[]> {
     const ask = async (some: readonly FileToRead[]): Promise<(ReadFile | BadItem)[]> => {
-      const { answer, arrays } = await this.#ask({ op: "read", data, files: some.map(file), layout: message(layout) });
+      const { answer, bytes } = await this.#ask({ op: "read", data, files: some.map(file), layout: message(layout) });
       if (answer.op !== "read" || answer.outcomes.length !== some.length) return this.#nonsense();
-      const read = answer.outcomes.map((outcome, i) => recordsOf(outcome, arrays[i]!));
+      const { begins } = placesOf(answer.outcomes);
+      const read = answer.outcomes.map((outcome, i) => recordsOf(outcome, bytes, begins[i]!));
       return read.every((one) => one instanceof BadItem || areSound(one, data, layout)) ? read : this.#nonsense();
     };
     const together = files.length > 1 ? await orEnded(() => ask(files)) : undefined;
@@ -144,6 +147,8 @@ export class Reader implements AsyncDisposable {
     this.#child = undefined;
     child?.end();
     await child?.exited;
+    this.#file?.close();
+    this.#file = undefined;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -178,7 +183,8 @@ export class Reader implements AsyncDisposable {
       await rm(scratch, { recursive: true, force: true });
       await mkdir(scratch, { recursive: true });
       this.#opened.clear();
-      this.#child = new ReaderChild({ folder, scratch, memory, program });
+      this.#file = new ReaderFile(scratch);
+      this.#child = new ReaderChild({ folder, scratch, memory, program, file: this.#file });
     }
     if (this.#opened.has(data.format)) return this.#child;
     const opened = await orEnded(() => this.#child!.request({ op: "open", data: { ...data, labels: null } }, START_MS));
@@ -212,13 +218,17 @@ async function orBlamed<T>(work: () => Promise<T>): Promise<T | BadItem> {
   return new BadItem(`reading it ${last.message}${last.tookTooLong ? " (data.limits.time)" : ""}`);
 }
 
-function recordsOf(outcome: ReadOutcome, array: ArrayBuffer): ReadFile | BadItem {
+function recordsOf(outcome: ReadOutcome, bytes: ArrayBuffer, begin: number): ReadFile | BadItem {
   if (outcome.outcome === "bad") return new BadItem(outcome.message);
   const { count, shape, names, columns } = outcome;
-  let at = 0;
-  const next = <T>(make: new (array: ArrayBuffer, at: number, length: number) => T, bytes: number, size: number): T => {
-    const values = new make(array, at, bytes / size);
-    at += bytes;
+  let at = begin;
+  const next = <T>(
+    make: new (array: ArrayBuffer, at: number, length: number) => T,
+    length: number,
+    size: number,
+  ): T => {
+    const values = new make(bytes, at, length / size);
+    at += length;
     return values;
   };
   const sizes = sizesOf(outcome);
@@ -270,8 +280,16 @@ function areBelow(values: Int32Array, limit: number): boolean {
   return true;
 }
 
+/** All of its bits are set in what is not finite, of a 32-bit float. */
+const EXPONENT = 0x7f800000;
+
 /** By index: `every` and `of` take 8 times as long, and there may be millions. */
 function areFinite(values: Float32Array | Float64Array): boolean {
+  if (values instanceof Float32Array) {
+    const bits = new Int32Array(values.buffer, values.byteOffset, values.length);
+    for (let i = 0; i < bits.length; i++) if ((bits[i]! & EXPONENT) === EXPONENT) return false;
+    return true;
+  }
   for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
   return true;
 }

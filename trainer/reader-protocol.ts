@@ -1,7 +1,7 @@
 /**
- * What the trainer and its reader say to each other, over one socket: a line of JSON each, and after an answer with records
- * their numbers as bytes. The reader holds what anybody may have written, so its answers are checked as anything from outside
- * is; Node's own channel between processes would trust them.
+ * What the trainer and its reader say to each other, over one socket: a line of JSON each. The numbers of an answer with records are bytes
+ * in a file that both have open: see reader-file. The reader holds what anybody may have written, so its answers are checked as anything
+ * from outside is; Node's own channel between processes would trust them.
  */
 import * as z from "zod/mini";
 import { DataConfig } from "../protocol/data-config.ts";
@@ -63,7 +63,7 @@ export type ReadOutcome = z.infer<typeof ReadOutcome>;
 
 const Answer = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("opened") }),
-  /** one for each file; of those that were read, in this order, the arrays follow as bytes: see sizesOf */
+  /** one for each file; of those that were read the arrays are in the reader's file: see placesOf and sizesOf */
   z.strictObject({ op: z.literal("read"), outcomes: z.array(ReadOutcome).check(z.maxLength(REQUEST_FILES_MAX)) }),
   z.strictObject({ op: z.literal("surveyed"), columns: Columns }),
   z.strictObject({ op: z.literal("counted"), tokens: Tokens, counts: z.array(Count).check(z.maxLength(TOKENS_MAX)) }),
@@ -96,7 +96,7 @@ export function lineOf(message: Request | Answer): Uint8Array {
 type Read = ReadOutcome & { outcome: "read" };
 type Sizes = Readonly<Record<"marks" | "weights" | "labels" | "offsets" | "features", number>>;
 
-/** Bytes of each array, in the order in which they are sent: the largest elements first, so that each is where it may be. */
+/** Bytes of each array, in the order in which they lie in the file: the largest elements first, so that each is where it may be. */
 export function sizesOf(read: Omit<Read, "names" | "columns" | "outcome">): Sizes {
   const { count, shape, features, labels, labelCount, weights, marks } = read;
   return {
@@ -108,58 +108,48 @@ export function sizesOf(read: Omit<Read, "names" | "columns" | "outcome">): Size
   };
 }
 
-export function bytesOf(read: Parameters<typeof sizesOf>[0]): number {
-  return Object.values(sizesOf(read)).reduce((sum, bytes) => sum + bytes, 0);
+/** Any type of number may begin at a multiple of it. */
+const ALIGNMENT = 8;
+export const aligned = (at: number): number => ALIGNMENT * Math.ceil(at / ALIGNMENT);
+
+/** Where in the file the arrays of each outcome begin, and where all of them end. */
+export function placesOf(outcomes: readonly ReadOutcome[]): {
+  readonly begins: readonly number[];
+  readonly end: number;
+} {
+  let end = 0;
+  const begins = outcomes.map((outcome) => {
+    const begin = aligned(end);
+    if (outcome.outcome === "read") end = Object.values(sizesOf(outcome)).reduce((sum, bytes) => sum + bytes, begin);
+    return begin;
+  });
+  return { begins, end };
 }
 
 /** Cuts what comes over the socket into messages. */
 export class Messages {
-  readonly #begin: (line: Uint8Array) => readonly Uint8Array[];
-  readonly #end: () => void;
+  readonly #each: (line: Uint8Array) => void;
   #line: Uint8Array[] = [];
   #lineBytes = 0;
-  /** what is still to be filled of a message; undefined: within a line */
-  #rest: Uint8Array[] | undefined;
 
-  /**
-   * @param handlers.begin is given a message's line, and gives the arrays that the bytes after it are written to
-   * @param handlers.end the arrays are full
-   */
-  constructor(handlers: { begin: (line: Uint8Array) => readonly Uint8Array[]; end: () => void }) {
-    this.#begin = handlers.begin;
-    this.#end = handlers.end;
+  constructor(each: (line: Uint8Array) => void) {
+    this.#each = each;
   }
 
-  /** @throws {Error} what `begin` throws, and if a line is too long */
+  /** @throws {Error} what `each` throws, and if a line is too long */
   push(chunk: Uint8Array): void {
-    let rest = chunk;
-    while (rest.length > 0) {
-      rest = this.#rest === undefined ? this.#pushLine(rest) : this.#fill(this.#rest, rest);
-      if (this.#rest?.length !== 0) continue;
-      this.#rest = undefined;
-      this.#end();
+    for (let rest = chunk; rest.length > 0;) {
+      const end = rest.indexOf(0x0a);
+      const part = end === -1 ? rest : rest.subarray(0, end);
+      this.#line.push(part);
+      this.#lineBytes += part.length;
+      if (this.#lineBytes > LINE_BYTES_MAX) throw new Error(`a message of more than ${LINE_BYTES_MAX} bytes`);
+      if (end === -1) return;
+      const line = Buffer.concat(this.#line);
+      this.#line = [];
+      this.#lineBytes = 0;
+      rest = rest.subarray(end + 1);
+      this.#each(line);
     }
-  }
-
-  #pushLine(chunk: Uint8Array): Uint8Array {
-    const end = chunk.indexOf(0x0a);
-    const part = end === -1 ? chunk : chunk.subarray(0, end);
-    this.#line.push(part);
-    this.#lineBytes += part.length;
-    if (this.#lineBytes > LINE_BYTES_MAX) throw new Error(`a message of more than ${LINE_BYTES_MAX} bytes`);
-    if (end === -1) return chunk.subarray(chunk.length);
-    this.#rest = this.#begin(Buffer.concat(this.#line)).filter(({ length }) => length > 0);
-    this.#line = [];
-    this.#lineBytes = 0;
-    return chunk.subarray(end + 1);
-  }
-
-  #fill(wanted: Uint8Array[], chunk: Uint8Array): Uint8Array {
-    const first = wanted[0]!;
-    const part = chunk.subarray(0, first.length);
-    first.set(part);
-    if (part.length === first.length) wanted.shift();
-    else wanted[0] = first.subarray(part.length);
-    return chunk.subarray(part.length);
   }
 }

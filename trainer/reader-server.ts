@@ -4,7 +4,9 @@ import type { DataConfig } from "../protocol/data-config.ts";
 import { messageOf } from "../protocol/errors.ts";
 import { BadItem, type FileToRead, type Layout } from "./item-records.ts";
 import type { ItemReader } from "./read-item.ts";
+import { writeArrays } from "./reader-file.ts";
 import {
+  aligned,
   columnMessage,
   lineOf,
   Messages,
@@ -22,61 +24,39 @@ export const READER_SOCKET = 3;
 /** Pictures decoded at once: sharp has a thread for each. */
 const IMAGES_TOGETHER = 4;
 
-/** An answer, and the bytes after it. */
-interface Reply {
-  readonly answer: Answer;
-  readonly arrays: readonly Uint8Array[];
-}
-
 export function serveReader(reader: ItemReader): void {
   const socket = new Socket({ fd: READER_SOCKET, readable: true, writable: true });
   const end = (): never => process.exit();
   socket.on("error", end).on("end", end).on("close", end); // the trainer is gone
-  let request: Request | undefined;
-  const messages = new Messages({
-    begin: (line) => {
-      request = parseRequest(line);
-      return [];
-    },
-    end: () => {
-      const asked = request;
-      if (asked !== undefined) void replyTo(reader, asked).then((reply) => send(socket, reply));
-    },
-  });
+  const messages = new Messages(
+    (line) => void answerTo(reader, parseRequest(line)).then((answer) => socket.write(lineOf(answer))),
+  );
   socket.on("data", (chunk) => messages.push(Buffer.from(chunk)));
 }
 
-function send(socket: Socket, { answer, arrays }: Reply): void {
-  socket.cork();
-  socket.write(lineOf(answer));
-  for (const array of arrays) socket.write(array);
-  socket.uncork();
-}
-
-async function replyTo(reader: ItemReader, request: Request): Promise<Reply> {
+async function answerTo(reader: ItemReader, request: Request): Promise<Answer> {
   try {
     return await perform(reader, request);
   } catch (error) {
-    return { answer: { op: "failed", message: messageOf(error), why: whyFailed(error) }, arrays: [] };
+    return { op: "failed", message: messageOf(error), why: whyFailed(error) };
   }
 }
 
-async function perform(reader: ItemReader, request: Request): Promise<Reply> {
+async function perform(reader: ItemReader, request: Request): Promise<Answer> {
   const { data } = request;
   if (request.op === "open") {
     await reader.open(data);
-    return { answer: { op: "opened" }, arrays: [] };
+    return { op: "opened" };
   }
   if (request.op === "read") return readFiles(reader, request);
-  if (request.op === "where")
-    return { answer: { op: "where", where: await reader.where(request.file, data, request.record) }, arrays: [] };
+  if (request.op === "where") return { op: "where", where: await reader.where(request.file, data, request.record) };
   if (request.op === "count") return count(reader, request);
   let columns: readonly Column[] = request.columns;
   for (const file of request.files) columns = await reader.survey(file, data, columns);
-  return { answer: { op: "surveyed", columns: columns.map(columnMessage) }, arrays: [] };
+  return { op: "surveyed", columns: columns.map(columnMessage) };
 }
 
-async function readFiles(reader: ItemReader, request: Request & { op: "read" }): Promise<Reply> {
+async function readFiles(reader: ItemReader, request: Request & { op: "read" }): Promise<Answer> {
   const { data, files } = request;
   const layout: Layout | null = request.layout && {
     ...request.layout,
@@ -84,18 +64,18 @@ async function readFiles(reader: ItemReader, request: Request & { op: "read" }):
   };
   const together = data.format === "images" ? IMAGES_TOGETHER : 1;
   const outcomes: ReadOutcome[] = [];
-  const arrays: Uint8Array[] = [];
+  let end = 0;
   for (let at = 0; at < files.length; at += together) {
     const some = files.slice(at, at + together);
     for (const reply of await Promise.all(some.map((file) => readOne(reader, file, data, layout)))) {
       outcomes.push(reply.outcome);
-      arrays.push(...reply.arrays);
+      end = writeArrays(reply.arrays, aligned(end));
     }
   }
-  return { answer: { op: "read", outcomes }, arrays };
+  return { op: "read", outcomes };
 }
 
-async function count(reader: ItemReader, { data, files }: Request & { op: "count" }): Promise<Reply> {
+async function count(reader: ItemReader, { data, files }: Request & { op: "count" }): Promise<Answer> {
   const counts = new Map<string, number>();
   for (const file of files) {
     try {
@@ -106,7 +86,7 @@ async function count(reader: ItemReader, { data, files }: Request & { op: "count
       if (!(error instanceof BadItem)) throw error; // it is rejected when it is read
     }
   }
-  return { answer: { op: "counted", tokens: [...counts.keys()], counts: [...counts.values()] }, arrays: [] };
+  return { op: "counted", tokens: [...counts.keys()], counts: [...counts.values()] };
 }
 
 async function readOne(

@@ -26,7 +26,8 @@ export function packedRecords(
   const { classes, holdout } = options;
   const file = writer.finish(options.width);
   const indices = new Map(classes?.map((name, i) => [name, i]));
-  const held = holdout.reduce((sum, one) => sum + one, 0);
+  let held = 0;
+  for (let row = 0; row < holdout.length; row++) held += holdout[row]!;
   const shared = new SharedArrayBuffer(4 * (file.count - held));
   const rows = { train: new Uint32Array(shared), holdout: new Uint32Array(held) };
   for (let row = 0, [train, out] = [0, 0]; row < file.count; row++) {

@@ -48,6 +48,9 @@ export function labelArray(labels: LabelKind, length: number): Float32Array | In
 /** What a byte stands for. */
 const OF_BYTE = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
 
+/** Fewer are copied sooner one by one than a view of them is made. */
+const SET_FROM = 64;
+
 /** Copies values as 32-bit floats: bytes as parts of 255, anything else as it is. */
 export function floatsInto(
   source: Features,
@@ -58,6 +61,7 @@ export function floatsInto(
 ): void {
   if (source instanceof Uint8Array)
     for (let i = 0; i < length; i++) target[targetFrom + i] = OF_BYTE[source[from + i]!]!;
+  else if (length < SET_FROM) for (let i = 0; i < length; i++) target[targetFrom + i] = source[from + i]!;
   else target.set(source.subarray(from, from + length), targetFrom);
 }
 

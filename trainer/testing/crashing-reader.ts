@@ -32,6 +32,14 @@ const CRASHES: Readonly<Record<string, () => void | Promise<void>>> = {
     );
     return delay(3_600_000);
   },
+  // without the records that it tells of
+  short: () => {
+    writeSync(
+      READER_SOCKET,
+      '{"op":"read","outcomes":[{"outcome":"read","count":1000000,"shape":[2],"features":"F32","labels":"class","labelCount":1000000,"weights":false,"marks":false,"names":[{"name":"a","record":0}],"columns":null}]}\n',
+    );
+    return delay(3_600_000);
+  },
   other: () => {
     writeSync(READER_SOCKET, '{"op":"opened"}\n');
     return delay(3_600_000);
