@@ -29,7 +29,7 @@ export interface CheckpointWriter {
  * training waits: two of it would not fit where one barely does.
  */
 export const COPIED_BYTES_MAX = 2 ** 30;
-/** Of a larger one, read and not written yet. */
+/** Of a larger one, read and not written yet; or one tensor, if that is larger. */
 const HELD_BYTES_MAX = 2 ** 26;
 
 /** On this thread: the store's writes and the hashing come between two steps. */
@@ -48,13 +48,15 @@ export function writeHere(store: Store, folder: string): CheckpointWriter {
 
 /** Tensors on their way to who writes them. */
 export class TensorQueue {
-  readonly #given: (bytes: number) => void;
+  readonly #used: (bytes: number) => void;
   readonly #waiting: TensorData[] = [];
   #wanted: ((data: TensorData) => void) | undefined;
+  /** bytes of the newest one that was handed on */
+  #inUse = 0;
 
-  /** @param given told the bytes of each that is handed on */
-  constructor(given: (bytes: number) => void) {
-    this.#given = given;
+  /** @param used told the bytes of each that was handed on, once the next one is asked for */
+  constructor(used: (bytes: number) => void) {
+    this.#used = used;
   }
 
   push(data: TensorData): void {
@@ -64,6 +66,8 @@ export class TensorQueue {
 
   /** One call at a time. */
   next(): Promise<TensorData> {
+    this.#used(this.#inUse);
+    this.#inUse = 0;
     return new Promise((resolve) => {
       const data = this.#waiting.shift();
       if (data === undefined) this.#wanted = resolve;
@@ -73,7 +77,7 @@ export class TensorQueue {
 
   #give(data: TensorData, to: (data: TensorData) => void): void {
     this.#wanted = undefined;
-    this.#given(data.byteLength);
+    this.#inUse = data.byteLength;
     to(data);
   }
 }
@@ -81,14 +85,16 @@ export class TensorQueue {
 /** Reads no more tensors than may be held. */
 export class Flow {
   readonly #max: number;
+  /** tensors that are not sent yet */
+  #left: number;
   #held = 0;
   #ended = false;
   #wake: () => void = () => undefined;
 
   constructor({ tensorFiles }: SaveJob) {
-    const bytes = tensorFiles
-      .flatMap(({ tensors }) => tensors)
-      .reduce((sum, { dtype, shape }) => sum + elementsOf(shape) * BYTES_OF[dtype], 0);
+    const tensors = tensorFiles.flatMap((file) => file.tensors);
+    this.#left = tensors.length;
+    const bytes = tensors.reduce((sum, { dtype, shape }) => sum + elementsOf(shape) * BYTES_OF[dtype], 0);
     this.#max = bytes > COPIED_BYTES_MAX ? HELD_BYTES_MAX : COPIED_BYTES_MAX;
   }
 
@@ -111,6 +117,7 @@ export class Flow {
     for (const tensor of tensors) {
       this.#held += tensor.data.byteLength; // before it may be another thread's
       send(tensor);
+      if (--this.#left === 0) return; // it is a copy: nothing is read any more
       while (this.#held > this.#max && !this.#ended) await new Promise<void>((resolve) => (this.#wake = resolve));
       if (this.#ended) return;
     }

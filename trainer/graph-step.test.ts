@@ -1,10 +1,10 @@
 /** One graph against the same step op by op, on TensorFlow's library: bit for bit where the operations are the same. */
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { EagerStepper } from "./eager-step.ts";
 import { GraphStepper } from "./graph-step.ts";
 import { WITH_NATIVE } from "./testing/backends.ts";
 import { batchOf, built, distance, runSteps, valuesOf, type Case } from "./testing/steps.ts";
-import { NotRecordable } from "./graph/recorder.ts";
+import { NotRecordable, Recorder } from "./graph/recorder.ts";
 import type { Rank } from "@tensorflow/tfjs-core";
 import { nativeBackendOf } from "./native-backend.ts";
 import { loadTf, type LayersModel, type Tensor, type Tf } from "./tf.ts";
@@ -209,7 +209,11 @@ describe.skipIf(!WITH_NATIVE)("with an optimizer's kernel", () => {
         return [1, 2].map(() => layers.dense({ units: 2_048, inputShape, activation: "tanh", kernelInitializer }));
       }),
     };
+    const waits = vi.spyOn(Recorder.prototype, "waitFor");
     const [kernels, eager] = [graphOf(of, { kernels: true, sizes: [8] }), eagerOf(of)];
+    const update = expect.stringContaining("ResourceApplyMomentum");
+    expect(waits.mock.calls.map(([, node]) => node)).toEqual([update, update]); // it is recorded twice
+    waits.mockRestore();
     expect(runSteps(kernels, of, [8, 8, 8])).toEqual(runSteps(eager, of, [8, 8, 8]));
     expect(distance(valuesOf(kernels), valuesOf(eager))).toBe(0);
     kernels.dispose();

@@ -100,12 +100,13 @@ export class GraphStepper implements Stepper {
     this.#sizes = new Set(sizes);
     this.#scratch = scratch;
     this.#program = this.#record(batch);
-    this.#program.fill();
+    // before the slots come: that is when most would be there at once
+    if (bytesOf(model) > COLLECT_FROM_BYTES) collectGarbage();
     for (const part of this.#program.parts([...model.weights.keys()])) {
       this.#program.take(new Map(part.map((index) => [index, model.weights[index]!.variable])));
       for (const index of part) letGo(tf, model.weights[index]!.variable); // never are all of them there twice
     }
-    if (bytesOf(model) > COLLECT_FROM_BYTES) collectGarbage();
+    this.#program.fill();
   }
 
   get slots(): readonly TensorSpec[] {
@@ -432,7 +433,7 @@ function updateInput(
   of: { index: number; gradient: Tensor; slots: readonly Slot[]; scalars: Readonly<Record<string, Scalar>> },
 ): UpdateInput {
   if (input === "variable") return { state: of.index };
-  if (input === "gradient") return { tensor: of.gradient };
+  if (input === "gradient") return { gradient: of.gradient };
   if ("constant" in input) return input;
   if ("scalar" in input) return { tensor: of.scalars[input.scalar]! };
   return { state: of.slots.find(({ kind }) => kind === input.slot)!.index };

@@ -47,8 +47,12 @@ export interface Recording {
   update(op: string, inputs: readonly UpdateInput[], flags: Readonly<Record<string, boolean>>): void;
 }
 
-/** Index of a state variable, a tensor of the function, or a number. */
-export type UpdateInput = { readonly state: number } | { readonly tensor: Tensor } | { readonly constant: number };
+/** Index of a state variable, a tensor of the function, or a number. Each update has one gradient. */
+export type UpdateInput =
+  | { readonly state: number }
+  | { readonly gradient: Tensor }
+  | { readonly tensor: Tensor }
+  | { readonly constant: number };
 
 /** Of what is copied into the session at once. */
 const PART_BYTES_MAX = 2 ** 26;
@@ -111,11 +115,11 @@ export class GraphProgram {
     }
   }
 
-  /** Gives its start to each variable that has one. */
+  /** Gives its start to each variable that has one, in parts: all at once TensorFlow would have them twice for a moment. */
   fill(): void {
-    if (!this.#state.some(({ start }) => start !== null)) return;
-    const [done] = this.#binding.runSavedModel(this.#session, [], "", "filled:0");
-    this.drop(done!);
+    for (const part of this.parts([...this.#state.keys()].filter((index) => this.#state[index]!.start !== null)))
+      for (const done of this.#binding.runSavedModel(this.#session, [], "", namesOf("fill/done", part)))
+        this.drop(done);
   }
 
   /** Indexes of the state in their order, in parts of which each can be copied at once without much memory. Each part takes a while by itself. */
@@ -155,8 +159,7 @@ export class GraphProgram {
   /** The variables' values as of now, not copied: later runs write elsewhere while they are held. Each is to be read, dropped or wrapped. */
   held(indexes: readonly number[]): TensorHandle[] {
     if (indexes.length === 0) return [];
-    const names = indexes.map((index) => `get/${index}:0`).join(",");
-    return this.#binding.runSavedModel(this.#session, [], "", names);
+    return this.#binding.runSavedModel(this.#session, [], "", namesOf("get", indexes));
   }
 
   read({ id }: TensorHandle): TensorValues {
@@ -179,11 +182,14 @@ export class GraphProgram {
   }
 
   #write(indexes: readonly number[], ids: readonly number[]): void {
-    const names = (prefix: string): string => indexes.map((index) => `${prefix}/${index}:0`).join(",");
-    for (const done of this.#binding.runSavedModel(this.#session, ids, names("set"), names("set/done")))
-      this.drop(done);
+    const [fed, fetched] = [namesOf("set", indexes), namesOf("set/done", indexes)];
+    for (const done of this.#binding.runSavedModel(this.#session, ids, fed, fetched)) this.drop(done);
   }
 }
+
+/** Of one output of each, as the addon takes them. */
+const namesOf = (prefix: string, indexes: readonly number[]): string =>
+  indexes.map((index) => `${prefix}/${index}:0`).join(",");
 
 const bytesOf = ({ shape }: StateVariable): number => 4 * shape.reduce((product, size) => product * size, 1);
 
@@ -222,16 +228,25 @@ const doneNode = (name: string, after: readonly string[]): GraphNode => ({
   attributes: { dtype: attribute.type(TYPE.int32), value: attribute.tensor(TYPE.int32, [], Int32Array.of(0)) },
 });
 
-/** Made in the session, not fed: slots are twice as large as the weights with Adam. */
+/**
+ * Made in the session, not fed: slots are twice as large as the weights with Adam. Each has memory of its own from the start: what several
+ * share, as TensorFlow makes equal constants one, is copied within the first step, and leaves holes that no large tensor fits into.
+ */
 function fillNodes(state: readonly StateVariable[]): GraphNode[] {
   const [dtype, int32] = [attribute.type(TYPE.float32), attribute.type(TYPE.int32)];
-  const nodes = state.flatMap(({ shape, start }, index): GraphNode[] => {
+  return state.flatMap(({ shape, start }, index): GraphNode[] => {
     if (start === null) return [];
     const dims = attribute.tensor(TYPE.int32, [shape.length], Int32Array.from(shape));
     const value = attribute.tensor(TYPE.float32, [], Float32Array.of(start));
     return [
       { name: `fill/shape/${index}`, op: "Const", inputs: [], attributes: { dtype: int32, value: dims } },
-      { name: `fill/value/${index}`, op: "Const", inputs: [], attributes: { dtype, value } },
+      { name: `fill/const/${index}`, op: "Const", inputs: [], attributes: { dtype, value } },
+      {
+        name: `fill/value/${index}`,
+        op: "PlaceholderWithDefault",
+        inputs: [`fill/const/${index}`],
+        attributes: { dtype, shape: attribute.shape([]) },
+      },
       {
         name: `fill/${index}`,
         op: "Fill",
@@ -244,10 +259,9 @@ function fillNodes(state: readonly StateVariable[]): GraphNode[] {
         inputs: [handleOf(index), `fill/${index}`],
         attributes: { dtype },
       },
+      doneNode(`fill/done/${index}`, [`fill/assign/${index}`]),
     ];
   });
-  const assigned = nodes.filter(({ op }) => op === "AssignVariableOp").map(({ name }) => name);
-  return [...nodes, doneNode("filled", assigned)];
 }
 
 /** Runs the function once, as it would be run op by op, with notes taken. The variables have their values again afterwards. */
@@ -314,14 +328,14 @@ function recordRun(
     update: (op, updateInputs, flags) => {
       const from = updateInputs.map((input) => {
         if ("state" in input) return handleOf(input.state);
-        return "tensor" in input
-          ? recorder.nodeOf(input.tensor)
-          : recorder.constant(TYPE.float32, [], Float32Array.of(input.constant));
+        if ("constant" in input) return recorder.constant(TYPE.float32, [], Float32Array.of(input.constant));
+        return recorder.nodeOf("gradient" in input ? input.gradient : input.tensor);
       });
+      const gradient = from[updateInputs.findIndex((input) => "gradient" in input)]!;
       const changed = updateInputs.flatMap((input) => ("state" in input ? [input.state] : []));
       const reading = changed.flatMap((index) => reads[index] ?? []);
       const bytes = changed.reduce((sum, index) => sum + bytesOf(state[index]!), 0);
-      updates.push({ op, from, reading, bytes, flags });
+      updates.push({ op, from, gradient, reading, bytes, flags });
       for (const index of changed) inPlace.add(index);
     },
   });

@@ -5,6 +5,8 @@ import type { Recorder } from "./recorder.ts";
 export interface Update {
   readonly op: string;
   readonly from: readonly string[];
+  /** of these, the one with the gradient */
+  readonly gradient: string;
   /** nodes that have read the variables that it changes */
   readonly reading: readonly string[];
   /** of the variables that it changes */
@@ -26,13 +28,13 @@ const VIEWS: ReadonlySet<string> = new Set(["Reshape", "ExpandDims", "Squeeze", 
  */
 export function recordUpdates(recorder: Recorder, updates: readonly Update[]): string[] {
   const graph = new Recorded(recorder);
-  const made = updates.map(({ op, from, reading, bytes, flags }) => {
+  const made = updates.map(({ op, from, gradient, reading, bytes, flags }) => {
     const before = graph.before(from);
     const waitsFor = [...reading, ...reading.flatMap((node) => graph.users(node))].filter((node) => !before.has(node));
     const attributes = Object.fromEntries(Object.entries(flags).map(([flag, value]) => [flag, attribute.flag(value)]));
     const inputs = [...from, ...waitsFor.map((node) => `^${node}`)];
     const node = recorder.add(op, inputs, { T: attribute.type(TYPE.float32), ...attributes });
-    return { node, inputs, bytes, gradient: graph.newest(from) };
+    return { node, inputs, bytes, gradient: graph.indexOf(gradient) };
   });
   const large = made.filter(({ bytes }) => bytes >= ORDERED_FROM_BYTES).sort((a, b) => a.gradient - b.gradient);
   const before = new Set<string>(); // of all that are made by then: what they need can't wait for them
@@ -82,9 +84,8 @@ class Recorded {
     return before;
   }
 
-  /** Index of the last one: of an update's inputs that is the gradient. */
-  newest(inputs: readonly string[]): number {
-    return Math.max(...inputs.map((input) => this.#at.get(nodeName(input)) ?? -1));
+  indexOf(node: string): number {
+    return this.#at.get(nodeName(node))!;
   }
 
   /** Index of the operation that a node only gives another form: a product, say, that is then reshaped. */
