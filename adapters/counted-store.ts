@@ -24,7 +24,7 @@ export function countRequests(store: Store): { readonly store: Store; requests()
       get: (key) => read(store.get(key)),
       head: (key) => read(store.head(key)),
       list: (prefix, options) => read(store.list(prefix, options)),
-      readToFile: (key, path) => read(store.readToFile(key, path)),
+      readToFile: (...args) => read(store.readToFile(...args)),
     },
   };
 }

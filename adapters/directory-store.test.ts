@@ -1,8 +1,10 @@
+import { existsSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { sha256 } from "../protocol/digest.ts";
 import type { Store } from "../protocol/ports.ts";
 import { asNobody } from "../test/contract/as-nobody.ts";
 import { storeKeepsItsPromises } from "../test/contract/store.ts";
@@ -102,6 +104,49 @@ describe("the directory of a store", () => {
     expect(await keysOf(store)).toEqual(["a"]);
     await expect(store.list(".tmp/")).rejects.toMatchObject({ code: "UNSAFE_KEY" });
     expect(await keysOf(store, ".t")).toEqual([]);
+  });
+});
+
+describe("a file that is only read", () => {
+  it("is the object's own, by another name", async () => {
+    const root = newRoot();
+    const store = openDirectoryStore(root);
+    await store.create("a/b", bytes("x"));
+    await store.readToFile("a/b", join(base, "copy"));
+    await store.readToFile("a/b", join(base, "own"), { readOnly: true });
+    const inode = async (path: string): Promise<number> => (await stat(path)).ino;
+    expect(await inode(join(base, "own"))).toBe(await inode(join(root, "a/b")));
+    expect(await inode(join(base, "copy"))).not.toBe(await inode(join(root, "a/b")));
+  });
+
+  it.skipIf(!existsSync("/dev/shm"))("is a copy on another file system", async () => {
+    const store = openDirectoryStore(newRoot());
+    await store.create("a", bytes("x"));
+    const folder = await mkdtemp("/dev/shm/accrete-test-");
+    try {
+      const path = join(folder, "read");
+      expect(await store.readToFile("a", path, { readOnly: true })).toEqual({ sha256: sha256("x"), size: 1 });
+      expect(await readFile(path, "utf8")).toBe("x");
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it("is read as it was where its object is replaced again and again meanwhile", async () => {
+    const root = newRoot();
+    const store = openDirectoryStore(root);
+    const versions = Array.from({ length: 40 }, (_, i) => `${i}`.repeat(i + 1));
+    await store.create("a", bytes(versions[0]!));
+    const path = join(base, "read");
+    const replacing = (async () => {
+      for (const [i, text] of versions.slice(1).entries())
+        expect(await store.replace("a", bytes(text), sha256(versions[i]!))).toBe("won");
+      return true;
+    })();
+    for (let done = false; !done; done = await Promise.race([replacing, Promise.resolve(false)])) {
+      const { sha256: digest } = (await store.readToFile("a", path, { readOnly: true }))!;
+      expect(sha256(await readFile(path))).toBe(digest);
+    }
   });
 });
 

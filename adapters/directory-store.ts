@@ -21,7 +21,7 @@ import {
   type Stored,
   type Written,
 } from "../protocol/ports.ts";
-import { copyHashed } from "./copy-file.ts";
+import { copyHashed, digestOf, linkOpen, NO_LINK } from "./copy-file.ts";
 import { withLock } from "./directory-lock.ts";
 import { folderInside, lstatOrNothing, stateParts } from "./directory-paths.ts";
 import { linkInto, syncFolder, syncFolderNow, Temporary } from "./directory-publish.ts";
@@ -163,12 +163,14 @@ class DirectoryStore implements Store {
     });
   }
 
-  async readToFile(key: string, path: string): Promise<FileDigest | undefined> {
+  async readToFile(key: string, path: string, { readOnly } = { readOnly: false }): Promise<FileDigest | undefined> {
     const handle = await this.#open(key);
     if (handle === undefined) return undefined;
     return translated(this.#root, key, async () => {
       try {
-        return await copyHashed(handle, path);
+        await rm(path, { force: true }); // it may be another name of an object from an earlier call
+        const own = readOnly && (await linkOpen(handle, join(this.#root, ...stateParts(key)), path));
+        return own ? await digestOf(handle) : await copyHashed(handle, path);
       } finally {
         await handle.close();
       }
@@ -204,8 +206,7 @@ class DirectoryStore implements Store {
     try {
       return await this.#publish(file, key);
     } catch (error) {
-      // another file system, as many links as there can be, or a file of another user
-      if (["EXDEV", "EMLINK", "EPERM"].includes(errorCode(error) ?? "")) return undefined;
+      if (NO_LINK.includes(errorCode(error) ?? "")) return undefined;
       throw error;
     }
   }

@@ -68,8 +68,12 @@ export interface Store {
   // Large files (a checkpoint's): never whole in memory.
   /** create() from a local file. */
   createFromFile(key: string, path: string, given?: GivenFile): Promise<Written>;
-  /** Writes the object's bytes to a local file (created or truncated). @returns what they are; undefined if there is no such key */
-  readToFile(key: string, path: string): Promise<FileDigest | undefined>;
+  /**
+   * Writes the object's bytes to a local file (made anew).
+   * @param use.readOnly nobody will write to the file: it may be the store's own, by another name
+   * @returns what they are; undefined if there is no such key
+   */
+  readToFile(key: string, path: string, use?: { readonly readOnly: boolean }): Promise<FileDigest | undefined>;
   /** create() with the bytes of another key, without reading them here (hard link, CopyObject); "lost" if `to` exists. */
   copy(from: string, to: string): Promise<Written>;
 }

@@ -18,7 +18,7 @@ export function storeWith(store: Store, replaced: Partial<Store>): Store {
     list: (prefix, options) => store.list(prefix, options),
     delete: (key) => store.delete(key),
     createFromFile: (...args) => store.createFromFile(...args),
-    readToFile: (key, path) => store.readToFile(key, path),
+    readToFile: (...args) => store.readToFile(...args),
     copy: (from, to) => store.copy(from, to),
     ...replaced,
   };

@@ -8,7 +8,7 @@ import type { Checkpoint, Plan } from "../protocol/types.ts";
 import { manifestsOf, restore, type Restored } from "./checkpoint.ts";
 import { holdoutOf, type Holdout } from "./holdout-state.ts";
 import type { SavedTensors } from "./restore.ts";
-import { readSafetensors } from "./safetensors.ts";
+import { openSafetensors, readSafetensors } from "./safetensors.ts";
 import { parseSchema, type Schema } from "./schema.ts";
 import { parseState, START, type State } from "./state.ts";
 
@@ -20,9 +20,9 @@ export interface Beginning {
   readonly hasWeights: boolean;
   readonly holdout: Holdout | null;
   readonly metricsText: string;
-  /** Read when it is asked for, and let go of by whoever asked: a large model does not fit twice. None where there is no such file. */
-  weights(): Promise<SavedTensors>;
-  slots(): Promise<SavedTensors>;
+  /** Of its files, where they lie: a large model does not fit twice. None where there is no such file. */
+  weights(): SavedTensors;
+  slots(): SavedTensors;
 }
 
 export interface BeginAt {
@@ -127,14 +127,14 @@ async function contents(restored: Restored): Promise<Beginning> {
     const path = restored.path(name);
     return path && new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path));
   };
-  const tensors = async (name: string): Promise<SavedTensors> => {
+  const tensors = (name: string): SavedTensors => {
     const path = restored.path(name);
-    return path === undefined ? new Map() : readSafetensors(path, `${folder}: ${name}`);
+    return path === undefined ? new Map() : openSafetensors(path, `${folder}: ${name}`);
   };
   const state = await text("state.json");
   if (state === undefined) throw new AccreteError("CHECKPOINT_NOT_WHOLE", `${folder} lists no state.json`);
   const schema = await text("schema.json");
-  const hasHoldout = restored.path("holdout.safetensors") !== undefined;
+  const holdout = restored.path("holdout.safetensors");
   return {
     restored,
     state: parseState(state, folder),
@@ -142,7 +142,10 @@ async function contents(restored: Restored): Promise<Beginning> {
     hasWeights: restored.path("weights.safetensors") !== undefined,
     weights: () => tensors("weights.safetensors"),
     slots: () => tensors("optimizer.safetensors"),
-    holdout: hasHoldout ? holdoutOf(await tensors("holdout.safetensors"), `${folder}: holdout`) : null,
+    holdout:
+      holdout === undefined
+        ? null
+        : holdoutOf(readSafetensors(holdout, `${folder}: holdout.safetensors`), `${folder}: holdout`),
     metricsText: (await text("metrics.jsonl")) ?? "",
   };
 }

@@ -7,7 +7,7 @@ import { checkpointPrefix, checkpointsPrefix, MANIFEST, parseCheckpointFile } fr
 import type { Store, Written } from "../protocol/ports.ts";
 import { documentBytes, parseDocument, type Checkpoint, type Manifest } from "../protocol/types.ts";
 
-/** A checkpoint as it was read to local disk. */
+/** A checkpoint whose files are on local disk, to be read alone. */
 export interface Restored {
   readonly manifest: Manifest;
   readonly manifestKey: string;
@@ -33,7 +33,7 @@ export async function restore(store: Store, manifestKey: string, folder: string,
   await mkdir(folder, { recursive: true });
   for (const file of manifest.files) {
     const path = join(folder, file.name);
-    const read = await store.readToFile(prefix + file.name, path);
+    const read = await store.readToFile(prefix + file.name, path, { readOnly: true });
     if (read === undefined) throw broken(`${prefix}${file.name} is not there`);
     if (read.size !== file.size || read.sha256 !== file.sha256)
       throw broken(`${prefix}${file.name} is not what its manifest names`);

@@ -88,6 +88,6 @@ describe("records of several labels", () => {
     ]);
     const path = `${newFolder()}/holdout.safetensors`;
     await writeSafetensors(path, holdoutTensors(twice), ({ data }) => data);
-    expect(holdoutOf(await readSafetensors(path, "it"), "it")).toEqual(twice);
+    expect(holdoutOf(readSafetensors(path, "it"), "it")).toEqual(twice);
   });
 });

@@ -7,3 +7,8 @@ export function collectGarbage(): void {
   const collect: unknown = runInNewContext("gc");
   if (typeof collect === "function") Reflect.apply(collect, undefined, []);
 }
+
+/** An array that nobody uses any more. At once: a heap that is small itself is looked through late, and large arrays with it. */
+export function free({ buffer }: ArrayBufferView): void {
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
+}

@@ -11,6 +11,7 @@ import { createOptimizer, slotName, type Optimizer, type Update } from "./optimi
 import { CounterRandom, withSeededRandom } from "./random.ts";
 import type { Batch, Shape, Snapshot, SnapshotTensor, StepAt, Stepper, TensorSpec } from "./step.ts";
 import { stepSeed, withStepDraws } from "./step-draws.ts";
+import type { TensorValues } from "./native-backend.ts";
 import type { Tensor, Tf, Variable } from "./tf.ts";
 import { assign, dtypeOfVariable } from "./variables.ts";
 
@@ -53,8 +54,8 @@ export class EagerStepper implements Stepper {
     return [...this.#slots].map(([name, { shape }]) => ({ name, dtype: "F32", shape }));
   }
 
-  setSlots(values: ReadonlyMap<string, Float32Array>): void {
-    for (const [name, slot] of this.#slots) assign(this.#tf, slot, values.get(name)!);
+  setSlots(values: (name: string) => TensorValues): void {
+    for (const [name, slot] of this.#slots) assign(this.#tf, slot, values(name));
   }
 
   run(batch: Batch, at: StepAt): number {

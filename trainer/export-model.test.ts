@@ -156,8 +156,8 @@ describe("as a TensorFlow.js model", () => {
     // a warm start from it has the weights that were pulled
     await using start = await openStartWeights(out, { from: "model.json", sha256: null }).read();
     const [there, here] = [
-      await readSafetensors(start.path, "start"),
-      await readSafetensors(join(checkpoint.folder, "weights.safetensors"), "weights"),
+      readSafetensors(start.path, "start"),
+      readSafetensors(join(checkpoint.folder, "weights.safetensors"), "weights"),
     ];
     expect([...there.keys()].sort()).toEqual([...here.keys()].sort());
     for (const [weight, { data: values }] of there) expect(values).toEqual(here.get(weight)!.data);

@@ -6,7 +6,7 @@ import { AccreteError, messageOf } from "../protocol/errors.ts";
 import { buildModel, loadDefinition, type Model } from "./model.ts";
 import { preprocessingOf, readmeOf, type Preprocessing } from "./preprocessing.ts";
 import { restoreWeights } from "./restore.ts";
-import { readSafetensors } from "./safetensors.ts";
+import { openSafetensors } from "./safetensors.ts";
 import { savedModelOf } from "./saved-model.ts";
 import { parseSchema, type Schema } from "./schema.ts";
 import { parseState } from "./state.ts";
@@ -57,7 +57,7 @@ export async function exportModel(job: ExportJob, addon: string | null): Promise
       throw new AccreteError("MODEL_NOT_EXPORTABLE", "a SavedModel needs TensorFlow's library, which can't be used");
     const definition = await loadDefinition(job.code);
     const model = buildModel(tf, definition, { seed: 1, trainer: { trainable: null } }, schema);
-    const weights = await readSafetensors(join(job.checkpoint, "weights.safetensors"), "weights.safetensors");
+    const weights = openSafetensors(join(job.checkpoint, "weights.safetensors"), "weights.safetensors");
     restoreWeights(tf, model, weights, "the checkpoint");
     if (job.formats.includes("tfjs")) made.push(...(await writeLayersModel(tf, model, preprocessing, job.out)));
     if (native) made.push(await writeSavedModel(tf, model, schema, job.out));

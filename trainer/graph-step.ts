@@ -113,10 +113,10 @@ export class GraphStepper implements Stepper {
     return this.#slots.map(({ name, shape }) => ({ name, dtype: "F32", shape }));
   }
 
-  setSlots(values: ReadonlyMap<string, Float32Array>): void {
+  setSlots(values: (name: string) => TensorValues): void {
     const nameOf = new Map(this.#slots.map(({ name, index }) => [index, name]));
     for (const part of this.#program.parts([...nameOf.keys()]))
-      this.#program.write(new Map(part.map((index) => [index, values.get(nameOf.get(index)!)!])));
+      this.#program.write(part, (index) => values(nameOf.get(index)!));
   }
 
   run(batch: Batch, at: StepAt): number {

@@ -157,7 +157,7 @@ describe("the holdout of all rounds", () => {
     expect(first.features).toEqual(Uint8Array.of(9, 255));
     const path = packedPath();
     await writeSafetensors(path, holdoutTensors(first), ({ data }) => data);
-    const again: Holdout = holdoutOf(await readSafetensors(path, "it"), "it");
+    const again: Holdout = holdoutOf(readSafetensors(path, "it"), "it");
     expect(again).toEqual(first);
     expect(extendHoldout(again, bytes, 2).features).toEqual(Uint8Array.of(9, 255, 9, 255));
     const mixed = extendHoldout(again, packed(item([5]), { classes: ["b", "a"], holdout: [0] }), 2);

@@ -44,7 +44,7 @@ async function measure(
     throw new AccreteError("MODEL_INVALID", "it was trained on data of another schema");
   const { normalisation } = checkpoint.state;
   if (checkpoint.restored.manifest.code === plan.code) {
-    restoreWeights(tf, trained.model, await checkpoint.weights(), "live");
+    restoreWeights(tf, trained.model, checkpoint.weights(), "live");
     return evaluate(tf, trained.model, holdout, shape, normalisation);
   }
   const model = await buildLive(at, plan, trained, checkpoint);
@@ -76,6 +76,6 @@ async function buildLive(at: BeginAt, plan: Plan, { tf, schema }: Trained, live:
   await fetchCode(at.store, live.restored.manifest.code, path);
   const definition = await loadDefinition(path);
   const model = buildModel(tf, definition, { seed: plan.seed, trainer: { trainable: null } }, schema);
-  restoreInOrder(tf, model, await live.weights(), "live");
+  restoreInOrder(tf, model, live.weights(), "live");
   return model;
 }

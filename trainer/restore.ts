@@ -2,12 +2,12 @@
 import { AccreteError } from "../protocol/errors.ts";
 import type { TrainerConfig } from "../protocol/trainer-config.ts";
 import type { Model, Weight } from "./model.ts";
-import type { NamedTensor } from "./safetensors.ts";
+import type { StoredTensor } from "./safetensors.ts";
 import type { Stepper } from "./step.ts";
 import type { Tf, Variable } from "./tf.ts";
 import { assign, dtypeOfVariable } from "./variables.ts";
 
-export type SavedTensors = ReadonlyMap<string, NamedTensor>;
+export type SavedTensors = ReadonlyMap<string, StoredTensor>;
 
 /** Of a list of differences, how many are said. */
 const SAID_MAX = 5;
@@ -52,8 +52,8 @@ export function restoreFitting(
 function compare(
   model: Model,
   weights: SavedTensors,
-): { fitting: [weight: Weight, saved: NamedTensor][]; differences: string[] } {
-  const fitting: [Weight, NamedTensor][] = [];
+): { fitting: [weight: Weight, saved: StoredTensor][]; differences: string[] } {
+  const fitting: [Weight, StoredTensor][] = [];
   const differences: string[] = [];
   for (const weight of model.weights) {
     const { name, variable } = weight;
@@ -91,24 +91,21 @@ export function restoreInOrder(tf: Tf, model: Model, weights: SavedTensors, of: 
 
 /** Slots of another optimizer, or of other weights, are left as they are: the optimizer begins anew. @returns whether they were restored */
 export function restoreSlots(stepper: Stepper, slots: SavedTensors): boolean {
-  const values = new Map<string, Float32Array>();
   for (const { name, dtype, shape } of stepper.slots) {
     const saved = slots.get(name);
-    if (saved?.dtype !== dtype || saved.shape.join() !== shape.join() || !(saved.data instanceof Float32Array))
-      return false;
-    values.set(name, saved.data);
+    if (saved?.dtype !== dtype || saved.shape.join() !== shape.join()) return false;
   }
-  stepper.setSlots(values);
+  stepper.setSlots((name) => valuesOf(slots.get(name)!));
   return true;
 }
 
-function fits(variable: Variable, saved: NamedTensor): boolean {
+function fits(variable: Variable, saved: StoredTensor): boolean {
   return saved.shape.join() === variable.shape.join() && saved.dtype === dtypeOfVariable(variable);
 }
 
 const kindOf = (variable: Variable): string => `${dtypeOfVariable(variable)} [${variable.shape.join(", ")}]`;
 
-const foundIn = (saved: NamedTensor | undefined): string =>
+const foundIn = (saved: StoredTensor | undefined): string =>
   saved === undefined ? "is not there" : `is ${saved.dtype} [${saved.shape.join(", ")}]`;
 
 function listed(differences: readonly string[]): string {
@@ -116,7 +113,8 @@ function listed(differences: readonly string[]): string {
   return `${differences.slice(0, SAID_MAX).join("; ")}${more > 0 ? `; and ${more} more` : ""}`;
 }
 
-function valuesOf({ name, data }: NamedTensor): Float32Array | Int32Array | Uint8Array {
+function valuesOf({ name, read }: StoredTensor): Float32Array | Int32Array | Uint8Array {
+  const data = read();
   if (data instanceof Float32Array || data instanceof Int32Array || data instanceof Uint8Array) return data;
   throw new AccreteError("STORED_NOT_READABLE", `tensor ${name} is of a type that no weight has`);
 }

@@ -163,7 +163,7 @@ export class Round {
     }
     const of = `the checkpoint of round ${from.restored.manifest.round}`;
     const onModelChange = this.#own ? "fail" : this.#name.plan.trainer.onModelChange;
-    return restoreFitting(tf, model, await from.weights(), { of, onModelChange, say: this.#options.say });
+    return restoreFitting(tf, model, from.weights(), { of, onModelChange, say: this.#options.say });
   }
 
   /** At the start of a round as `onRound` says. */
@@ -172,7 +172,7 @@ export class Round {
     if (from?.hasWeights !== true) return this.#untrained();
     const { say } = this.#options;
     const reset = !this.#own && this.#name.plan.trainer.onRound.optimizer === "reset";
-    const kept = takenOver && !reset && restoreSlots(stepper, await from.slots());
+    const kept = takenOver && !reset && restoreSlots(stepper, from.slots());
     if (reset) say("the optimizer begins anew, as onRound says");
     else if (!kept) say("the optimizer or what it trains was changed: it begins anew");
     return { ...from.state, updates: kept ? from.state.updates : 0, records: this.#data.digest };
@@ -244,7 +244,7 @@ export class Round {
     const best = await ownAtStep(this.#options, this.#name, this.#data.digest, step, "best");
     if (!best?.hasWeights)
       throw new AccreteError("CHECKPOINT_NOT_WHOLE", `the best epoch's checkpoint, of step ${step}, can't be read`);
-    restoreWeights(tf, model, await best.weights(), `the checkpoint of step ${step}`);
+    restoreWeights(tf, model, best.weights(), `the checkpoint of step ${step}`);
     const { restored, state } = best;
     const { round, epoch } = restored.manifest;
     const checkpoint = { manifest: restored.manifestKey, sha256: restored.manifestSha256, round, step, epoch };

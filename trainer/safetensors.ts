@@ -1,6 +1,7 @@
 /** Whole safetensors files: written from arrays, and read into them. */
 import { createHash } from "node:crypto";
-import { open, type FileHandle } from "node:fs/promises";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { open } from "node:fs/promises";
 import type { FileDigest } from "../protocol/ports.ts";
 import {
   elementsOf,
@@ -20,6 +21,12 @@ export type TensorData = Float64Array | Float32Array | Int32Array | Uint32Array 
 
 export interface NamedTensor extends TensorKind {
   readonly data: TensorData;
+}
+
+/** A tensor of a file. */
+export interface StoredTensor extends TensorKind {
+  /** Its values, in memory of their own, read at each call. */
+  read(): TensorData;
 }
 
 /** Of an array as it lies in memory. */
@@ -72,33 +79,52 @@ export async function writeSafetensors<Tensor extends TensorKind>(
 }
 
 /**
- * Reads a whole file, each tensor into memory of its own.
+ * What a file has. The values are read as they are asked for: a large model's need not be there at once.
+ * @param path of a file that stays as it is
  * @param what for the message: which file it was
  * @throws {AccreteError} STORED_NOT_READABLE for whatever is not exactly a header and the tensors it lists
  */
-export async function readSafetensors(path: string, what: string): Promise<ReadonlyMap<string, NamedTensor>> {
-  const file = await open(path, "r");
+export function openSafetensors(path: string, what: string): ReadonlyMap<string, StoredTensor> {
+  const places = withFile(path, (file) => {
+    const { size } = fstatSync(file);
+    const begin = tensorsBegin(bytesAt(file, 0, Math.min(LENGTH_BYTES, size)), size, what);
+    return parseSafetensorsHeader(bytesAt(file, 0, begin), size, what);
+  });
+  return new Map(
+    places.map((place) => {
+      const { name, dtype, shape, begin, end } = place;
+      const read = (): TensorData =>
+        tensorOf(place, withFile(path, (file) => bytesAt(file, begin, end - begin)).buffer).data;
+      return [name, { name, dtype, shape, read }];
+    }),
+  );
+}
+
+/**
+ * Reads a whole file, each tensor into memory of its own.
+ * @throws {AccreteError} STORED_NOT_READABLE as openSafetensors
+ */
+export function readSafetensors(path: string, what: string): ReadonlyMap<string, NamedTensor> {
+  const tensors = openSafetensors(path, what);
+  return new Map([...tensors].map(([name, { read, ...kind }]) => [name, { ...kind, data: read() }]));
+}
+
+function withFile<T>(path: string, work: (file: number) => T): T {
+  const file = openSync(path, "r");
   try {
-    const { size } = await file.stat();
-    const begin = tensorsBegin(await bytesAt(file, 0, Math.min(LENGTH_BYTES, size)), size, what);
-    const tensors = new Map<string, NamedTensor>();
-    for (const place of parseSafetensorsHeader(await bytesAt(file, 0, begin), size, what)) {
-      const bytes = await bytesAt(file, place.begin, place.end - place.begin);
-      tensors.set(place.name, tensorOf(place, bytes.buffer));
-    }
-    return tensors;
+    return work(file);
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
 /** @throws {Error} if the file was cut off meanwhile */
-async function bytesAt(file: FileHandle, position: number, count: number): Promise<Uint8Array<ArrayBuffer>> {
+function bytesAt(file: number, position: number, count: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(count);
   for (let at = 0; at < count;) {
-    const { bytesRead } = await file.read(bytes, at, Math.min(count - at, CALL_BYTES_MAX), position + at);
-    if (bytesRead === 0) throw new Error(`a file of ${position + count} bytes ends at ${position + at}`);
-    at += bytesRead;
+    const read = readSync(file, bytes, at, Math.min(count - at, CALL_BYTES_MAX), position + at);
+    if (read === 0) throw new Error(`a file of ${position + count} bytes ends at ${position + at}`);
+    at += read;
   }
   return bytes;
 }

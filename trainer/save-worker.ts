@@ -9,6 +9,7 @@ import { openDirectoryStore } from "../adapters/directory-store.ts";
 import { fileError } from "../adapters/file-errors.ts";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 import { TensorQueue } from "./checkpoint-writer.ts";
+import { free } from "./collect-garbage.ts";
 import type { SaveAnswer, SaveMessage, SaveWorkerData } from "./save-thread.ts";
 import type { TensorData } from "./safetensors.ts";
 import { writeCheckpoint, type SaveJob } from "./save-job.ts";
@@ -45,9 +46,4 @@ async function write(job: SaveJob, tensors: TensorQueue): Promise<void> {
   } finally {
     if (before !== undefined) free(before);
   }
-}
-
-/** At once: this thread's own heap is so small that its garbage would be looked for late, and large arrays with it. */
-function free({ buffer }: TensorData): void {
-  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }

@@ -1,4 +1,5 @@
 /** What one update of the weights is, whoever does it: op by op (eager-step.ts), or as one graph. */
+import type { TensorValues } from "./native-backend.ts";
 import type { Task } from "../protocol/data-config.ts";
 import type { Dtype } from "../protocol/safetensors.ts";
 import { lossOfTask } from "../protocol/task-config.ts";
@@ -76,8 +77,8 @@ export interface Stepper {
   /** what it is, for people: "native, one graph" */
   readonly kind: string;
   readonly slots: readonly TensorSpec[];
-  /** Sets every slot. @param values by name, of the slot's size */
-  setSlots(values: ReadonlyMap<string, Float32Array>): void;
+  /** Sets every slot. @param values of a slot's type and size, asked for each once: the stepper's from then on */
+  setSlots(values: (name: string) => TensorValues): void;
   /** Updates the weights by one batch. @returns the batch's mean loss before the update */
   run(batch: Batch, at: StepAt): number;
   snapshot(): Snapshot;

@@ -271,6 +271,24 @@ function filePromises(open: () => Store | Promise<Store>, folder: () => string):
     ]);
   });
 
+  it("gives a file that is only read, and keeps its object whatever is read to that place next", async () => {
+    const store = await open();
+    const path = join(folder(), "read");
+    await createSurely(store, "c/1/weights", "one");
+    await createSurely(store, "c/2/weights", "another");
+    await writeFile(path, "what was there before");
+    const readOnly = { readOnly: true };
+    expect(await store.readToFile("c/1/weights", path, readOnly)).toEqual({ sha256: sha256("one"), size: 3 });
+    expect(await readFile(path, "utf8")).toBe("one");
+    await store.readToFile("c/2/weights", path);
+    expect(await readFile(path, "utf8")).toBe("another");
+    expect(text((await store.get("c/1/weights"))?.body)).toBe("one");
+    await store.readToFile("c/1/weights", path, readOnly);
+    await store.delete("c/1/weights");
+    expect(await readFile(path, "utf8")).toBe("one");
+    expect(await store.readToFile("c/1/weights", path, readOnly)).toBeUndefined();
+  });
+
   it("loses a file or a copy to an object that is there", async () => {
     const store = await open();
     const path = join(folder(), "small");

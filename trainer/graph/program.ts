@@ -5,6 +5,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../../protocol/errors.ts";
+import { free } from "../collect-garbage.ts";
 import {
   nativeBackendOf,
   type Binding,
@@ -143,17 +144,19 @@ export class GraphProgram {
     this.#write([...tensors.keys()], this.#native.getInputTensorIds([...tensors.values()]));
   }
 
-  /** Copies values into variables. @param values by index */
-  write(values: ReadonlyMap<number, TensorValues>): void {
-    const ids = [...values].map(([index, data]) => {
+  /** Copies values into variables. @param values asked for each index once; they are gone afterwards */
+  write(indexes: readonly number[], values: (index: number) => TensorValues): void {
+    const fed = indexes.map(values);
+    const ids = indexes.map((index, i) => {
       const { shape, type } = this.#state[index]!;
-      return this.#binding.createTensor(shape, TYPE[type], data);
+      return this.#binding.createTensor(shape, TYPE[type], fed[i]!);
     });
     try {
-      this.#write([...values.keys()], ids);
+      this.#write(indexes, ids);
     } finally {
       for (const id of ids) this.#binding.deleteTensor(id);
     }
+    fed.forEach(free); // not before: a tensor has the array's own memory
   }
 
   /** The variables' values as of now, not copied: later runs write elsewhere while they are held. Each is to be read, dropped or wrapped. */
