@@ -11,6 +11,7 @@ import { epochOrder } from "./sampler.ts";
 import type { Batch } from "./step.ts";
 import { packed, packedPath } from "./testing/packing.ts";
 import { Place } from "./testing/rounds.ts";
+import { copyOf } from "./testing/steps.ts";
 
 const COUNT = 53;
 const SHAPE = [3, 4, 1];
@@ -50,7 +51,8 @@ async function batchesFrom(
 ): Promise<Batch[]> {
   await using source = openBatches(gathering(more), await planWith(memory), from, how);
   const batches: Batch[] = [];
-  for (let left = (EPOCHS - from.epochIndex) * 7 - from.batchIndex; left > 0; left--) batches.push(await source.next());
+  for (let left = (EPOCHS - from.epochIndex) * 7 - from.batchIndex; left > 0; left--)
+    batches.push(copyOf(await source.next()));
   return batches;
 }
 

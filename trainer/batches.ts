@@ -2,7 +2,7 @@
 import { Worker } from "node:worker_threads";
 import type { Plan } from "../protocol/types.ts";
 import type { BatchWork } from "./batches-worker.ts";
-import { batchOf, Gatherer, type BatchAt, type Gathering } from "./packed/gather.ts";
+import { batchArrays, batchOf, Gatherer, type BatchArrays, type BatchAt, type Gathering } from "./packed/gather.ts";
 import { BatchRing, ringBytes } from "./packed/ring.ts";
 import { loadRows, packedBytes } from "./packed/rows.ts";
 import { programBeside } from "./program-beside.ts";
@@ -10,7 +10,11 @@ import { batchesOf, epochOrder } from "./sampler.ts";
 import type { Batch } from "./step.ts";
 
 export interface BatchSource extends AsyncDisposable {
-  /** The next one; not more often than there are batches. @throws {Error} what ended the worker */
+  /**
+   * The next one; not more often than there are batches. Its memory is the one before's, or will be a later one's: at the next call nobody may
+   * use it any more. Arrays of its own would be garbage as fast as data is trained on.
+   * @throws {Error} what ended the worker
+   */
   next(): Batch | Promise<Batch>;
 }
 
@@ -52,11 +56,13 @@ export function openBatches(gathering: Gathering, plan: Plan, from: BatchAt, how
 class DirectBatches implements BatchSource {
   readonly #gatherer: Gatherer;
   readonly #places: Places;
+  readonly #into: BatchArrays;
   readonly #orderAt: (epochIndex: number) => Uint32Array;
   #order: { readonly epochIndex: number; readonly rows: Uint32Array } | undefined;
 
   constructor(gatherer: Gatherer, { seed, records, batchSize }: Gathering, from: BatchAt) {
     this.#gatherer = gatherer;
+    this.#into = batchArrays(records, Math.min(batchSize, records.train.length));
     this.#places = new Places(from, batchesOf(records.train.length, batchSize));
     this.#orderAt = (epochIndex) => epochOrder({ seed, epochIndex, records: records.train.length });
   }
@@ -65,7 +71,7 @@ class DirectBatches implements BatchSource {
     const at = this.#places.next();
     if (this.#order?.epochIndex !== at.epochIndex)
       this.#order = { epochIndex: at.epochIndex, rows: this.#orderAt(at.epochIndex) };
-    return this.#gatherer.batch(this.#order.rows, at);
+    return this.#gatherer.batch(this.#order.rows, at, this.#into);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -95,6 +101,7 @@ class BatchesAhead implements BatchSource {
   }
 
   next(): Batch | Promise<Batch> {
+    this.#ring.release();
     const filled = this.#ring.filled();
     return filled === undefined ? this.#take() : this.#takeOnce(filled);
   }

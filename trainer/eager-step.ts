@@ -140,10 +140,15 @@ export class EagerStepper implements Stepper {
   #gradientsOf(batch: Batch, random: CounterRandom): Gradients {
     const tf = this.#tf;
     const { inputShape, task, classes } = this.#shape;
-    const x = tf.tensor(batch.x, [batch.size, ...inputShape], batch.x instanceof Int32Array ? "int32" : "float32");
+    // copies: a backend may keep the very array, a layer the tensor, and the batch's memory is used again
+    const x = tf.tensor(
+      batch.x.slice(),
+      [batch.size, ...inputShape],
+      batch.x instanceof Int32Array ? "int32" : "float32",
+    );
     const labels = task === "multi-label" ? [batch.size, classes] : [batch.size];
-    const y = tf.tensor(batch.y, labels, task === "classification" ? "int32" : "float32");
-    const weights = batch.weights === undefined ? null : tf.tensor(batch.weights, labels, "float32");
+    const y = tf.tensor(batch.y.slice(), labels, task === "classification" ? "int32" : "float32");
+    const weights = batch.weights === undefined ? null : tf.tensor(batch.weights.slice(), labels, "float32");
     return withSeededRandom(random, () =>
       tf.variableGrads(() => trainingLoss(tf, this.#model, this.#shape, x, y, weights), [...this.#trainable]),
     );

@@ -233,14 +233,22 @@ export class GraphStepper implements Stepper {
         type: variable.dtype as "float32",
         variable,
         start: null,
+        ofLayers: true,
       })),
       ...this.#slots.map(({ shape }, i) => ({
         shape,
         type: "float32" as const,
         variable: slotVariables[i]!,
         start: slotStart,
+        ofLayers: false,
       })),
-      ...sums.map((variable) => ({ shape: variable.shape, type: "float32" as const, variable, start: 0 })),
+      ...sums.map((variable) => ({
+        shape: variable.shape,
+        type: "float32" as const,
+        variable,
+        start: 0,
+        ofLayers: false,
+      })),
     ];
     const entries = this.#entries(batch, state, sums);
     try {
@@ -376,6 +384,7 @@ export class GraphStepper implements Stepper {
         if (decay !== null && decays(variable)) variable.assign(tf.mul(variable, scalars[decay]!));
         const variables = new Map(slots.map((slot) => [slot.kind, state[slot.index]!.variable!]));
         this.#optimizer.apply(tf, { variable, gradient, slots: variables }, scalars);
+        recording.assigned(index);
         return;
       }
       const from = this.#kernel.inputs.map((input) => updateInput(input, { index, gradient, slots, scalars }));

@@ -10,6 +10,7 @@ import { buildModel } from "./model.ts";
 import type { Schema } from "./schema.ts";
 import { packed } from "./testing/packing.ts";
 import { Place, type PlanInput } from "./testing/rounds.ts";
+import { copyOf } from "./testing/steps.ts";
 import { loadTf } from "./tf.ts";
 import { stepsOf, trainFrom, trainingSet, type StepDone, type TrainHow } from "./train.ts";
 
@@ -25,7 +26,7 @@ class HeardStepper extends EagerStepper {
   readonly heard: Heard[] = [];
   override run(batch: Batch, at: Heard["at"]): number {
     const loss = super.run(batch, at);
-    this.heard.push({ batch, at, loss, tensors: memory().numTensors });
+    this.heard.push({ batch: copyOf(batch), at, loss, tensors: memory().numTensors });
     return loss;
   }
 }

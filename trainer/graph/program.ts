@@ -27,6 +27,8 @@ export interface StateVariable {
   readonly variable: Variable | null;
   /** what each of its values is at first; null: as those of `variable` */
   readonly start: number | null;
+  /** layers assign to it: that is copied, as they may keep what they were fed, whose memory others use again after the run */
+  readonly ofLayers: boolean;
 }
 
 export interface Input {
@@ -46,6 +48,8 @@ export interface Recording {
   readonly recorder: Recorder;
   /** Records an operation that changes variables in place. It has no form outside of a graph, so nothing is changed while recording. */
   update(op: string, inputs: readonly UpdateInput[], flags: Readonly<Record<string, boolean>>): void;
+  /** What the state variable was assigned last is no layer's: it is not copied. */
+  assigned(index: number): void;
 }
 
 /** Index of a state variable, a tensor of the function, or a number. Each update has one gradient. */
@@ -326,6 +330,7 @@ function recordRun(
 ): void {
   const updates: Update[] = [];
   const inPlace = new Set<number>();
+  const notOfLayers = new Set<number>();
   const result = entry.run(inputs, {
     recorder,
     update: (op, updateInputs, flags) => {
@@ -341,13 +346,15 @@ function recordRun(
       updates.push({ op, from, gradient, reading, bytes, flags });
       for (const index of changed) inPlace.add(index);
     },
+    assigned: (index) => notOfLayers.add(index),
   });
   const changes = recordUpdates(recorder, updates);
-  state.forEach(({ variable, type }, index) => {
+  state.forEach(({ variable, type, ofLayers }, index) => {
     if (variable === null || inPlace.has(index)) return;
-    const value = recorder.nodeOf(variable);
-    if (value === reads[index]) return;
+    const assigned = recorder.nodeOf(variable);
+    if (assigned === reads[index]) return;
     const dtype = attribute.type(TYPE[type]);
+    const value = ofLayers && !notOfLayers.has(index) ? recorder.add("DeepCopy", [assigned], { T: dtype }) : assigned;
     changes.push(recorder.add("AssignVariableOp", [handleOf(index), value, `^${reads[index]}`], { dtype }));
   });
   // who fetches the result has all the updates made

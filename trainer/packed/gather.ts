@@ -29,7 +29,28 @@ export interface BatchArrays {
   readonly weights: Float32Array;
 }
 
-/** Of arrays that are the batch's own and of its size. */
+/** For batches of this size, and smaller ones. */
+export function batchArrays({ file, width, labelWidth }: PackedRecords, size: number): BatchArrays {
+  const { kind, labels } = file.layout;
+  return {
+    x: inputArray(kind, size * width),
+    y: labelArray(labels, size * labelWidth),
+    weights: new Float32Array(size),
+  };
+}
+
+/** What is of the first records: views. */
+export function firstOf(
+  arrays: BatchArrays,
+  size: number,
+  { width, labelWidth }: Pick<PackedRecords, "width" | "labelWidth">,
+): BatchArrays {
+  const { x, y, weights } = arrays;
+  if (size === weights.length) return arrays;
+  return { x: x.subarray(0, size * width), y: y.subarray(0, size * labelWidth), weights: weights.subarray(0, size) };
+}
+
+/** Of arrays of the batch's size: it has the same memory. */
 export function batchOf({ x, y, weights }: BatchArrays, { file, labelWidth }: PackedRecords): Batch {
   const batch = { size: weights.length, x, y };
   if (!file.weighted) return batch;
@@ -75,16 +96,11 @@ export class Gatherer implements Disposable {
     }
   }
 
-  /** The same in arrays of its own. */
-  batch(order: Uint32Array, at: BatchAt): Batch {
+  /** The same as a batch. @param into whose memory it has; @default its own */
+  batch(order: Uint32Array, at: BatchAt, into?: BatchArrays): Batch {
     const { records } = this.#gathering;
     const size = this.sizeOf(at);
-    const { layout } = records.file;
-    const arrays = {
-      x: inputArray(layout.kind, size * records.width),
-      y: labelArray(layout.labels, size * records.labelWidth),
-      weights: new Float32Array(size),
-    };
+    const arrays = firstOf(into ?? batchArrays(records, size), size, records);
     this.gather(order, at, arrays);
     return batchOf(arrays, records);
   }

@@ -1,5 +1,5 @@
 /** Memory that two threads share: a few slots, each with room for a batch, filled by one and emptied by the other in turn. */
-import type { BatchArrays } from "./gather.ts";
+import { firstOf, type BatchArrays } from "./gather.ts";
 import type { RowLayout } from "./row-layout.ts";
 
 export interface RingShape {
@@ -32,6 +32,7 @@ export class BatchRing {
   readonly #slots: readonly BatchArrays[];
   readonly #shape: RingShape;
   #next = 0;
+  #taken: number | undefined;
 
   /** @param memory of ringBytes, zeros at first */
   constructor(memory: SharedArrayBuffer, shape: RingShape) {
@@ -53,25 +54,35 @@ export class BatchRing {
   /** Fills the next slot, once it is empty. Blocks the thread. */
   put(fill: (arrays: BatchArrays) => void): void {
     const slot = this.#turn();
-    Atomics.wait(this.#states, slot, FULL);
+    // they are emptied in turn: a thread that woke for each would cost the other one a system call for each
+    if (Atomics.load(this.#states, slot) === FULL) Atomics.wait(this.#states, this.#halfWayFrom(slot), FULL);
     fill(this.#slots[slot]!);
     this.#set(slot, FULL);
   }
 
   /** @returns undefined: the next slot is full; else settles once it may be */
   filled(): Promise<unknown> | undefined {
+    if (Atomics.load(this.#states, this.#next) === FULL) return undefined;
     const waiting = Atomics.waitAsync(this.#states, this.#next, EMPTY);
     return waiting.async ? waiting.value : undefined;
   }
 
-  /** A copy of the next slot, which is full; it is empty afterwards. */
+  /** The next slot, which is full. It stays so until `release`. */
   take(size: number): BatchArrays {
     const slot = this.#turn();
-    const { x, y, weights } = this.#slots[slot]!;
-    const { width, labelWidth } = this.#shape;
-    const taken = { x: x.slice(0, size * width), y: y.slice(0, size * labelWidth), weights: weights.slice(0, size) };
-    this.#set(slot, EMPTY);
-    return taken;
+    this.#taken = slot;
+    return firstOf(this.#slots[slot]!, size, this.#shape);
+  }
+
+  /** Whoever took the last slot is done with it: another batch comes into it. */
+  release(): void {
+    if (this.#taken !== undefined) this.#set(this.#taken, EMPTY);
+    this.#taken = undefined;
+  }
+
+  #halfWayFrom(slot: number): number {
+    const { slots } = this.#shape;
+    return (slot + Math.max(1, slots >> 1) - 1) % slots;
   }
 
   #turn(): number {

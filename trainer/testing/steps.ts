@@ -50,6 +50,14 @@ export function batchOf(
   return { size, x, y: Int32Array.from({ length: size }, () => random.below(classes)) };
 }
 
+/** In memory of its own: that of a batch that is trained on is used again. */
+export const copyOf = ({ size, x, y, weights }: Batch): Batch => ({
+  size,
+  x: x.slice(),
+  y: y.slice(),
+  ...(weights === undefined ? {} : { weights: weights.slice() }),
+});
+
 /** A learning rate of its own for each step. */
 export const stepAt = (step: number): StepAt => ({ step, update: step + 1, learningRate: 0.02 / (1 + step / 10) });
 
