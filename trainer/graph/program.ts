@@ -13,51 +13,10 @@ import {
   type TensorHandle,
   type TensorValues,
 } from "../native-backend.ts";
-import type { Tensor, Tf, Variable } from "../tf.ts";
+import type { Tensor, Tf } from "../tf.ts";
 import { attribute, savedModel, TYPE, type GraphNode } from "./protobuf.ts";
-import { checkSame, NotRecordable, Recorder, type RecorderOptions } from "./recorder.ts";
-import { recordUpdates, type Update } from "./updates.ts";
-
-export type ProgramType = "float32" | "int32" | "bool";
-
-export interface StateVariable {
-  readonly shape: readonly number[];
-  readonly type: ProgramType;
-  /** what the functions know it by; null: only kernels use it */
-  readonly variable: Variable | null;
-  /** what each of its values is at first; null: as those of `variable` */
-  readonly start: number | null;
-  /** layers assign to it: that is copied, as they may keep what they were fed, whose memory others use again after the run */
-  readonly ofLayers: boolean;
-}
-
-export interface Input {
-  readonly shape: readonly number[];
-  readonly type: ProgramType;
-  /** any values that a run may have: the function is run on them while it is recorded */
-  readonly example: TensorValues;
-}
-
-/** A function of named inputs. It reads and assigns the state's variables as it likes. */
-export interface Entry {
-  readonly inputs: ReadonlyMap<string, Input>;
-  run(inputs: ReadonlyMap<string, Tensor>, step: Recording): Tensor;
-}
-
-export interface Recording {
-  readonly recorder: Recorder;
-  /** Records an operation that changes variables in place. It has no form outside of a graph, so nothing is changed while recording. */
-  update(op: string, inputs: readonly UpdateInput[], flags: Readonly<Record<string, boolean>>): void;
-  /** What the state variable was assigned last is no layer's: it is not copied. */
-  assigned(index: number): void;
-}
-
-/** Index of a state variable, a tensor of the function, or a number. Each update has one gradient. */
-export type UpdateInput =
-  | { readonly state: number }
-  | { readonly gradient: Tensor }
-  | { readonly tensor: Tensor }
-  | { readonly constant: number };
+import { bytesOf, handleOf, recordEntry, type Entry, type Input, type StateVariable } from "./record-entry.ts";
+import { checkSame, NotRecordable, type RecorderOptions } from "./recorder.ts";
 
 /** Of what is copied into the session at once. */
 const PART_BYTES_MAX = 2 ** 26;
@@ -95,8 +54,8 @@ export class GraphProgram {
     nodes.push(...fillNodes(state));
     const compiled = new Map<string, Compiled>();
     for (const [name, entry] of entries) {
-      const recorder = record(tf, name, entry, state, options);
-      checkSame(recorder, record(tf, name, entry, state, options));
+      const recorder = recordEntry(tf, name, entry, state, options);
+      checkSame(recorder, recordEntry(tf, name, entry, state, options));
       nodes.push(...recorder.nodes);
       const inputs = [...entry.inputs];
       const feeds = inputs.map(([input]) => `${name}/in/${input}:0`).join(",");
@@ -198,8 +157,6 @@ export class GraphProgram {
 const namesOf = (prefix: string, indexes: readonly number[]): string =>
   indexes.map((index) => `${prefix}/${index}:0`).join(",");
 
-const bytesOf = ({ shape }: StateVariable): number => 4 * shape.reduce((product, size) => product * size, 1);
-
 /** A variable, how it is read, and how it is set. */
 function variableNodes({ shape, type }: StateVariable, index: number): GraphNode[] {
   const dtype = attribute.type(TYPE[type]);
@@ -224,8 +181,6 @@ function variableNodes({ shape, type }: StateVariable, index: number): GraphNode
     doneNode(`set/done/${index}`, [`set/assign/${index}`]),
   ];
 }
-
-const handleOf = (index: number): string => `variable/${index}`;
 
 /** Something to fetch, whose price is that the others have run. */
 const doneNode = (name: string, after: readonly string[]): GraphNode => ({
@@ -269,97 +224,6 @@ function fillNodes(state: readonly StateVariable[]): GraphNode[] {
       doneNode(`fill/done/${index}`, [`fill/assign/${index}`]),
     ];
   });
-}
-
-/** Runs the function once, as it would be run op by op, with notes taken. The variables have their values again afterwards. */
-function record(
-  tf: Tf,
-  name: string,
-  entry: Entry,
-  state: readonly StateVariable[],
-  options: RecorderOptions,
-): Recorder {
-  const recorder = new Recorder(nativeBackendOf(tf), name, options);
-  const before = new Map<Variable, Tensor>();
-  try {
-    tf.tidy(() => {
-      const reads = state.map(({ variable, type }, index) => {
-        if (variable === null) return undefined;
-        // two variables that share their values could not be told apart
-        if (recorder.isBound(variable)) variable.assign(tf.tensor(variable.dataSync(), variable.shape, variable.dtype));
-        before.set(variable, tf.keep(variable.clone())); // a clone shares the values
-        const dtype = attribute.type(TYPE[type]);
-        const read = recorder.add("ReadVariableOp", [handleOf(index)], { dtype }, `read/${index}`);
-        recorder.bind(variable, read);
-        return read;
-      });
-      const inputs = new Map([...entry.inputs].map(([input, spec]) => [input, boundInput(tf, recorder, input, spec)]));
-      recorder.recording(() => recordRun(recorder, entry, inputs, { state, reads }));
-    });
-  } catch (error) {
-    letTapeGo(tf);
-    throw error;
-  } finally {
-    for (const [variable, values] of before) {
-      variable.assign(values);
-      values.dispose();
-    }
-  }
-  return recorder;
-}
-
-/** What a forward pass has saved for its gradient TensorFlow.js lets go once that is computed; where something throws, never. */
-function letTapeGo(tf: Tf): void {
-  const { state } = tf.engine();
-  for (const { saved = [] } of state.activeTape ?? []) saved.forEach((tensor) => tensor.dispose());
-  state.activeTape = [];
-}
-
-function boundInput(tf: Tf, recorder: Recorder, name: string, { shape, type, example }: Input): Tensor {
-  const tensor = tf.tensor(example, [...shape], type);
-  const attributes = { dtype: attribute.type(TYPE[type]), shape: attribute.shape(shape) };
-  recorder.bind(tensor, recorder.add("Placeholder", [], attributes, `in/${name}`));
-  return tensor;
-}
-
-function recordRun(
-  recorder: Recorder,
-  entry: Entry,
-  inputs: ReadonlyMap<string, Tensor>,
-  { state, reads }: { state: readonly StateVariable[]; reads: readonly (string | undefined)[] },
-): void {
-  const updates: Update[] = [];
-  const inPlace = new Set<number>();
-  const notOfLayers = new Set<number>();
-  const result = entry.run(inputs, {
-    recorder,
-    update: (op, updateInputs, flags) => {
-      const from = updateInputs.map((input) => {
-        if ("state" in input) return handleOf(input.state);
-        if ("constant" in input) return recorder.constant(TYPE.float32, [], Float32Array.of(input.constant));
-        return recorder.nodeOf("gradient" in input ? input.gradient : input.tensor);
-      });
-      const gradient = from[updateInputs.findIndex((input) => "gradient" in input)]!;
-      const changed = updateInputs.flatMap((input) => ("state" in input ? [input.state] : []));
-      const reading = changed.flatMap((index) => reads[index] ?? []);
-      const bytes = changed.reduce((sum, index) => sum + bytesOf(state[index]!), 0);
-      updates.push({ op, from, gradient, reading, bytes, flags });
-      for (const index of changed) inPlace.add(index);
-    },
-    assigned: (index) => notOfLayers.add(index),
-  });
-  const changes = recordUpdates(recorder, updates);
-  state.forEach(({ variable, type, ofLayers }, index) => {
-    if (variable === null || inPlace.has(index)) return;
-    const assigned = recorder.nodeOf(variable);
-    if (assigned === reads[index]) return;
-    const dtype = attribute.type(TYPE[type]);
-    const value = ofLayers && !notOfLayers.has(index) ? recorder.add("DeepCopy", [assigned], { T: dtype }) : assigned;
-    changes.push(recorder.add("AssignVariableOp", [handleOf(index), value, `^${reads[index]}`], { dtype }));
-  });
-  // who fetches the result has all the updates made
-  const after = changes.map((node) => `^${node}`);
-  recorder.add("Identity", [recorder.nodeOf(result), ...after], { T: attribute.type(TYPE.float32) }, "out");
 }
 
 function load(binding: Binding, nodes: readonly GraphNode[], scratch: string): number {
