@@ -138,7 +138,6 @@ const KNOWN_NAMES: readonly string[] = [
     NotifyConfig,
     ComputeConfig,
     BucketsConfig,
-    AwsConfig,
   ].flatMap((schema) => Object.keys(schema.shape)),
   // of the parts within those
   "learningRate",
@@ -180,4 +179,6 @@ const KNOWN_NAMES: readonly string[] = [
   "subnets",
   "email",
   "topic",
+  // last: "lr" is a learning rate, and no log retention
+  ...Object.keys(AwsConfig.shape),
 ];
