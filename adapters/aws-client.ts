@@ -2,6 +2,7 @@
  * How every client of AWS is opened: sockets that are kept, a limit for each wait, bounded retries. And once(): a command whose
  * repetition would lie about who has won.
  */
+import type { InitializeMiddleware, MiddlewareStack } from "@smithy/types";
 
 /** Requests of one client at the same time: more wait for a socket. */
 const SOCKETS_MAX = 64;
@@ -49,29 +50,23 @@ class Sent extends Error {
   }
 }
 
-type Handler = (args: never) => Promise<never>;
-interface Stack {
-  addRelativeTo(
-    middleware: (next: Handler) => Handler,
-    options: { name: string; toMiddleware: string; relation: "before" | "after"; override: boolean },
-  ): void;
-}
-
 /**
  * Makes a command be sent once, whatever the client's retries: the second try of a conditional write would lose to the first, and
  * that of a SubmitJob starts a second job. What the only try threw is thrown as it was.
  * @returns the same command
  */
-export function once<Command extends { readonly middlewareStack: Stack }>(command: Command): Command {
+export function once<Command, Input extends object, Output extends object>(
+  command: Command & { readonly middlewareStack: MiddlewareStack<Input, Output> },
+): Command {
   const { middlewareStack } = command;
-  const hide: (next: Handler) => Handler = (next) => async (args) => {
+  const hide: InitializeMiddleware<Input, Output> = (next) => async (args) => {
     try {
       return await next(args);
     } catch (error) {
       throw new Sent(error);
     }
   };
-  const show: (next: Handler) => Handler = (next) => async (args) => {
+  const show: InitializeMiddleware<Input, Output> = (next) => async (args) => {
     try {
       return await next(args);
     } catch (error) {

@@ -1,0 +1,75 @@
+/** The data in a bucket: an item is an object with one etag, read by its version where that is known. Only ever read. */
+import { dirname } from "node:path";
+import { HeadBucketCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
+import { LIST_MAX, type Arrival, type FetchOutcome, type Items } from "../protocol/ports.ts";
+import type { Item } from "../protocol/types.ts";
+import { fileError } from "./file-errors.ts";
+import { isNoKey, nameOf, s3Error, statusOf, withoutQuotes, type S3Bucket } from "./s3-client.ts";
+import { downloadParts } from "./s3-transfer.ts";
+
+/** An item names its bucket itself: `bucket` is the one that is listed. All of them have to belong to `owner`. */
+export function openS3Items(at: S3Bucket): Items {
+  return new S3Items(at);
+}
+
+class S3Items implements Items {
+  readonly #at: S3Bucket;
+
+  constructor(at: S3Bucket) {
+    this.#at = at;
+  }
+
+  /** @throws {AccreteError} STORE_FORBIDDEN (the bucket itself), BUCKET_NOT_FOUND, AWS_NOT_SIGNED_IN, OUT_OF_DISK */
+  async fetch(item: Item, path: string): Promise<FetchOutcome> {
+    const { key, etag, versionId, bucket } = item;
+    try {
+      await downloadParts({ ...this.#at, bucket }, { key, etag, versionId }, path);
+      return { outcome: "fetched" };
+    } catch (error) {
+      // 405: the version is a delete marker
+      if (isNoKey(error) || [405, 412].includes(statusOf(error) ?? 0)) return { outcome: "gone" };
+      if (nameOf(error) === "InvalidObjectState") return { outcome: "archived" };
+      const translated = s3Error(fileError(error, key, dirname(path)), `s3://${bucket}/${key}`);
+      if (nameOf(error) !== "AccessDenied") throw translated;
+      await this.#isOpen(bucket);
+      return { outcome: "forbidden" };
+    }
+  }
+
+  /** @throws {AccreteError} STORE_FORBIDDEN, BUCKET_NOT_FOUND, AWS_NOT_SIGNED_IN */
+  async list(prefix: string, next?: string): Promise<{ items: readonly Arrival[]; next?: string | undefined }> {
+    const { client, bucket, owner } = this.#at;
+    try {
+      const page = await client.send(
+        new ListObjectsV2Command({
+          Bucket: bucket,
+          ExpectedBucketOwner: owner,
+          Prefix: prefix,
+          MaxKeys: LIST_MAX,
+          ...(next === undefined ? {} : { StartAfter: next }),
+        }),
+      );
+      const items = (page.Contents ?? []).map(({ Key = "", ETag, Size = 0, LastModified }) => ({
+        bucket,
+        key: Key,
+        etag: withoutQuotes(ETag),
+        size: Size,
+        ...(LastModified === undefined ? {} : { modifiedMs: LastModified.getTime() }),
+      }));
+      // a key, and no continuation token: it is the same page however often it is asked for
+      return page.IsTruncated === true ? { items, next: items.at(-1)?.key } : { items };
+    } catch (error) {
+      throw s3Error(error, `s3://${bucket}/${prefix} (account ${owner})`);
+    }
+  }
+
+  /** One object may be closed to the trainer; that the bucket is, or has another owner, is no fault of the object. */
+  async #isOpen(bucket: string): Promise<void> {
+    const { client, owner } = this.#at;
+    try {
+      await client.send(new HeadBucketCommand({ Bucket: bucket, ExpectedBucketOwner: owner }));
+    } catch (error) {
+      throw s3Error(error, `s3://${bucket} (account ${owner})`);
+    }
+  }
+}
