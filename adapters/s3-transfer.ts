@@ -153,7 +153,8 @@ export interface Wanted {
  */
 export async function downloadParts(at: S3Bucket, wanted: Wanted, path: string): Promise<FileDigest> {
   const stop = new AbortController();
-  const file = await open(path, "w");
+  await rm(path, { force: true });
+  const file = await open(path, "wx");
   let whole = false;
   try {
     const first = await firstPart(at, wanted, stop.signal);

@@ -16,7 +16,8 @@ export const ADVICE = {
   STORE_FORBIDDEN:
     "Check that the role may do this, and that the bucket (and its key) belongs to the account that is named: 12 digits in ACCRETE_ACCOUNT or ACCRETE_DATA_ACCOUNT.",
   BUCKET_NOT_FOUND: "Check the bucket's name, and that AWS_REGION is the region in which it lies.",
-  AWS_NOT_SIGNED_IN: "Sign in (`aws sso login`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and its secret, and AWS_REGION.",
+  AWS_NOT_SIGNED_IN:
+    "Sign in (`aws sso login`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and its secret, and AWS_REGION.",
   // configuration
   CONFIG_NOT_FOUND: "Run `accrete init` for a first one, or name the folder that has it with --dir.",
   CONFIG_NOT_LOADABLE: "Correct accrete.config.ts; the message says where it stops.",

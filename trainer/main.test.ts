@@ -59,8 +59,13 @@ describe.concurrent("the trainer's process", () => {
     const without = (name: string): Record<string, string> =>
       Object.fromEntries(Object.entries(env).filter(([key]) => key !== name));
     const cases: [Record<string, string>, string][] = [
-      [without("ACCRETE_STATE"), "ACCRETE_STATE has to be a file: URL"],
-      [{ ...env, ACCRETE_DATA: "s3://bucket" }, "ACCRETE_DATA has to be a file: URL, not s3://bucket"],
+      [without("ACCRETE_STATE"), "ACCRETE_STATE has to be a file: URL, or s3://bucket/prefix"],
+      [
+        { ...env, ACCRETE_DATA: "s3://Bucket" },
+        "ACCRETE_DATA has to be a file: URL, or s3://bucket/prefix, not s3://Bucket",
+      ],
+      [{ ...env, ACCRETE_DATA: "s3://bucket" }, "ACCRETE_DATA_ACCOUNT has to be the 12 digits of the account"],
+      [{ ...env, ACCRETE_STATE: "s3://bucket/a", ACCRETE_ACCOUNT: "1234" }, "ACCRETE_ACCOUNT has to be the 12 digits"],
       [without("ACCRETE_PLAN"), "ACCRETE_PLAN"],
       [{ ...env, ACCRETE_PLAN: "rounds/../plan.json" }, "ACCRETE_PLAN"],
       [{ ...env, ACCRETE_PLAN: planKey(7) }, `${planKey(7)} is not in the state store`],

@@ -1,8 +1,9 @@
 /**
- * The trainer's process. The environment names the plan (ACCRETE_PLAN), the state and data stores (ACCRETE_STATE, ACCRETE_DATA: file:
- * URLs) and the attempt. SIGTERM is listened to before anything that takes time is loaded.
+ * The trainer's process. The environment names the plan (ACCRETE_PLAN), the state and data stores (ACCRETE_STATE, ACCRETE_DATA: file: or
+ * s3: URLs, with the buckets' accounts in ACCRETE_ACCOUNT, ACCRETE_DATA_ACCOUNT) and the attempt. SIGTERM is listened to before anything that takes time is loaded.
  */
 import { rmSync } from "node:fs";
+import type { PlaceAt } from "../adapters/open-place.ts";
 import type { Backend } from "../protocol/backend.ts";
 
 let stopAsked = false;
@@ -23,17 +24,14 @@ process.on("exit", () => {
 });
 process.on("SIGINT", () => {}); // Ctrl-C in the terminal of `accrete up` is its affair: it ends jobs by SIGTERM
 
-const [{ mkdtemp, rm }, { availableParallelism, tmpdir }, { join }, { fileURLToPath }, { randomBytes }] =
-  await Promise.all([
-    import("node:fs/promises"),
-    import("node:os"),
-    import("node:path"),
-    import("node:url"),
-    import("node:crypto"),
-  ]);
+const [{ mkdtemp, rm }, { availableParallelism, tmpdir }, { join }, { randomBytes }] = await Promise.all([
+  import("node:fs/promises"),
+  import("node:os"),
+  import("node:path"),
+  import("node:crypto"),
+]);
 const { countRequests, requestsText } = await import("../adapters/counted-store.ts");
-const { openDirectoryStore } = await import("../adapters/directory-store.ts");
-const { openDirectoryItems } = await import("../adapters/directory-items.ts");
+const { openItems, openStore, placeFault } = await import("../adapters/open-place.ts");
 const { findNative } = await import("../adapters/native-library.ts");
 const { readNvidiaGpu } = await import("../adapters/nvidia-smi.ts");
 const { fileError } = await import("../adapters/file-errors.ts");
@@ -52,9 +50,10 @@ function wrongUsage(name: string, expected: string): never {
   return process.exit(EXIT.usage);
 }
 
-function folderOf(name: string): string {
-  const value = process.env[name];
-  return value?.startsWith("file:") ? fileURLToPath(value) : wrongUsage(name, "a file: URL");
+function placeOf(name: string, accountName: string): PlaceAt {
+  const at = { url: process.env[name] ?? "", account: process.env[accountName] };
+  const fault = placeFault(at);
+  return fault === undefined ? at : wrongUsage(fault.in === "url" ? name : accountName, fault.expected);
 }
 
 function countOf(name: string, otherwise = 1): number {
@@ -91,9 +90,10 @@ async function main(): Promise<number> {
     backend: backend(),
   };
   const hangLeastMs = countOf("ACCRETE_HANG_MS", 0); // for tests: 0 is what it is elsewhere
-  const state = folderOf("ACCRETE_STATE");
-  const { store, requests } = countRequests(openDirectoryStore(state));
-  const items = openDirectoryItems(folderOf("ACCRETE_DATA"));
+  const state = placeOf("ACCRETE_STATE", "ACCRETE_ACCOUNT");
+  const data = placeOf("ACCRETE_DATA", "ACCRETE_DATA_ACCOUNT");
+  const { store, requests } = countRequests(await openStore(state));
+  const items = await openItems(data);
   scratch = await mkdtemp(join(process.env["ACCRETE_SCRATCH"] ?? tmpdir(), "accrete-"));
   const writer = new SaveThread({ state, folder: join(scratch, "save") });
   try {

@@ -1,6 +1,7 @@
 /** Checkpoints that are written while steps go on: by a thread, or on this one between the steps. */
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { openDirectoryStore } from "../adapters/directory-store.ts";
 import { MANIFEST } from "../protocol/keys.ts";
@@ -52,7 +53,7 @@ afterEach(async () => {
 });
 function threadOn(state: string): { thread: SaveThread; folder: string } {
   const folder = join(newFolder(), "save");
-  const thread = new SaveThread({ state, folder });
+  const thread = new SaveThread({ state: { url: pathToFileURL(state).href }, folder });
   threads.push(thread);
   return { thread, folder };
 }

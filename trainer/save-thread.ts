@@ -1,5 +1,6 @@
 /** The training thread's side of the thread that writes checkpoints. */
 import { Worker } from "node:worker_threads";
+import type { PlaceAt } from "../adapters/open-place.ts";
 import { AccreteError, type ErrorCode } from "../protocol/errors.ts";
 import { Flow, type CheckpointWriter, type TensorToSave, type Writing } from "./checkpoint-writer.ts";
 import { programBeside } from "./program-beside.ts";
@@ -7,8 +8,8 @@ import type { TensorData } from "./safetensors.ts";
 import type { SaveJob, Written } from "./save-job.ts";
 
 export interface SaveWorkerData {
-  /** folder of the state store */
-  readonly state: string;
+  /** where the state store is */
+  readonly state: PlaceAt;
   /** for files on their way, and nobody else's */
   readonly folder: string;
 }

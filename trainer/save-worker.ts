@@ -5,8 +5,8 @@
 import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import { countRequests } from "../adapters/counted-store.ts";
-import { openDirectoryStore } from "../adapters/directory-store.ts";
 import { fileError } from "../adapters/file-errors.ts";
+import { openStore } from "../adapters/open-place.ts";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 import { TensorQueue } from "./checkpoint-writer.ts";
 import { free } from "./collect-garbage.ts";
@@ -15,7 +15,7 @@ import type { TensorData } from "./safetensors.ts";
 import { writeCheckpoint, type SaveJob } from "./save-job.ts";
 
 const { state, folder } = workerData as SaveWorkerData;
-const { store, requests } = countRequests(openDirectoryStore(state));
+const { store, requests } = countRequests(await openStore(state));
 const answer = (message: SaveAnswer): void => parentPort!.postMessage(message, []);
 let saves = 0;
 let queue: TensorQueue;

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { openDirectoryStore } from "../../adapters/directory-store.ts";
 import type { Store } from "../../protocol/ports.ts";
 import type { TrainerConfig } from "../../protocol/trainer-config.ts";
@@ -52,7 +53,7 @@ export interface OpenSaver extends AsyncDisposable {
 export function openSaver(): OpenSaver {
   const folder = mkdtempSync(join(tmpdir(), "accrete-bench-"));
   const state = join(folder, "state");
-  const writer = new SaveThread({ state, folder: join(folder, "save") });
+  const writer = new SaveThread({ state: { url: pathToFileURL(state).href }, folder: join(folder, "save") });
   const name = { plan: planOf({}), planSha256: "0".repeat(64), attempt: "1.1", run: "bench" };
   const saver = new Saver({ writer, name, environment: {}, before: new Map() });
   return {
