@@ -236,8 +236,11 @@ describe("an item", () => {
     [412, "PreconditionFailed", "gone"],
     [403, "InvalidObjectState", "archived"],
     [403, "AccessDenied", "forbidden"],
-  ])("that S3 answers with %i %s is %s", async (status, code, outcome) => {
-    s3.fail("GetObject", { status, code });
+    [400, "KMS.DisabledException", "forbidden"],
+    [400, "KMS.NotFoundException", "forbidden"],
+    [400, "InvalidRequest", "forbidden", "The object was stored using a form of Server Side Encryption."],
+  ])("that S3 answers with %i %s is %s", async (status, code, outcome, message = "") => {
+    s3.fail("GetObject", { status, code, message });
     expect(await items.fetch({ ...ITEM, versionId: "v" }, path())).toEqual({ outcome });
     expect(await readdir(folder)).toEqual([]);
   });
@@ -251,6 +254,23 @@ describe("an item", () => {
     expect(s3.requests.at(-1)!.url).toContain("versionId=v%2F1");
   });
 
+  it("has the key that it has, whatever XML makes of it", async () => {
+    const keys = [
+      "tab\t\u001b[31m",
+      "line\r\nbreak",
+      " ",
+      " a ",
+      "&amp;<b>",
+      "%2e+",
+      "ü日\u{1f600}",
+      "123",
+      "true",
+      "\u0001",
+    ];
+    for (const key of keys) s3.objects.set(`data/${key}`, Buffer.from("x"));
+    expect((await items.list("")).items.map(({ key }) => key)).toEqual(keys);
+  });
+
   it("is not at fault where its bucket can't be read at all, nor where S3 fails", async () => {
     s3.fail("GetObject", { status: 403, code: "AccessDenied" });
     s3.fail("HeadBucket", { status: 403 });
@@ -259,6 +279,8 @@ describe("an item", () => {
     await expect(items.fetch(ITEM, path())).rejects.toMatchObject({ code: "BUCKET_NOT_FOUND" });
     s3.fail("GetObject", { status: 500 }, { status: 500 });
     await expect(items.fetch(ITEM, path())).rejects.toThrow("InternalError as told");
+    s3.fail("GetObject", { status: 400, code: "InvalidRequest" });
+    await expect(items.fetch(ITEM, path())).rejects.toThrow("InvalidRequest as told");
   });
 });
 

@@ -1,6 +1,7 @@
 /** The data in a bucket: an item is an object with one etag, read by its version where that is known. Only ever read. */
 import { dirname } from "node:path";
 import { HeadBucketCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
+import { messageOf } from "../protocol/errors.ts";
 import { LIST_MAX, type Arrival, type FetchOutcome, type Items } from "../protocol/ports.ts";
 import type { Item } from "../protocol/types.ts";
 import { fileError } from "./file-errors.ts";
@@ -10,6 +11,19 @@ import { downloadParts } from "./s3-transfer.ts";
 /** An item names its bucket itself: `bucket` is the one that is listed. All of them have to belong to `owner`. */
 export function openS3Items(at: S3Bucket): Items {
   return new S3Items(at);
+}
+
+/**
+ * Whoever writes data chooses its encryption: a key that its writer keeps (SSE-C), or one of KMS that is switched off or gone since. It will
+ * be so at the next attempt, too.
+ */
+function isLocked(thrown: unknown): boolean {
+  if (statusOf(thrown) !== 400) return false;
+  const name = nameOf(thrown);
+  return (
+    /^KMS\.(Disabled|NotFound|KMSInvalidState|InvalidKeyUsage)/.test(name) ||
+    (name === "InvalidRequest" && /server side encryption/i.test(messageOf(thrown)))
+  );
 }
 
 class S3Items implements Items {
@@ -29,8 +43,9 @@ class S3Items implements Items {
       // 405: the version is a delete marker
       if (isNoKey(error) || [405, 412].includes(statusOf(error) ?? 0)) return { outcome: "gone" };
       if (nameOf(error) === "InvalidObjectState") return { outcome: "archived" };
-      const translated = s3Error(fileError(error, key, dirname(path)), `s3://${bucket}/${key}`);
-      if (nameOf(error) !== "AccessDenied") throw translated;
+      if (isLocked(error)) return { outcome: "forbidden" };
+      if (nameOf(error) !== "AccessDenied")
+        throw s3Error(fileError(error, key, dirname(path)), `s3://${bucket}/${key} (account ${this.#at.owner})`);
       await this.#isOpen(bucket);
       return { outcome: "forbidden" };
     }

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 
 /** `wrote`: it has done what was asked for, and answers so nevertheless. */
 export type Fault =
-  | { readonly status: number; readonly code?: string; readonly wrote?: boolean }
+  | { readonly status: number; readonly code?: string; readonly message?: string; readonly wrote?: boolean }
   | { readonly answer: "hang" | "reset"; readonly wrote?: boolean }
   /** half of the body, then the connection breaks; a body that is not that of its checksum */
   | { readonly answer: "half" | "damaged" };
@@ -44,9 +44,9 @@ type Uploads = Map<string, Map<number, Buffer>>;
 
 const md5 = (body: Buffer): string => createHash("md5").update(body).digest("hex");
 const sha256 = (body: Buffer): string => createHash("sha256").update(body).digest("base64");
-const error = (status: number, code: string): Answer => ({
+const error = (status: number, code: string, message = `${code} as told`): Answer => ({
   status,
-  body: `<?xml version="1.0"?><Error><Code>${code}</Code><Message>${code} as told</Message></Error>`,
+  body: `<?xml version="1.0"?><Error><Code>${code}</Code><Message>${message}</Message></Error>`,
 });
 
 export async function openFakeS3(): Promise<FakeS3> {
@@ -106,7 +106,7 @@ function operationOf(
 function respond(response: ServerResponse, answer: Answer, fault: Fault | null | undefined): void {
   const { status, headers = {}, body = "" } = answer;
   if (fault && "status" in fault) {
-    const told = error(fault.status, fault.code ?? "InternalError");
+    const told = error(fault.status, fault.code ?? "InternalError", fault.message);
     response.writeHead(told.status).end(response.req.method === "HEAD" ? undefined : told.body);
   } else if (fault?.answer === "hang") return;
   else if (fault?.answer === "reset") response.destroy();
@@ -161,10 +161,20 @@ function perform(call: Call, objects: Map<string, Buffer>, uploads: Uploads): An
     case "HeadBucket":
       return { status: 200 };
     case "ListObjectsV2":
-      return xml(`<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>`);
+      return list(call, objects);
     default:
       return before === undefined ? error(404, "NoSuchKey") : read(call, before);
   }
+}
+
+/** One page, of keys as S3 writes them: what XML has no character for is a number. */
+function list({ name, query }: Call, objects: Map<string, Buffer>): Answer {
+  const escaped = (key: string): string => key.replace(/[\0-\x20&<>"]/g, (char) => `&#${char.charCodeAt(0)};`);
+  const contents = [...objects]
+    .map(([object, body]): [string, Buffer] => [object.slice(name.replace(/\/$/, "").length + 1), body])
+    .filter(([key]) => key.startsWith(query.get("prefix") ?? ""))
+    .map(([key, body]) => `<Contents><Key>${escaped(key)}</Key><Size>${body.length}</Size></Contents>`);
+  return xml(`<ListBucketResult>${contents.join("")}<IsTruncated>false</IsTruncated></ListBucketResult>`);
 }
 
 const xml = (body: string): Answer => ({ status: 200, body: `<?xml version="1.0"?>${body}` });
