@@ -74,7 +74,7 @@ export interface Store {
    * @returns what they are; undefined if there is no such key
    */
   readToFile(key: string, path: string, use?: { readonly readOnly: boolean }): Promise<FileDigest | undefined>;
-  /** create() with the bytes of another key, without reading them here (hard link, CopyObject); "lost" if `to` exists. */
+  /** create() with the bytes of another key, without reading large ones here (hard link, parts that S3 copies); "lost" if `to` exists. */
   copy(from: string, to: string): Promise<Written>;
 }
 
