@@ -19,6 +19,14 @@ const PYTHON = process.env["PYTHON"] || "python3";
 const START_MS_MAX = 60_000;
 const LOOK_MS = 50;
 
+/** It ends with whoever started it, however that ended: its standard input is at its end then. */
+const PROGRAM = `
+import os, runpy, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+sys.argv = ["ministack"]
+runpy.run_module("ministack", run_name="__main__")
+`;
+
 /** The account that everything in it belongs to. */
 export const MINISTACK_ACCOUNT = "000000000000";
 
@@ -43,19 +51,21 @@ export async function startMinistack(): Promise<Ministack> {
   if (fault !== undefined) throw new Error(fault);
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), "accrete-ministack-"));
-  const child = spawn(PYTHON, ["-m", "ministack"], {
+  const child = spawn(PYTHON, ["-S", "-c", PROGRAM], {
     cwd: folder,
-    // without BIND_HOST it listens on every interface
+    // without BIND_HOST it listens on every interface; -S, as with what else this Python has it would open more ports there
     env: {
       ...pythonEnv(),
       BIND_HOST: "127.0.0.1",
       GATEWAY_PORT: String(port),
       SERVICES: "s3",
+      IOT_MTLS_ENABLED: "0",
+      SFTP_ENABLED: "0",
       LOG_LEVEL: "ERROR",
       HOME: folder,
       TMPDIR: folder,
     },
-    stdio: ["ignore", "ignore", "pipe"],
+    stdio: ["pipe", "ignore", "pipe"],
   });
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-4_000)));
