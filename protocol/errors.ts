@@ -78,6 +78,9 @@ export const ADVICE = {
     "Mend what the message says, then run `accrete native` again. Until then trainings use TensorFlow.js on wasm, which is slower.",
   MODEL_NOT_EXPORTABLE:
     "Pull the weights alone: `accrete pull DIR --format safetensors`. A SavedModel needs TensorFlow's own library: see `accrete doctor`.",
+  JOB_REFUSED:
+    "Correct `compute` in accrete.config.ts as the message says and deploy again; the open round goes on with it after `accrete rollback --to head`.",
+  JOB_NOT_SUBMITTED: "Nothing to do: no job was started, and the next attempt is made within a quarter of an hour.",
 } as const;
 
 export type ErrorCode = keyof typeof ADVICE;
