@@ -9,7 +9,7 @@ import {
 } from "@aws-sdk/client-batch";
 import { AccreteError, messageOf } from "../protocol/errors.ts";
 import type { Job, JobRequest, Jobs, JobState } from "../protocol/ports.ts";
-import { awsFault, isRefusedForGood, isSurelyNotSent, sentOnce } from "./aws-client.ts";
+import { awsFault, isRefusedForGood, isSurelyNotSent, once } from "./aws-client.ts";
 
 /** Jobs that one DescribeJobs takes. */
 const DESCRIBED_MAX = 100;
@@ -109,7 +109,7 @@ async function submit(
     timeout: { attemptDurationSeconds: Math.max(TIME_LIMIT_SECONDS_MIN, Math.ceil(timeLimitMs / 1_000)) },
   });
   try {
-    const { jobId } = await client.send(sentOnce(command, { isRefused: isSurelyNotSent }));
+    const { jobId } = await client.send(once(command, { isRefused: isSurelyNotSent }));
     return jobId === undefined ? { outcome: "unknown" } : { outcome: "submitted", id: jobId };
   } catch (cause) {
     const said = `AWS Batch does not take job ${name}: ${awsFault(cause)?.name ?? "error"}: ${messageOf(cause)}`;
