@@ -1,3 +1,4 @@
+import { countRequests } from "../adapters/counted-store.ts";
 import { expect, it } from "vitest";
 import type { Item } from "../protocol/types.ts";
 import { A, A2, B, learn } from "../test/fake-history.ts";
@@ -91,4 +92,20 @@ it("has nothing to do in an empty data folder", async () => {
     accepted: 0,
     segments: [],
   });
+});
+
+it("takes nothing in of more pages than it may list, and reads nothing else for it", async () => {
+  const counted = countRequests(memoryStore());
+  const { ledger } = fakePipeline(counted.store);
+  const present = [A, B, C];
+  expect(await sweep(ledger, itemsOf(present, 1), { pagesMax: 2 })).toEqual({
+    pages: 2,
+    seen: 2,
+    accepted: 0,
+    segments: [],
+    dropped: {},
+    tooMany: true,
+  });
+  expect(counted.requests()).toEqual({ writes: 0, reads: 0 });
+  expect(await sweep(ledger, itemsOf(present, 1), { pagesMax: 3 })).toMatchObject({ accepted: 3, tooMany: false });
 });

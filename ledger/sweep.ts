@@ -1,7 +1,7 @@
 /** Finds what the news missed: lists the data and takes in what is neither in the inbox nor consumed. */
 import { itemId } from "../protocol/digest.ts";
 import { dropReason, type DropReason } from "../protocol/intake.ts";
-import type { Items } from "../protocol/ports.ts";
+import type { Arrival, Items } from "../protocol/ports.ts";
 import { intake, type IntakeReport } from "./intake.ts";
 import type { Ledger } from "./ledger.ts";
 import { consumedOnce, inboxPages, readSegments } from "./read.ts";
@@ -11,24 +11,38 @@ export interface SweepReport extends Pick<IntakeReport, "accepted" | "segments">
   readonly dropped: Readonly<Partial<Record<DropReason, number>>>;
   readonly pages: number;
   readonly seen: number;
+  /** there are more pages than it may list: nothing was taken in */
+  readonly tooMany: boolean;
 }
 
-/** What it reads may be stale: an item taken in twice is one item, and costs a GET. */
+/**
+ * What it reads may be stale: an item taken in twice is one item, and costs a GET.
+ * @param options.pagesMax of more than so many pages it takes nothing in @default Infinity
+ */
 export async function sweep(
   ledger: Pick<Ledger, "config" | "store" | "ticks" | "clock">,
   items: Items,
+  { pagesMax = Infinity }: { readonly pagesMax?: number } = {},
 ): Promise<SweepReport> {
   const { store, config } = ledger;
+  const ahead = pagesMax === Infinity ? undefined : await listAhead(items, config.data.prefix, pagesMax);
+  if (ahead?.tooMany === true)
+    return {
+      pages: ahead.pages.length,
+      seen: ahead.pages.reduce((sum, page) => sum + page.length, 0),
+      accepted: 0,
+      segments: [],
+      dropped: {},
+      tooMany: true,
+    };
   const waiting = await itemsInInbox(ledger);
   // a page has items of nearly every shard: read anew for each, the shards would be most of what a sweep costs
   const readConsumed = consumedOnce(store);
   const segments: string[] = [];
   const dropped: Partial<Record<DropReason, number>> = {};
   let [pages, seen, accepted] = [0, 0, 0];
-  let next: string | undefined;
-  do {
-    const page = await items.list(config.data.prefix, next);
-    const wanted = page.items.filter((arrival) => {
+  for await (const page of ahead?.pages ?? pagesOf(items, config.data.prefix)) {
+    const wanted = page.filter((arrival) => {
       const because = dropReason(arrival, config.data);
       if (because !== undefined) dropped[because] = (dropped[because] ?? 0) + 1;
       return because === undefined && !waiting.has(itemId(arrival));
@@ -40,11 +54,35 @@ export async function sweep(
     );
     segments.push(...report.segments);
     accepted += report.accepted;
-    seen += page.items.length;
+    seen += page.length;
     pages++;
+  }
+  return { pages, seen, accepted, segments, dropped, tooMany: false };
+}
+
+async function* pagesOf(items: Items, prefix: string): AsyncGenerator<readonly Arrival[]> {
+  let next: string | undefined;
+  do {
+    const page = await items.list(prefix, next);
+    yield page.items;
     next = page.next;
   } while (next !== undefined);
-  return { pages, seen, accepted, segments, dropped };
+}
+
+/** So many pages and no more: whether there are others is known before anything else is read. */
+async function listAhead(
+  items: Items,
+  prefix: string,
+  pagesMax: number,
+): Promise<{ pages: (readonly Arrival[])[]; tooMany: boolean }> {
+  const pages: (readonly Arrival[])[] = [];
+  let next: string | undefined;
+  do {
+    const page = await items.list(prefix, next);
+    pages.push(page.items);
+    next = page.next;
+  } while (next !== undefined && pages.length < pagesMax);
+  return { pages, tooMany: next !== undefined };
 }
 
 async function itemsInInbox({ store }: Pick<Ledger, "store">): Promise<Set<string>> {

@@ -1,13 +1,15 @@
 /**
- * Makes dist/, what is published: compiled JavaScript with types (Node strips no types under node_modules), and the trainer bundled
- * with TensorFlow.js, so that nobody who installs the package needs its packages or their install scripts.
+ * Makes dist/, what is published: compiled JavaScript with types (Node strips no types under node_modules), the trainer bundled
+ * with TensorFlow.js, so that nobody who installs the package needs its packages or their install scripts, and the functions of the stack
+ * on AWS as they are deployed.
  */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, cpSync, globSync, mkdirSync, rmSync } from "node:fs";
+import { copyFileSync, cpSync, globSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
+import { buildFunction } from "../adapters/bundle-function.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const DIST = join(ROOT, "dist");
@@ -79,3 +81,6 @@ cpSync(join(tfjsNode, "binding"), join(NATIVE, "binding"), { recursive: true });
 cpSync(join(nodeApi, "include"), join(NATIVE, "node-api"), { recursive: true });
 copyFileSync(join(nodeApi, "LICENSE"), join(NATIVE, "node-api", "LICENSE"));
 copyFileSync(join(ROOT, "adapters/native/mute.cc"), join(NATIVE, "mute.cc"));
+mkdirSync(join(DIST, "functions"), { recursive: true });
+for (const name of ["intake", "ledger"] as const)
+  writeFileSync(join(DIST, `functions/${name}.mjs`), await buildFunction(name));
