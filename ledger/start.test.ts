@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { sha256 } from "../protocol/digest.ts";
 import { AccreteError } from "../protocol/errors.ts";
-import { planKey, startKey } from "../protocol/keys.ts";
+import { INBOX, planKey, startKey } from "../protocol/keys.ts";
 import type { StartWeights, Store } from "../protocol/ports.ts";
 import type { Plan } from "../protocol/types.ts";
 import { A, B, learn } from "../test/fake-history.ts";
@@ -9,6 +9,7 @@ import { fakeItem, fakePipeline, fakeStart, type FakePipeline } from "../test/fa
 import { memoryStore, storeWith } from "../test/small-states.ts";
 import { rollback } from "./commands.ts";
 import { listAll } from "./inspect.ts";
+import { intake } from "./intake.ts";
 import { readDocument } from "./read.ts";
 import { tick } from "./tick.ts";
 
@@ -106,4 +107,29 @@ describe("the weights of a warm start", () => {
     expect((await store.get(KEY))!.body).toEqual(WEIGHTS);
     expect((await listAll(store, "start/")).objects).toHaveLength(1);
   });
+});
+
+it("reads of a large inbox no more than a plan could take, and comes to its end all the same", async () => {
+  const memory = memoryStore();
+  let [segmentsRead, most] = [0, 0];
+  const store = storeWith(memory, {
+    get: (key) => {
+      if (key.startsWith(INBOX)) segmentsRead++;
+      if (key.startsWith("rounds/") && key.endsWith("plan.json")) {
+        most = Math.max(most, segmentsRead);
+        segmentsRead = 0;
+      }
+      return memory.get(key);
+    },
+  });
+  const fake = fakePipeline(store, { gate: null, trigger: { minItems: 10_000, maxItems: 50_000 } });
+  for (let delivery = 0; delivery < 120; delivery++) {
+    fake.ledger.clock.nonce(); // its clock goes on
+    const items = Array.from({ length: 1_000 }, (_, i) => fakeItem(`${delivery}/${i}.csv`, "x"));
+    await intake(fake.ledger, items);
+  }
+  await tick(fake.ledger, { kind: "plain" });
+  const plans = await Promise.all([1, 2, 3].map((round) => planOf(store, round)));
+  expect(plans.map((plan) => plan?.items.length)).toEqual([50_000, 50_000, 20_000]);
+  expect(most).toBe(100);
 });

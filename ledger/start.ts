@@ -5,7 +5,7 @@ import { codeKey, planKey, startKey } from "../protocol/keys.ts";
 import { chooseSegments, makePlan, type SegmentRead } from "../protocol/plan.ts";
 import type { StartWeights, Store, Tick } from "../protocol/ports.ts";
 import { decideStart, isNewest } from "../protocol/start.ts";
-import { documentBytes, type Item, type Plan } from "../protocol/types.ts";
+import { documentBytes, PLAN_ITEMS_MAX, type Item, type Plan } from "../protocol/types.ts";
 import { hasMemory } from "./checkpoints.ts";
 import { isMeantFor } from "./inspect.ts";
 import { inParallel, LATE_MS, type Ledger } from "./ledger.ts";
@@ -49,7 +49,9 @@ export async function startRound(ledger: Ledger, head: Head, trigger: Trigger): 
     return { stopped: decision.because === "quiet-period" ? "waits for the quiet period" : "waits for minInterval" };
   }
 
-  const segments = await wholeSegments(ledger, inbox.segments);
+  const oldest = oldestOf(inbox.segments);
+  const isPart = inbox.more || oldest.length < inbox.segments.length;
+  const segments = await wholeSegments(ledger, oldest);
   const consumed = await readConsumed(
     store,
     segments.flatMap(({ items }) => items.map(itemId)),
@@ -60,11 +62,18 @@ export async function startRound(ledger: Ledger, head: Head, trigger: Trigger): 
     await inParallel(segments, ({ key }) => store.delete(key));
     return segments.length === 0 ? { stopped: "nothing waits that can be read" } : "again";
   }
-  // a full page hides what else waits, so the minimum can't be told
-  if (left.size < config.trigger.minItems && !asked && !inbox.more)
+  // what is not read may have more, so the minimum can't be told
+  if (left.size < config.trigger.minItems && !asked && !isPart)
     return { stopped: `waits for ${config.trigger.minItems} items: ${left.size} are there` };
   const chosen = chooseSegments(segments, consumed, config.trigger);
   return createPlan(ledger, head, { kind: "extend", ...chosen, scheduled });
+}
+
+/** As many as a plan could ever take: a page may name ten times that, more than fits into memory. At least one. */
+function oldestOf(listed: readonly InboxSegment[]): readonly InboxSegment[] {
+  let items = 0;
+  const end = listed.findIndex(({ count }) => (items += count) > PLAN_ITEMS_MAX);
+  return end === -1 ? listed : listed.slice(0, Math.max(1, end));
 }
 
 /** Those that can be read; a damaged one stays, and is said. */

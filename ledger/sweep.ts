@@ -6,6 +6,8 @@ import { intake, type IntakeReport } from "./intake.ts";
 import type { Ledger } from "./ledger.ts";
 import { consumedOnce, inboxPages, readSegments } from "./read.ts";
 
+const SEGMENTS_AT_ONCE = 32;
+
 export interface SweepReport extends Pick<IntakeReport, "accepted" | "segments"> {
   /** how many objects do not count, and why: they are met again at each sweep */
   readonly dropped: Readonly<Partial<Record<DropReason, number>>>;
@@ -87,9 +89,11 @@ async function listAhead(
 
 async function itemsInInbox({ store }: Pick<Ledger, "store">): Promise<Set<string>> {
   const ids = new Set<string>();
-  for await (const page of inboxPages(store)) {
-    const { whole } = await readSegments(store, page);
-    for (const { items } of whole) for (const item of items) ids.add(itemId(item));
-  }
+  for await (const page of inboxPages(store))
+    // a few at a time: a page may name a million items
+    for (let from = 0; from < page.length; from += SEGMENTS_AT_ONCE) {
+      const { whole } = await readSegments(store, page.slice(from, from + SEGMENTS_AT_ONCE));
+      for (const { items } of whole) for (const item of items) ids.add(itemId(item));
+    }
   return ids;
 }
