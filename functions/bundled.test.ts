@@ -199,19 +199,22 @@ describe("SQS that fails", () => {
 });
 
 describe("Batch that fails", () => {
-  it.each(["fails-after", "drops-after"] as const)("finds the job that it does not know of, if SubmitJob %s", async (fault) => {
-    const [intake, ledger] = [await start("intake"), await start("ledger")];
-    await intake(sqsBatch([objectCreated("a.csv")]));
-    batch.fail("submitjob", fault);
-    expect(failedOf(await ledger(TICK))).toEqual([]);
-    // whether it runs can't be told yet: a tick is asked for
-    expect(cloud.sent.at(-1)).toMatchObject({ delaySeconds: expect.toSatisfy((seconds: number) => seconds > 590) });
-    laterMs += HIDDEN_MS;
-    expect(failedOf(await ledger(TICK))).toEqual([]);
-    expect(batch.submitted).toHaveLength(1);
-    expect(await state().get(jobRecordKey(1, 1))).toBeDefined();
-    expect(await state().get(intentKey(1, 2))).toBeUndefined();
-  });
+  it.each(["fails-after", "drops-after"] as const)(
+    "finds the job that it does not know of, if SubmitJob %s",
+    async (fault) => {
+      const [intake, ledger] = [await start("intake"), await start("ledger")];
+      await intake(sqsBatch([objectCreated("a.csv")]));
+      batch.fail("submitjob", fault);
+      expect(failedOf(await ledger(TICK))).toEqual([]);
+      // whether it runs can't be told yet: a tick is asked for
+      expect(cloud.sent.at(-1)).toMatchObject({ delaySeconds: expect.toSatisfy((seconds: number) => seconds > 590) });
+      laterMs += HIDDEN_MS;
+      expect(failedOf(await ledger(TICK))).toEqual([]);
+      expect(batch.submitted).toHaveLength(1);
+      expect(await state().get(jobRecordKey(1, 1))).toBeDefined();
+      expect(await state().get(intentKey(1, 2))).toBeUndefined();
+    },
+  );
 
   it("makes another attempt of what was refused or failed before it began", { timeout: 120_000 }, async () => {
     const [intake, ledger] = [await start("intake"), await start("ledger")];

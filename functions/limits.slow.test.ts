@@ -116,46 +116,58 @@ async function call(what: string, name: "intake" | "ledger", event: object): Pro
   return measured;
 }
 
-const keyOf = (i: number): string => `in/2026/01/31/camera-${String(i % 17).padStart(3, "0")}/${String(i).padStart(8, "0")}.csv`;
+const keyOf = (i: number): string =>
+  `in/2026/01/31/camera-${String(i % 17).padStart(3, "0")}/${String(i).padStart(8, "0")}.csv`;
 const TICK = sqsBatch([JSON.stringify({ format: 1, tick: { kind: "plain" }, dueMs: 0 })]);
 const state = (): ReturnType<typeof stateOf> => stateOf(cloud, "state/digits/");
 const planItems = async (round: number): Promise<readonly Item[]> =>
   parseDocument("plan", planKey(round), (await state().get(planKey(round)))!.body).items;
 
-it("takes in a batch of 6 MB, lists 100,000 pending items, and trains again 100,000", { timeout: 900_000 }, async () => {
-  // what Lambda hands over at most, in bytes of JSON
-  const bodies: string[] = [];
-  for (let bytes = 0, i = 0; bytes < 6_000_000; i++) {
-    const body = objectCreated(keyOf(i), { etag: sha256(String(i)).slice(0, 32), versionId: sha256(`v${i}`).slice(0, 32) });
-    bodies.push(body);
-    bytes += JSON.stringify(sqsBatch([body])).length;
-  }
-  await call(`intake, 6 MB: ${bodies.length} messages`, "intake", sqsBatch(bodies));
-  for (let from = bodies.length; from < 100_000; from += 1_000) {
-    const more = Array.from({ length: Math.min(1_000, 100_000 - from) }, (_, i) => from + i);
-    const items = more.map((i) => objectCreated(keyOf(i), { etag: sha256(String(i)).slice(0, 32) }));
-    await call("intake, 1,000 messages", "intake", sqsBatch(items));
-  }
+it(
+  "takes in a batch of 6 MB, lists 100,000 pending items, and trains again 100,000",
+  { timeout: 900_000 },
+  async () => {
+    // what Lambda hands over at most, in bytes of JSON
+    const bodies: string[] = [];
+    for (let bytes = 0, i = 0; bytes < 6_000_000; i++) {
+      const body = objectCreated(keyOf(i), {
+        etag: sha256(String(i)).slice(0, 32),
+        versionId: sha256(`v${i}`).slice(0, 32),
+      });
+      bodies.push(body);
+      bytes += JSON.stringify(sqsBatch([body])).length;
+    }
+    await call(`intake, 6 MB: ${bodies.length} messages`, "intake", sqsBatch(bodies));
+    for (let from = bodies.length; from < 100_000; from += 1_000) {
+      const more = Array.from({ length: Math.min(1_000, 100_000 - from) }, (_, i) => from + i);
+      const items = more.map((i) => objectCreated(keyOf(i), { etag: sha256(String(i)).slice(0, 32) }));
+      await call("intake, 1,000 messages", "intake", sqsBatch(items));
+    }
 
-  for (const round of [1, 2]) {
-    await call(`ledger, 100,000 items wait: round ${round} is planned and submitted`, "ledger", TICK);
-    expect((await planItems(round)).length).toBeGreaterThan(45_000);
-    await fakeTrain(state(), planKey(round), 1);
+    for (const round of [1, 2]) {
+      await call(`ledger, 100,000 items wait: round ${round} is planned and submitted`, "ledger", TICK);
+      expect((await planItems(round)).length).toBeGreaterThan(45_000);
+      await fakeTrain(state(), planKey(round), 1);
+      const { jobName = "" } = batch.submitted.at(-1)!;
+      await call(`ledger, round ${round} is committed`, "ledger", sqsBatch([jobChanged(jobName, "SUCCEEDED")]));
+    }
+    if ((await state().get(planKey(3))) !== undefined) {
+      await fakeTrain(state(), planKey(3), 1);
+      await call(
+        "ledger, the rest is committed",
+        "ledger",
+        sqsBatch([jobChanged(batch.submitted.at(-1)!.jobName ?? "", "SUCCEEDED")]),
+      );
+    }
+    const { head } = await (await import("../ledger/read.ts")).readHead(state());
+    const full = JSON.stringify({ format: 1, schedule: new Date(Date.now() + 1_000).toISOString(), retrain: "full" });
+    await call("ledger, all are to be trained again", "ledger", sqsBatch([full]));
+    expect(await state().get(logKey(head.seq + 1))).toBeDefined();
+    const redo = head.round + 2;
+    expect(await planItems(redo)).toHaveLength(100_000);
+    await fakeTrain(state(), planKey(redo), 1);
     const { jobName = "" } = batch.submitted.at(-1)!;
-    await call(`ledger, round ${round} is committed`, "ledger", sqsBatch([jobChanged(jobName, "SUCCEEDED")]));
-  }
-  if ((await state().get(planKey(3))) !== undefined) {
-    await fakeTrain(state(), planKey(3), 1);
-    await call("ledger, the rest is committed", "ledger", sqsBatch([jobChanged(batch.submitted.at(-1)!.jobName ?? "", "SUCCEEDED")]));
-  }
-  const { head } = await (await import("../ledger/read.ts")).readHead(state());
-  const full = JSON.stringify({ format: 1, schedule: new Date(Date.now() + 1_000).toISOString(), retrain: "full" });
-  await call("ledger, all are to be trained again", "ledger", sqsBatch([full]));
-  expect(await state().get(logKey(head.seq + 1))).toBeDefined();
-  const redo = head.round + 2;
-  expect(await planItems(redo)).toHaveLength(100_000);
-  await fakeTrain(state(), planKey(redo), 1);
-  const { jobName = "" } = batch.submitted.at(-1)!;
-  await call("ledger, a plan of 100,000 items is committed", "ledger", sqsBatch([jobChanged(jobName, "SUCCEEDED")]));
-  expect(await state().get(logKey(head.seq + 2))).toBeDefined();
-});
+    await call("ledger, a plan of 100,000 items is committed", "ledger", sqsBatch([jobChanged(jobName, "SUCCEEDED")]));
+    expect(await state().get(logKey(head.seq + 2))).toBeDefined();
+  },
+);
