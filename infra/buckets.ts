@@ -5,8 +5,11 @@ import type { Construct } from "constructs";
 import { documentOf } from "./roles.ts";
 import type { ResourceStatement } from "./statement.ts";
 
-/** After so many days what was replaced or deleted is gone for good: until then it can be brought back by hand. */
-const NONCURRENT_DAYS = 30;
+/**
+ * After so many days what was replaced or deleted is gone for good: until then it can be brought back by hand. Of the state that is mostly
+ * checkpoints, which are large.
+ */
+const NONCURRENT_DAYS = { state: 7, data: 30 } as const;
 const UNFINISHED_UPLOAD_DAYS = 7;
 
 export interface BucketRef {
@@ -16,12 +19,12 @@ export interface BucketRef {
 
 /** Versioned, encrypted, not public. Nothing of it is told to EventBridge: what the pipeline writes must not wake it. */
 export function stateBucket(scope: Construct, id: string, kmsKeyArn: string | undefined): BucketRef {
-  return refOf(bucket(scope, id, { kmsKeyArn, events: false }));
+  return refOf(bucket(scope, id, { kmsKeyArn, events: false, noncurrentDays: NONCURRENT_DAYS.state }));
 }
 
 /** The same, and each object that comes is told to EventBridge. */
 export function dataBucket(scope: Construct, id: string): BucketRef {
-  return refOf(bucket(scope, id, { kmsKeyArn: undefined, events: true }));
+  return refOf(bucket(scope, id, { kmsKeyArn: undefined, events: true, noncurrentDays: NONCURRENT_DAYS.data }));
 }
 
 /** A bucket that exists. */
@@ -42,7 +45,11 @@ export function bucketPolicy(
 function bucket(
   scope: Construct,
   id: string,
-  { kmsKeyArn, events }: { readonly kmsKeyArn: string | undefined; readonly events: boolean },
+  {
+    kmsKeyArn,
+    events,
+    noncurrentDays,
+  }: { readonly kmsKeyArn: string | undefined; readonly events: boolean; readonly noncurrentDays: number },
 ): s3.CfnBucket {
   const made = new s3.CfnBucket(scope, id, {
     versioningConfiguration: { status: "Enabled" },
@@ -69,7 +76,7 @@ function bucket(
         {
           id: "what-was-replaced-or-deleted",
           status: "Enabled",
-          noncurrentVersionExpiration: { noncurrentDays: NONCURRENT_DAYS },
+          noncurrentVersionExpiration: { noncurrentDays },
           expiredObjectDeleteMarker: true,
           abortIncompleteMultipartUpload: { daysAfterInitiation: UNFINISHED_UPLOAD_DAYS },
         },

@@ -2,13 +2,15 @@
  * Where jobs run, for whoever has no VPC: public subnets with no way in, and S3 by a gateway endpoint. No NAT gateway and no interface
  * endpoint: those cost $30 a month and more where nothing is trained. By L1: the L2's VPC looks zones up, or makes a custom resource.
  */
-import { CfnCondition, Fn, Stack, Tags, Validations } from "aws-cdk-lib";
+import { CfnCondition, Fn, Stack, Tags, Token, Validations } from "aws-cdk-lib";
 import * as ec2 from "aws-cdk-lib/aws-ec2";
 import { Construct } from "constructs";
 
 const RANGE = "10.42.0.0/16";
-/** The more zones, the more often a machine is to be had; the only region with two is us-west-1. */
+/** The more zones, the more often a machine is to be had. */
 const ZONES = 3;
+/** The only region with two. */
+const SMALL_REGION = "us-west-1";
 
 /** A VPC that exists. */
 export interface Network {
@@ -49,11 +51,10 @@ export class PublicNetwork extends Construct implements Network {
       serviceName: `com.amazonaws.${region}.s3`,
       routeTableIds: [routes.ref],
     });
-    const third = new CfnCondition(this, "ThirdZone", {
-      expression: Fn.conditionNot(Fn.conditionEquals(region, "us-west-1")),
-    });
+    const third = Token.isUnresolved(region) ? this.#whereThereIsAThird(region) : undefined;
+    const zones = region === SMALL_REGION ? ZONES - 1 : ZONES;
     this.vpcId = vpc.ref;
-    this.subnetIds = Array.from({ length: ZONES }, (_, zone) => {
+    this.subnetIds = Array.from({ length: zones }, (_, zone) => {
       const subnet = new ec2.CfnSubnet(this, `Subnet${zone + 1}`, {
         vpcId: vpc.ref,
         cidrBlock: Fn.select(zone, Fn.cidr(RANGE, 16, "12")),
@@ -64,10 +65,17 @@ export class PublicNetwork extends Construct implements Network {
         subnetId: subnet.ref,
         routeTableId: routes.ref,
       });
-      if (zone < 2) return subnet.ref;
+      if (zone < 2 || third === undefined) return subnet.ref;
       subnet.cfnOptions.condition = third;
       joined.cfnOptions.condition = third;
       return Fn.conditionIf(third.logicalId, subnet.ref, Fn.ref("AWS::NoValue")).toString();
+    });
+  }
+
+  /** Of a stack that may be deployed anywhere. */
+  #whereThereIsAThird(region: string): CfnCondition {
+    return new CfnCondition(this, "ThirdZone", {
+      expression: Fn.conditionNot(Fn.conditionEquals(region, SMALL_REGION)),
     });
   }
 }

@@ -75,5 +75,6 @@ function commonOf({ stage, tags, image, permissionsBoundary, alarms }: AwsConfig
 }
 
 function tag(stack: Stack, tags: Readonly<Record<string, string>>): void {
-  for (const [key, value] of Object.entries(tags)) Tags.of(stack).add(key, value);
+  for (const [key, value] of Object.entries(tags))
+    Tags.of(stack).add(key, value, { excludeResourceTypes: ["AWS::CloudWatch::Dashboard"] }); // not everywhere yet
 }
