@@ -1,20 +1,24 @@
 /** The code of a pipeline's functions, as folders that CDK takes for assets: bundles, the config, and the model's module. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { bundleFunction } from "../adapters/bundle-function.ts";
 import { bundleModel } from "../adapters/config-file.ts";
+import { openStartWeights } from "../adapters/start-weights.ts";
 import type { PipelineConfig, PipelineInput } from "../protocol/config.ts";
 import { canonicalJson } from "../protocol/digest.ts";
+import { AccreteError } from "../protocol/errors.ts";
 import { checkedPipelines } from "./checked-pipelines.ts";
 import type { PipelineCode } from "./code.ts";
+
+/** Lambda takes 250 MB of code, unpacked. */
+const START_BYTES_MAX = 200_000_000;
 
 /**
  * Bundles the functions and the model of a pipeline. The same sources give the same bytes.
  * @param options.folder that of accrete.config.ts: `trainer.model` is relative to it
  * @param options.out where the folders are made @default a temporary folder, removed when the process ends
- * @throws {AccreteError} CONFIG_INVALID, MODEL_NOT_LOADABLE
+ * @throws {AccreteError} CONFIG_INVALID, MODEL_NOT_LOADABLE, START_NOT_READABLE, START_NOT_MATCHING
  */
 export async function pipelineCode(options: {
   readonly pipeline: PipelineInput | PipelineConfig;
@@ -30,7 +34,7 @@ export async function pipelineCode(options: {
     bundleModel(options.folder, pipeline),
   ]);
   const config = canonicalJson(pipeline);
-  return {
+  const code = {
     intake: written(join(out, pipeline.name, "intake"), { "index.mjs": intake, "config.json": config }),
     ledger: written(join(out, pipeline.name, "ledger"), {
       "index.mjs": ledger,
@@ -38,6 +42,18 @@ export async function pipelineCode(options: {
       "model.mjs": model.body,
     }),
   };
+  const { start } = pipeline.trainer;
+  if (start !== null) {
+    await using weights = await openStartWeights(options.folder, start).read();
+    const { size } = statSync(weights.path);
+    if (size > START_BYTES_MAX)
+      throw new AccreteError(
+        "START_NOT_READABLE",
+        `${start.from}: ${size} bytes of weights: with the ledger's function at most ${START_BYTES_MAX} can be deployed`,
+      );
+    copyFileSync(weights.path, join(code.ledger, "start.safetensors"));
+  }
+  return code;
 }
 
 function written(folder: string, files: Readonly<Record<string, Uint8Array | string>>): string {
@@ -50,24 +66,4 @@ function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "accrete-code-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
   return folder;
-}
-
-async function bundleFunction(name: "intake" | "ledger"): Promise<Uint8Array> {
-  const end = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL(`../functions/${name}.${end}`, import.meta.url))],
-    bundle: true,
-    minify: true,
-    write: false,
-    format: "esm",
-    platform: "node",
-    target: "node24",
-    mainFields: ["module", "main"], // the SDK's CommonJS is half as large again
-    legalComments: "none",
-    logLevel: "silent",
-    banner: { js: 'import{createRequire}from"node:module";const require=createRequire(import.meta.url);' },
-  });
-  const [output] = outputFiles;
-  if (output === undefined) throw new Error(`nothing was bundled for ${name}`);
-  return output.contents;
 }

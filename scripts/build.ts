@@ -48,6 +48,10 @@ execFileSync(
     stdio: "inherit",
   },
 );
+cpSync(join(ROOT, "infra/host"), join(DIST, "infra/host"), {
+  recursive: true,
+  filter: (path) => !path.endsWith(".ts"),
+});
 // the bundle takes the place of the compiled trainer
 rmSync(join(DIST, "trainer"), { recursive: true, force: true });
 mkdirSync(join(DIST, "trainer"));

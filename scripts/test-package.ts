@@ -4,7 +4,16 @@
  * by the package's own `accrete native` (ACCRETE_NATIVE_REQUIRED=1), or it is the one of this machine.
  */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -106,6 +115,24 @@ try {
   }
   rmSync(join(toy, "wrong.ts"));
   check("a misspelt name is refused by the types", refused);
+
+  // aws-cdk-lib is the user's: that of the clone will do
+  for (const name of ["aws-cdk-lib", "constructs"])
+    symlinkSync(join(ROOT, "node_modules", name), join(project, "node_modules", name));
+  writeFileSync(
+    join(toy, "app.ts"),
+    `import { App, Stack } from "aws-cdk-lib";
+import { IncrementalTrainingPipeline, pipelineCode, TrainingPlatform } from "@accrete/pipeline/cdk";
+const pipeline = { name: "toy", data: { prefix: "toy/", format: "csv", label: "kind" }, trainer: { model: "./model.ts", epochs: 1, batchSize: 8 } } as const;
+const app = new App({ outdir: "cdk.out" });
+new TrainingPlatform(new Stack(app, "Machines"), "Platform", { pipelines: [pipeline] });
+new IncrementalTrainingPipeline(new Stack(app, "Toy"), "Toy", { pipeline, code: await pipelineCode({ pipeline, folder: "toy" }) });
+app.synth();
+`,
+  );
+  run(project, "node", "node_modules/typescript/bin/tsc", "-p", ".");
+  run(project, "node", "toy/app.ts");
+  check("a CDK app of one's own has its two constructs", existsSync(join(project, "cdk.out/Toy.template.json")));
 
   accrete("--dir", "toy", "add", "toy/sample/flowers-1.csv");
   const onWasm = accrete("--dir", "toy", "up", "--once");

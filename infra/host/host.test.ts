@@ -255,7 +255,6 @@ describe("user data", () => {
       "mask --runtime ecs.service",
       "stop --no-block ecs.service",
     ]);
-    expect(read("systemctl.calls")).not.toContain("accrete-spot.service\nstart");
     expect(read("ecs/ecs.config")).toContain("ECS_ENABLE_SPOT_INSTANCE_DRAINING=true");
   });
 });
