@@ -6,8 +6,8 @@ import type { PipelineConfig } from "../protocol/config.ts";
 import { scheduleTimes } from "./cron.ts";
 import type { Queues } from "./queues.ts";
 
-/** Of the sweep and of the net's tick; what is due then, the ledger decides. */
-const SWEEP = "rate(15 minutes)";
+/** Of the sweep and of the net's tick, to the minute: the first of a UTC day lists all. */
+const SWEEP = "cron(0/15 * * * ? *)";
 
 export interface SchedulesProps {
   readonly pipeline: PipelineConfig;

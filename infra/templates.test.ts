@@ -1,5 +1,5 @@
 /** What matters in the templates, each by itself: a change of anything else is nobody's business here. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Match, Template } from "aws-cdk-lib/assertions";
@@ -257,7 +257,7 @@ describe("events", () => {
       ([, { Properties }]) => Properties,
     );
     expect(schedules).toMatchObject([
-      { ScheduleExpression: "rate(15 minutes)", Target: { Input: '{"format":1,"sweep":true}' } },
+      { ScheduleExpression: "cron(0/15 * * * ? *)", Target: { Input: '{"format":1,"sweep":true}' } },
       {
         ScheduleExpression: "cron(30 2 ? * MON,TUE,WED,THU,FRI *)",
         ScheduleExpressionTimezone: "Europe/Berlin",
@@ -394,6 +394,15 @@ describe("who is told", () => {
       expect(Properties["AlarmDescription"]).toMatch(/docs\/operations\.md#[a-z-]+$/);
       expect(Properties["AlarmActions"]).toHaveLength(1);
     }
+  });
+
+  it("each place in the runbook that somebody is sent to is there", () => {
+    const runbook = readFileSync(new URL("../docs/operations.md", import.meta.url), "utf8");
+    const sentTo = [
+      ...JSON.stringify(made.get("own bucket with KMS")!.pipelines).matchAll(/operations\.md#([a-z-]+)/g),
+    ];
+    expect(new Set(sentTo.map(([, place]) => place)).size).toBe(5);
+    for (const [, place] of sentTo) expect(runbook).toContain(`\n### ${place}\n`);
   });
 
   it("an own topic is used, and none is made without an address", () => {

@@ -1,0 +1,51 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { parseConfig } from "../protocol/config.ts";
+import { canonicalJson } from "../protocol/digest.ts";
+import { safetensorsHeader } from "../protocol/safetensors.ts";
+import { pipelineCode } from "./assets.ts";
+import { pipeline } from "./testing/synth.ts";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "accrete-assets-"));
+  writeFileSync(join(folder, "model.ts"), "export default { build: () => undefined };\n");
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const made = (input: Parameters<typeof pipeline>[0], out: string) =>
+  pipelineCode({ pipeline: pipeline(input), folder, out: join(folder, out) });
+
+it("each function's folder has what it needs and nothing else, the same bytes each time", async () => {
+  const [first, again] = [await made({}, "first"), await made({}, "again")];
+  expect(readdirSync(first.intake).sort()).toEqual(["config.json", "index.mjs"]);
+  expect(readdirSync(first.ledger).sort()).toEqual(["config.json", "index.mjs", "model.mjs"]);
+  for (const name of ["intake", "ledger"] as const)
+    for (const file of readdirSync(first[name]))
+      expect(readFileSync(join(again[name], file)).equals(readFileSync(join(first[name], file))), file).toBe(true);
+  const [config] = parseConfig({ pipelines: [pipeline()] }).pipelines;
+  expect(readFileSync(join(first.ledger, "config.json"), "utf8")).toBe(canonicalJson(config));
+  const model: unknown = await import(pathToFileURL(join(first.ledger, "model.mjs")).href);
+  expect(model).toHaveProperty("default.build");
+});
+
+it("the weights of a warm start lie beside the ledger", async () => {
+  const body = Buffer.concat([
+    safetensorsHeader([{ name: "dense/kernel", dtype: "F32", shape: [1] }]),
+    Buffer.alloc(4),
+  ]);
+  writeFileSync(join(folder, "weights.safetensors"), body);
+  const trainer = { ...pipeline().trainer, start: { from: "./weights.safetensors" } };
+  const { ledger } = await made({ trainer }, "out");
+  expect(readFileSync(join(ledger, "start.safetensors")).equals(body)).toBe(true);
+  const missing = { ...trainer, start: { from: "./none.safetensors" } };
+  await expect(made({ trainer: missing }, "missing")).rejects.toMatchObject({ code: "START_NOT_READABLE" });
+});
+
+it("a model that can't be loaded is said before anything is made", async () => {
+  writeFileSync(join(folder, "model.ts"), "export const nothing = 1;\n");
+  await expect(made({}, "out")).rejects.toMatchObject({ code: "MODEL_NOT_LOADABLE" });
+});
