@@ -100,9 +100,9 @@ export class Alarms extends Construct {
       pattern: {
         source: ["aws.batch"],
         "detail-type": ["Batch Job Queue Blocked"],
-        resources: jobQueueArns(this, props),
+        detail: { jobQueue: jobQueueArns(this, props) },
       },
-      paths: { queue: "$.resources[0]", reason: "$.detail.statusReason" },
+      paths: { queue: "$.detail.jobQueue", reason: "$.detail.statusReason" },
       text: `accrete ${name}: no machine can be had in <queue>: <reason>. What to do: ${props.runbook}#job-queue-blocked`,
     });
   }

@@ -417,7 +417,10 @@ describe("who is told", () => {
   it("a failed attempt and a blocked queue are told by rules, which cost nothing", () => {
     for (const detail of ["Batch Job State Change", "Batch Job Queue Blocked"])
       digits("own bucket with KMS").hasResourceProperties("AWS::Events::Rule", {
-        EventPattern: Match.objectLike({ "detail-type": [detail] }),
+        EventPattern: Match.objectLike({
+          "detail-type": [detail],
+          detail: Match.objectLike({ jobQueue: [Match.anyValue(), Match.anyValue()] }),
+        }),
         Targets: [Match.objectLike({ Id: "Topic" })],
       });
   });
