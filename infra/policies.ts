@@ -112,7 +112,7 @@ function ledgerOf(names: PipelineNames): Statement[] {
     receive(names.ticksQueue),
     allow("Submit", ["batch:SubmitJob"], [...names.jobQueues, `${names.jobDefinition}:*`]),
     ...watchJobs(names),
-    ...(names.topic === null ? [] : [allow("Notify", ["sns:Publish"], [names.topic])]),
+    ...tell(names),
     writeLogs([names.logGroups.ledger]),
     ...keysOf(names, ["s3", "sqs", "sns"]),
   ];
@@ -142,18 +142,20 @@ function operatorOf(names: PipelineNames): Statement[] {
     list(names, ["*"]),
     ...readData(names),
     allow("Add", ["s3:PutObject", "s3:AbortMultipartUpload"], [dataObjects(names)], ofAccount(names.dataAccount)),
-    ...listData(names),
+    // HeadBucket says no prefix: names in the data bucket are no secret to an operator
+    ...listData(names, "StringLikeIfExists"),
     allow("LookAtData", ["s3:GetBucketNotification", "s3:GetBucketLocation"], [names.dataBucket]),
     allow("Ask", ["sqs:SendMessage"], [names.ticksQueue]),
+    ...tell(names), // of an entry that a command has finished
     ...watchJobs(names),
     allow(
       "ReadLogs",
-      ["logs:GetLogEvents", "logs:FilterLogEvents", "logs:DescribeLogStreams"],
+      ["logs:GetLogEvents", "logs:FilterLogEvents"],
       groups.flatMap((group) => [group, `${group}:*`]),
     ),
     allow("ReadStack", ["cloudformation:DescribeStacks"], [names.stack]),
-    allow("ReadQuotas", ["servicequotas:GetServiceQuota", "servicequotas:ListServiceQuotas"], ["*"]),
-    ...keysOf(names, ["s3", "sqs"]),
+    allow("ReadQuotas", ["servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota"], ["*"]),
+    ...keysOf(names, ["s3", "sqs", "sns"]),
     ...dataKeyOf(names, ["kms:Decrypt", "kms:GenerateDataKey"]),
   ];
 }
@@ -213,11 +215,11 @@ function list(names: PipelineNames, patterns: readonly string[]): Statement {
   });
 }
 
-function listData(names: PipelineNames): Statement[] {
+function listData(names: PipelineNames, like: "StringLike" | "StringLikeIfExists" = "StringLike"): Statement[] {
   return [
     allow("ListData", ["s3:ListBucket"], [names.dataBucket], {
       ...ofAccount(names.dataAccount),
-      StringLike: { "s3:prefix": [`${literal(names.dataPrefix)}*`] },
+      [like]: { "s3:prefix": [`${literal(names.dataPrefix)}*`] },
     }),
   ];
 }
@@ -231,6 +233,10 @@ function readData(names: PipelineNames): Statement[] {
 /** As Lambda takes them from a queue. */
 function receive(queue: string): Statement {
   return allow("Receive", ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], [queue]);
+}
+
+function tell({ topic }: PipelineNames): Statement[] {
+  return topic === null ? [] : [allow("Notify", ["sns:Publish"], [topic])];
 }
 
 /** Batch can only be asked for all jobs; and a job's ARN has an id that nobody knows before. */

@@ -230,7 +230,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       arn(around, "servicequotas", `${text(input, "ServiceCode")}/${text(input, "QuotaCode")}`),
     ),
   ],
-  "Service Quotas.ListServiceQuotas": anywhere("servicequotas:ListServiceQuotas"),
+  "Service Quotas.GetAWSDefaultServiceQuota": anywhere("servicequotas:GetAWSDefaultServiceQuota"),
   // nobody needs a permission for it
   "STS.GetCallerIdentity": () => [],
 };
