@@ -1,6 +1,6 @@
 /** The data in a bucket: an item is an object with one etag, read by its version where that is known. Only ever read. */
 import { dirname } from "node:path";
-import { HeadBucketCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
+import { ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { messageOf } from "../protocol/errors.ts";
 import { LIST_MAX, type Arrival, type FetchOutcome, type Items } from "../protocol/ports.ts";
 import type { Item } from "../protocol/types.ts";
@@ -46,7 +46,7 @@ class S3Items implements Items {
       if (isLocked(error)) return { outcome: "forbidden" };
       if (nameOf(error) !== "AccessDenied")
         throw s3Error(fileError(error, key, dirname(path)), `s3://${bucket}/${key} (account ${this.#at.owner})`);
-      await this.#isOpen(bucket);
+      await this.#isOpen(bucket, key);
       return { outcome: "forbidden" };
     }
   }
@@ -78,11 +78,16 @@ class S3Items implements Items {
     }
   }
 
-  /** One object may be closed to the trainer; that the bucket is, or has another owner, is no fault of the object. */
-  async #isOpen(bucket: string): Promise<void> {
+  /**
+   * One object may be closed to the trainer; that the bucket is, or has another owner, is no fault of the object. By a LIST and not by
+   * HeadBucket, as a role may only be allowed to list its pipeline's prefix.
+   */
+  async #isOpen(bucket: string, key: string): Promise<void> {
     const { client, owner } = this.#at;
     try {
-      await client.send(new HeadBucketCommand({ Bucket: bucket, ExpectedBucketOwner: owner }));
+      await client.send(
+        new ListObjectsV2Command({ Bucket: bucket, ExpectedBucketOwner: owner, Prefix: key, MaxKeys: 1 }),
+      );
     } catch (error) {
       throw s3Error(error, `s3://${bucket} (account ${owner})`);
     }
