@@ -76,9 +76,12 @@ export function otherAccountStatements(names: {
       Principal: { AWS: [names.trainerRole] },
     },
     {
-      ...allow("AccreteLists", ["s3:ListBucket"], [names.dataBucket], {
-        StringLike: { "s3:prefix": [`${literal(names.dataPrefix)}*`] },
-      }),
+      ...allow(
+        "AccreteLists",
+        ["s3:ListBucket"],
+        [names.dataBucket],
+        names.dataPrefix === "" ? undefined : { StringLike: { "s3:prefix": [`${literal(names.dataPrefix)}*`] } },
+      ),
       Principal: { AWS: [names.ledgerRole, names.trainerRole] },
     },
   ];

@@ -216,12 +216,10 @@ function list(names: PipelineNames, patterns: readonly string[]): Statement {
 }
 
 function listData(names: PipelineNames, like: "StringLike" | "StringLikeIfExists" = "StringLike"): Statement[] {
-  return [
-    allow("ListData", ["s3:ListBucket"], [names.dataBucket], {
-      ...ofAccount(names.dataAccount),
-      [like]: { "s3:prefix": [`${literal(names.dataPrefix)}*`] },
-    }),
-  ];
+  const { dataBucket, dataAccount, dataPrefix } = names;
+  // the whole bucket needs no condition, which a request without any prefix would not meet
+  const prefixes = dataPrefix === "" ? {} : { [like]: { "s3:prefix": [`${literal(dataPrefix)}*`] } };
+  return [allow("ListData", ["s3:ListBucket"], [dataBucket], { ...ofAccount(dataAccount), ...prefixes })];
 }
 
 function readData(names: PipelineNames): Statement[] {

@@ -8,8 +8,13 @@ export const ACCOUNT = "111122223333";
 export const STRANGER = "999988887777";
 export const REGION = "eu-central-1";
 export const PIPELINE = "sim";
-export const STATE = "state-bucket";
-export const DATA = "data-bucket";
+export const STATE = "state";
+/** as the tests' items have it */
+export const DATA = "data";
+
+/** names, the second one of machines that nobody takes back */
+export const JOB_QUEUES = ["accrete-prod-sim", "accrete-prod-sim-ondemand"] as const;
+export const TICKS_URL = `https://sqs.${REGION}.amazonaws.com/${ACCOUNT}/ticks`;
 
 const arn = (service: string, rest: string): string => `arn:aws:${service}:${REGION}:${ACCOUNT}:${rest}`;
 
@@ -24,7 +29,7 @@ export const NAMES: PipelineNames = {
   dataPrefix: "f",
   ticksQueue: arn("sqs", "ticks"),
   arrivalsQueue: arn("sqs", "arrivals"),
-  jobQueues: [arn("batch", "job-queue/accrete-prod-sim"), arn("batch", "job-queue/accrete-prod-sim-ondemand")],
+  jobQueues: JOB_QUEUES.map((name) => arn("batch", `job-queue/${name}`)),
   jobDefinition: arn("batch", "job-definition/accrete-prod-sim"),
   topic: arn("sns", "notices"),
   logGroups: {
@@ -80,5 +85,5 @@ export function policyFor(
   policies: ReadonlyMap<string, readonly ResourceStatement[]>,
   resource: string,
 ): readonly ResourceStatement[] {
-  return policies.get(resource.split("/")[0]!) ?? [];
+  return policies.get(resource) ?? policies.get(resource.split("/")[0]!) ?? [];
 }

@@ -16,7 +16,14 @@ export interface WriteWatcher {
   attemptsListed(process: Process, prefix: string): void;
 }
 
-export function storeOf(process: Process, scheduler: Scheduler, memory: MemoryStore, watcher: WriteWatcher): Store {
+/** @param through what a call takes effect by: the memory itself, or an adapter whose other end it is */
+export function storeOf(
+  process: Process,
+  scheduler: Scheduler,
+  memory: MemoryStore,
+  watcher: WriteWatcher,
+  through: Store = memory,
+): Store {
   const read = <T>(label: string, effect: () => Promise<T>): Promise<T> =>
     scheduler.call(process, label, false, effect);
   const write = <T>(label: string, effect: () => Promise<T>): Promise<T> =>
@@ -26,28 +33,28 @@ export function storeOf(process: Process, scheduler: Scheduler, memory: MemorySt
       const by = asNow(process);
       return write(`create ${key}`, () => {
         if (!memory.objects.has(key)) watcher.before(by, "create", key, body);
-        return memory.create(key, body);
+        return through.create(key, body);
       });
     },
     replace: (key, body, expected) => {
       const by = asNow(process);
       return write(`replace ${key}`, () => {
         if ((memory.objects.get(key)?.etag ?? null) === expected) watcher.before(by, "replace", key, body);
-        return memory.replace(key, body, expected);
+        return through.replace(key, body, expected);
       });
     },
     delete: (key) =>
       read(`delete ${key}`, () => {
         watcher.before(process, "delete", key, undefined);
-        return memory.delete(key);
+        return through.delete(key);
       }),
     get: (key) =>
       read(`get ${key}`, () => {
         if (key.endsWith("/plan.json") && !memory.objects.has(key)) process.seen.noPlan = key;
         if (key.startsWith("log/")) process.seen.headSeq = 9_999_999_999 - Number(key.slice(4, 14));
-        return memory.get(key);
+        return through.get(key);
       }),
-    head: (key) => read(`head ${key}`, () => memory.head(key)),
+    head: (key) => read(`head ${key}`, () => through.head(key)),
     list: (prefix, options) =>
       read(`list ${prefix}`, () => {
         if (/^rounds\/\d+\/attempts\/$/.test(prefix)) {
@@ -56,11 +63,11 @@ export function storeOf(process: Process, scheduler: Scheduler, memory: MemorySt
         }
         if (prefix === "log/" && ![...memory.objects.keys()].some((key) => key.startsWith("log/")))
           process.seen.headSeq = 0;
-        return memory.list(prefix, options);
+        return through.list(prefix, options);
       }),
     createFromFile: () => Promise.reject(new Error("no files here")),
     readToFile: () => Promise.reject(new Error("no files here")),
-    copy: (from, to) => write(`copy ${to}`, () => memory.copy(from, to)),
+    copy: (from, to) => write(`copy ${to}`, () => through.copy(from, to)),
   };
 }
 

@@ -5,7 +5,7 @@ import { BUDGET_LEAST_MS } from "../../protocol/budget.ts";
 import { parseConfig, type PipelineConfig } from "../../protocol/config.ts";
 import { itemId, sha256, shardOf } from "../../protocol/digest.ts";
 import { failureKey, INBOX, parseAttemptKey, planKey, resultKey } from "../../protocol/keys.ts";
-import type { Tick } from "../../protocol/ports.ts";
+import type { Items, Jobs, Notify, Store, Tick, Ticks } from "../../protocol/ports.ts";
 import { parseDocument, type Item } from "../../protocol/types.ts";
 import { Books, violate } from "./books.ts";
 import { isOldEnough, jobsOf, storeOf, ticksOf, type SimulatedJob } from "./ports.ts";
@@ -109,6 +109,23 @@ const CODE = new TextEncoder().encode("export {}");
 type Seen = Pick<Process, "name" | "seen">;
 const FOREVER = 20_000;
 
+/** By what a process's calls go on their way; the simulation is at their other end. `process` is its name. */
+export interface Through {
+  store(process: string, memory: MemoryStore): Store;
+  items(process: string, items: Items): Items;
+  jobs(process: string, jobs: Jobs): Jobs;
+  ticks(process: string, ticks: Ticks): Ticks;
+  notify(process: string): Notify;
+}
+
+const DIRECTLY: Through = {
+  store: (_process, memory) => memory,
+  items: (_process, items) => items,
+  jobs: (_process, jobs) => jobs,
+  ticks: (_process, ticks) => ticks,
+  notify: () => ({ notify: async () => {} }),
+};
+
 export class World {
   readonly random: Random;
   readonly profile: Profile;
@@ -119,6 +136,7 @@ export class World {
   readonly jobs: SimulatedJob[] = [];
   readonly trace: string[] = [];
   readonly #api: UnderTest;
+  readonly #through: Through;
   readonly #items: Item[];
   readonly #bad: Set<string>;
   readonly #poison: Set<string>;
@@ -138,7 +156,8 @@ export class World {
   #writes = 0;
   #checked = 0;
 
-  constructor(seed: number, api: UnderTest, override: Partial<Profile> = {}) {
+  constructor(seed: number, api: UnderTest, override: Partial<Profile> = {}, through: Through = DIRECTLY) {
+    this.#through = through;
     this.random = new Random(seed);
     this.profile = { ...profileOf(this.random), ...laterProfileOf(new Random(~seed)), ...override };
     this.#api = api;
@@ -174,23 +193,35 @@ export class World {
   #ledgerOf(process: Process): Ledger {
     return {
       config: this.config,
-      store: storeOf(process, this.scheduler, this.memory, {
-        before: (...write) => this.#beforeWrite(...write),
-        attemptsListed: (...look) => this.#attemptsListed(...look),
-      }),
-      jobs: jobsOf(
+      store: storeOf(
         process,
         this.scheduler,
-        this.jobs,
-        () => this.#nowMs,
-        (job) => this.#endJob(job),
+        this.memory,
+        {
+          before: (...write) => this.#beforeWrite(...write),
+          attemptsListed: (...look) => this.#attemptsListed(...look),
+        },
+        this.#through.store(process.name, this.memory),
       ),
-      ticks: ticksOf((tick, delayMs) => {
-        if (!Number.isFinite(delayMs)) violate("L1 a tick is asked for at no time");
-        this.#ticks.push({ tick, dueMs: this.#nowMs + delayMs });
-      }),
+      jobs: this.#through.jobs(
+        process.name,
+        jobsOf(
+          process,
+          this.scheduler,
+          this.jobs,
+          () => this.#nowMs,
+          (job) => this.#endJob(job),
+        ),
+      ),
+      ticks: this.#through.ticks(
+        process.name,
+        ticksOf((tick, delayMs) => {
+          if (!Number.isFinite(delayMs)) violate("L1 a tick is asked for at no time");
+          this.#ticks.push({ tick, dueMs: this.#nowMs + delayMs });
+        }),
+      ),
       clock: { nowMs: () => this.#nowMs, nonce: () => (this.#nonces++).toString(16).padStart(32, "0") },
-      notify: { notify: async () => {} },
+      notify: this.#through.notify(process.name),
       code: { sha256: sha256(CODE), body: CODE },
       start: null,
       image: null,
@@ -236,7 +267,8 @@ export class World {
     const seen = [...this.#present];
     this.#run("sweep", async (ledger) => {
       const list = async (): Promise<{ items: readonly Item[] }> => ({ items: seen });
-      await this.#api.sweep(ledger, { list, fetch: () => Promise.reject(new Error("nothing is fetched here")) });
+      const items = { list, fetch: () => Promise.reject(new Error("nothing is fetched here")) };
+      await this.#api.sweep(ledger, this.#through.items("sweep", items));
       for (const item of seen) this.#arrived.add(itemId(item));
       this.#writes++;
     });
@@ -648,8 +680,13 @@ export interface History {
 }
 
 /** Runs one history. The same seed gives the same history. */
-export async function runHistory(seed: number, api: UnderTest, override: Partial<Profile> = {}): Promise<History> {
-  const world = new World(seed, api, override);
+export async function runHistory(
+  seed: number,
+  api: UnderTest,
+  override: Partial<Profile> = {},
+  through?: Through,
+): Promise<History> {
+  const world = new World(seed, api, override, through);
   let violation: string | undefined;
   let steps = 0;
   try {
