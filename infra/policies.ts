@@ -107,11 +107,11 @@ function ledgerOf(names: PipelineNames): Statement[] {
     remove(names, [`${INBOX}*`, CHECKPOINTS]),
     giveUp(names, [`${STARTS}*`]),
     list(names, ["*"]),
-    ...listData(names), // the sweep; what is in an object it never sees
+    listData(names), // the sweep; what is in an object it never sees
     allow("Ask", ["sqs:SendMessage"], [names.ticksQueue]),
     receive(names.ticksQueue),
     allow("Submit", ["batch:SubmitJob"], [...names.jobQueues, `${names.jobDefinition}:*`]),
-    ...watchJobs(names),
+    ...watchJobs(names, ["batch:DescribeJobs", "batch:ListJobs"]),
     ...tell(names),
     writeLogs([names.logGroups.ledger]),
     ...keysOf(names, ["s3", "sqs", "sns"]),
@@ -125,8 +125,8 @@ function trainerOf(names: PipelineNames): Statement[] {
     create(names, CREATES.trainer),
     giveUp(names, [CHECKPOINTS]),
     list(names, reads),
-    ...readData(names),
-    ...listData(names),
+    readData(names, ["s3:GetObject", "s3:GetObjectVersion"]),
+    listData(names),
     ...keysOf(names, ["s3"]),
     ...dataKeyOf(names, ["kms:Decrypt"]),
   ];
@@ -134,24 +134,25 @@ function trainerOf(names: PipelineNames): Statement[] {
 
 function operatorOf(names: PipelineNames): Statement[] {
   const { intake, ledger, jobs } = names.logGroups;
-  const groups = [intake, ledger, jobs];
   return [
     read(names, ["*"]), // verify reads all there is
     create(names, [...CREATES.operator, ...REPLACED]),
     remove(names, [`${INBOX}*`]),
     list(names, ["*"]),
-    ...readData(names),
+    readData(names, ["s3:GetObject"]),
     allow("Add", ["s3:PutObject", "s3:AbortMultipartUpload"], [dataObjects(names)], ofAccount(names.dataAccount)),
     // HeadBucket says no prefix: names in the data bucket are no secret to an operator
-    ...listData(names, "StringLikeIfExists"),
-    allow("LookAtData", ["s3:GetBucketNotification", "s3:GetBucketLocation"], [names.dataBucket]),
+    listData(names, "StringLikeIfExists"),
+    allow("ReadEvents", ["s3:GetBucketNotification"], [names.dataBucket]),
     allow("Ask", ["sqs:SendMessage"], [names.ticksQueue]),
     ...tell(names), // of an entry that a command has finished
-    ...watchJobs(names),
+    ...watchJobs(names, ["batch:DescribeJobs"]),
+    allow("ReadJobLogs", ["logs:GetLogEvents"], [`${jobs}:*`]),
+    // by `aws logs tail`, which asks for the group or for all its streams
     allow(
-      "ReadLogs",
-      ["logs:GetLogEvents", "logs:FilterLogEvents"],
-      groups.flatMap((group) => [group, `${group}:*`]),
+      "TailLogs",
+      ["logs:FilterLogEvents"],
+      [intake, ledger, jobs].flatMap((group) => [group, `${group}:*`]),
     ),
     allow("ReadStack", ["cloudformation:DescribeStacks"], [names.stack]),
     allow("ReadQuotas", ["servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota"], ["*"]),
@@ -215,17 +216,15 @@ function list(names: PipelineNames, patterns: readonly string[]): Statement {
   });
 }
 
-function listData(names: PipelineNames, like: "StringLike" | "StringLikeIfExists" = "StringLike"): Statement[] {
+function listData(names: PipelineNames, like: "StringLike" | "StringLikeIfExists" = "StringLike"): Statement {
   const { dataBucket, dataAccount, dataPrefix } = names;
   // the whole bucket needs no condition, which a request without any prefix would not meet
   const prefixes = dataPrefix === "" ? {} : { [like]: { "s3:prefix": [`${literal(dataPrefix)}*`] } };
-  return [allow("ListData", ["s3:ListBucket"], [dataBucket], { ...ofAccount(dataAccount), ...prefixes })];
+  return allow("ListData", ["s3:ListBucket"], [dataBucket], { ...ofAccount(dataAccount), ...prefixes });
 }
 
-function readData(names: PipelineNames): Statement[] {
-  return [
-    allow("ReadData", ["s3:GetObject", "s3:GetObjectVersion"], [dataObjects(names)], ofAccount(names.dataAccount)),
-  ];
+function readData(names: PipelineNames, actions: readonly string[]): Statement {
+  return allow("ReadData", actions, [dataObjects(names)], ofAccount(names.dataAccount));
 }
 
 /** As Lambda takes them from a queue. */
@@ -238,9 +237,9 @@ function tell({ topic }: PipelineNames): Statement[] {
 }
 
 /** Batch can only be asked for all jobs; and a job's ARN has an id that nobody knows before. */
-function watchJobs({ partition, region, account }: PipelineNames): Statement[] {
+function watchJobs({ partition, region, account }: PipelineNames, looks: readonly string[]): Statement[] {
   return [
-    allow("FindJobs", ["batch:DescribeJobs", "batch:ListJobs"], ["*"]),
+    allow("FindJobs", looks, ["*"]),
     allow("EndJobs", ["batch:TerminateJob"], [`arn:${partition}:batch:${region}:${account}:job/*`]),
   ];
 }

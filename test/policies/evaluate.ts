@@ -1,5 +1,5 @@
 /** Asks a policy evaluator, as AWS would decide: the caller's own policies, its boundary, and the resource's policy. */
-import { runSimulation } from "@cloud-copilot/iam-simulate";
+import { runSimulation, type StatementExplain } from "@cloud-copilot/iam-simulate";
 import type { ResourceStatement, Statement } from "../../infra/statement.ts";
 
 /** One decision that IAM makes for a call of an API; a call may need several. */
@@ -25,6 +25,8 @@ export interface Decision {
   readonly result: "Allowed" | "ExplicitlyDenied" | "ImplicitlyDenied";
   /** Sids of the statements that refused it */
   readonly refusedBy: readonly string[];
+  /** what of the caller's own statements allowed it: "Sid action resource" as they are written there */
+  readonly allowedBy: readonly string[];
 }
 
 const document = (statements: readonly Statement[]): object => ({ Version: "2012-10-17", Statement: statements });
@@ -74,5 +76,18 @@ export async function decide(
     ...(analysis.resourceAnalysis?.denyStatements ?? []),
     ...(analysis.permissionBoundaryAnalysis?.denyStatements ?? []),
   ];
-  return { result: analysis.result, refusedBy: refusing.map(({ explain }) => explain.identifier) };
+  const allowing = analysis.identityAnalysis?.allowStatements ?? [];
+  return {
+    result: analysis.result,
+    refusedBy: refusing.map(({ explain }) => explain.identifier),
+    allowedBy: allowing.flatMap(({ explain }) => matchesOf(explain)),
+  };
+}
+
+function matchesOf({ identifier, actions, resources }: StatementExplain): string[] {
+  const list = <T>(one: T | T[] | undefined): T[] => (one === undefined ? [] : Array.isArray(one) ? one : [one]);
+  const matching = list(resources).filter(({ matches }) => matches);
+  return list(actions)
+    .filter(({ matches }) => matches)
+    .flatMap(({ action }) => matching.map(({ resource }) => `${identifier} ${action} ${resource}`));
 }
