@@ -13,7 +13,7 @@ export const STATE = "state";
 export const DATA = "data";
 
 /** names, the second one of machines that nobody takes back */
-export const JOB_QUEUES = ["accrete-prod-sim", "accrete-prod-sim-ondemand"] as const;
+export const JOB_QUEUES = ["accrete-prod-eu-central-1-sim", "accrete-prod-eu-central-1-sim-ondemand"] as const;
 export const TICKS_URL = `https://sqs.${REGION}.amazonaws.com/${ACCOUNT}/ticks`;
 
 const arn = (service: string, rest: string): string => `arn:aws:${service}:${REGION}:${ACCOUNT}:${rest}`;

@@ -7,7 +7,7 @@ interface Resource {
 }
 export interface Template {
   readonly Resources?: Readonly<Record<string, Resource>>;
-  readonly Parameters?: Readonly<Record<string, { readonly Default?: unknown }>>;
+  readonly Parameters?: Readonly<Record<string, unknown>>;
 }
 
 export interface Environment {
@@ -15,6 +15,8 @@ export interface Environment {
   readonly region: string;
   readonly account: string;
   readonly stack: string;
+  /** of what CloudFormation names itself; undefined: the logical id is the name */
+  readonly nameOf?: (type: string, logicalId: string) => string | undefined;
 }
 
 export interface TemplateRole {
@@ -142,13 +144,14 @@ function resolver(template: Template, env: Environment): (value: unknown) => unk
   const reference = (id: string): unknown => {
     if (id in pseudo) return pseudo[id];
     const parameter = template.Parameters?.[id];
-    if (parameter !== undefined) return parameter.Default ?? id;
+    if (parameter !== undefined) return isObject(parameter) ? (parameter["Default"] ?? id) : id;
     return REFERENCE[template.Resources?.[id]?.Type ?? ""]?.(nameOf(id), env) ?? nameOf(id);
   };
   const nameOf = (id: string): string => {
     const { Type, Properties = {} } = template.Resources?.[id] ?? { Type: "" };
     const given = Properties[NAME[Type] ?? ""];
-    return given === undefined ? (Type === "AWS::S3::Bucket" ? id.toLowerCase() : id) : string(resolve(given));
+    if (given !== undefined) return string(resolve(given));
+    return env.nameOf?.(Type, id) ?? (Type === "AWS::S3::Bucket" ? id.toLowerCase() : id);
   };
   const attribute = (id: string, name: string): unknown => {
     const type = template.Resources?.[id]?.Type ?? "";
