@@ -84,7 +84,7 @@ async function refused(
 ): Promise<string[]> {
   const asked = new Map<string, { by: Role; one: Asked }>();
   for (const call of calls)
-    for (const one of askedFor(call, around))
+    for (const one of askedFor(call, around).filter(only))
       asked.set(`${call.by} ${JSON.stringify(one)}`, { by: call.by as Role, one });
   const found: string[] = [];
   for (const { by, one } of asked.values()) {
