@@ -26,6 +26,7 @@ export interface Known {
 export interface Where {
   readonly dir?: string;
   readonly pipeline?: string;
+  readonly stack?: string;
 }
 
 /** Where the cursor is. */
@@ -80,10 +81,11 @@ function walk(root: Command, before: readonly string[]): Place {
   let [option, several]: (Option | undefined)[] = [];
   let positionals = 0;
   let onlyPositionals = false;
-  const at: { dir?: string; pipeline?: string } = {};
+  const at: { dir?: string; pipeline?: string; stack?: string } = {};
   const note = ({ long }: Option, value: string): void => {
     if (long === "--dir") at.dir = value;
     if (long === "--pipeline") at.pipeline = value;
+    if (long === "--stack") at.stack = value;
   };
   for (const word of before) {
     if (option !== undefined) {

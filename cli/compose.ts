@@ -1,272 +1,50 @@
-/** Chooses the adapters: a workspace on this machine, its pipelines, and what the ledger is given. */
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
-import { systemClock } from "../adapters/clock.ts";
-import { bundleModel, loadConfigFile } from "../adapters/config-file.ts";
-import { countRequests, requestsText } from "../adapters/counted-store.ts";
-import { openDirectoryItems, type DirectoryItems } from "../adapters/directory-items.ts";
-import type { SkipReason } from "../adapters/directory-walk.ts";
-import { openDirectoryStore } from "../adapters/directory-store.ts";
-import { isTemporaryName, watchDirectory, type DirectoryWatcher } from "../adapters/directory-watcher.ts";
-import type { NoticeChannel } from "../adapters/notice-channel.ts";
-import { commandChannel } from "../adapters/notice-command.ts";
-import { openNoticeOutbox, type NoticeOutbox } from "../adapters/notice-outbox.ts";
-import { webhookChannel } from "../adapters/notice-webhook.ts";
-import { pruneJobs, watchJobs, type JobsWatch } from "../adapters/process-jobs-watch.ts";
-import { openProcessJobs } from "../adapters/process-jobs.ts";
-import { openStartWeights } from "../adapters/start-weights.ts";
-import { setLongTimeout } from "../adapters/long-timeout.ts";
-import { openScheduleTimer, type ScheduleTimer } from "../adapters/schedule-timer.ts";
+/** Chooses where a command's pipelines are: on this machine, or on AWS as a stack. */
+import { isTemporaryName } from "../adapters/directory-watcher.ts";
 import { nextDue } from "../adapters/schedule-times.ts";
-import { openTimerTicks, type TimerTicks } from "../adapters/timer-ticks.ts";
-import type { Ledger } from "../ledger/ledger.ts";
-import { readHead } from "../ledger/read.ts";
-import type { Config, PipelineConfig } from "../protocol/config.ts";
-import { isUntrained } from "../protocol/head.ts";
-import { planKey } from "../protocol/keys.ts";
-import { nearestName } from "../protocol/nearest-name.ts";
+import type { PipelineConfig } from "../protocol/config.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import { printable } from "../protocol/printable.ts";
-import type { Clock, Jobs, Notify, Store, Tick, Ticks } from "../protocol/ports.ts";
-import { version } from "./version.ts";
+import { openLocalPipeline, openLocalPipelines } from "./compose-local.ts";
+import type { StackDoctor } from "./compose-aws.ts";
+import type { GlobalOptions, Pipeline } from "./pipeline.ts";
 
-/** Options that every command has. */
-export interface GlobalOptions {
-  readonly dir?: string;
-  readonly pipeline?: string;
-  readonly json?: boolean;
-}
-
-export interface Workspace {
-  /** of accrete.config.ts */
-  readonly folder: string;
-  readonly file: string;
-  readonly config: Config;
-  /** has a folder for each pipeline */
-  readonly stateFolder: string;
-  readonly dataFolder: string;
-  readonly jobsFolder: string;
-  readonly noticesFolder: string;
-  readonly items: DirectoryItems;
-}
-
-/** A pipeline of a workspace, with what reads it. */
-export interface Pipeline {
-  readonly workspace: Workspace;
-  readonly config: PipelineConfig;
-  readonly store: Store;
-  readonly items: DirectoryItems;
-  readonly jobs: Jobs;
-  readonly clock: Clock;
-  /** for webhook and command; openLedger() puts it beside the terminal */
-  readonly outbox: NoticeOutbox;
-  readonly stateFolder: string;
-  readonly jobsFolder: string;
-  /** how many its store has got so far, for people */
-  requests(): string;
-}
-
-const EXTENSION = import.meta.url.endsWith(".ts") ? "ts" : "js";
-const TRAINER = fileURLToPath(new URL(`../trainer/main.${EXTENSION}`, import.meta.url));
-
-/** Runs the user's model module, so it is a process of its own. */
-export const EXPORTER = fileURLToPath(new URL(`../trainer/export.${EXTENSION}`, import.meta.url));
-
-/** The directory in which the user typed the command. `npm run` moves to the package's folder and says where it was in INIT_CWD. */
-export function userFolder(env: NodeJS.ProcessEnv): string {
-  const movedTo = env["npm_package_json"];
-  const from = env["INIT_CWD"];
-  const moved = movedTo !== undefined && dirname(movedTo) === process.cwd();
-  return moved && from !== undefined ? resolve(from) : process.cwd();
+/** The pipeline that a command's options mean. @throws {AccreteError} as openPipelinesOf; PIPELINE_UNKNOWN if several are meant */
+export async function openPipelineOf(options: GlobalOptions, warn = toStderr): Promise<Pipeline> {
+  return options.stack === undefined ? openLocalPipeline(options) : openStack(options, options.stack, warn);
 }
 
 /**
- * Where the config is, what it says, and which folders hold the state, the data and the jobs: `.accrete/` beside the config,
- * or ACCRETE_STATE and ACCRETE_DATA (paths or file: URLs).
- * @throws {AccreteError} CONFIG_NOT_FOUND, CONFIG_NOT_LOADABLE, CONFIG_INVALID, USAGE
+ * All pipelines that a command's options mean: of a config those that are not left out, of a stack its one.
+ * @throws {AccreteError} CONFIG_NOT_FOUND, CONFIG_NOT_LOADABLE, CONFIG_INVALID, PIPELINE_UNKNOWN; of a stack STACK_NOT_FOUND,
+ * STACK_NOT_OURS, and what adapters/aws-errors.ts makes of AWS' errors
  */
-export async function openWorkspace(
-  options: GlobalOptions,
-  more: { env?: NodeJS.ProcessEnv; onSkipped?: (name: string, why: SkipReason) => void } = {},
-): Promise<Workspace> {
-  const env = more.env ?? process.env;
-  const loaded = await findConfig(options.dir, userFolder(env));
-  const accrete = join(loaded.folder, ".accrete");
-  const state = folderOf(env, "ACCRETE_STATE");
-  const dataFolder = folderOf(env, "ACCRETE_DATA") ?? join(accrete, "data");
-  return {
-    folder: loaded.folder,
-    file: loaded.file,
-    config: loaded.config,
-    stateFolder: state ?? join(accrete, "state"),
-    dataFolder,
-    // with the state: whoever shares it has to find the same jobs; a store passes hidden names over
-    jobsFolder: state === undefined ? join(accrete, "jobs") : join(state, ".jobs"),
-    noticesFolder: state === undefined ? join(accrete, "notices") : join(state, ".notices"),
-    items: openDirectoryItems(dataFolder, more.onSkipped === undefined ? {} : { onSkipped: more.onSkipped }),
-  };
+export async function openPipelinesOf(options: GlobalOptions, warn = toStderr): Promise<Pipeline[]> {
+  return options.stack === undefined ? openLocalPipelines(options) : [await openStack(options, options.stack, warn)];
 }
 
-async function findConfig(dir: string | undefined, from: string): ReturnType<typeof loadConfigFile> {
-  if (dir !== undefined) return loadConfigFile(resolve(from, dir));
-  for (let folder = from; ; folder = dirname(folder)) {
-    try {
-      return await loadConfigFile(folder);
-    } catch (error) {
-      if (!(error instanceof AccreteError) || error.code !== "CONFIG_NOT_FOUND") throw error;
-      if (folder === dirname(folder))
-        throw new AccreteError("CONFIG_NOT_FOUND", `there is no accrete.config.ts in ${from}, nor in a folder above`);
-    }
-  }
+/** AWS' SDK takes longer to load than all the rest: only who names a stack waits for it. */
+async function openStack(options: GlobalOptions, stack: string, warn: (text: string) => void): Promise<Pipeline> {
+  const { openStackPipeline } = await import("./compose-aws.ts");
+  return openStackPipeline(options, stack, warn);
 }
 
-function folderOf(env: NodeJS.ProcessEnv, name: string): string | undefined {
-  const value = env[name];
-  if (value === undefined || value === "") return undefined;
-  if (value.startsWith("file:")) return fileURLToPath(value);
-  if (/^[a-z][a-z0-9+.-]+:\/\//.test(value))
-    throw new AccreteError("USAGE", `${name}=${value}: expected a path or a file: URL`);
-  return resolve(userFolder(env), value);
+function toStderr(text: string): void {
+  process.stderr.write(`warning: ${printable(text)}\n`);
 }
 
-/** The data folder as it is at this moment, with what may still grow. */
-export function openItemsNow({ dataFolder }: Workspace): DirectoryItems {
-  return openDirectoryItems(dataFolder, { settleMs: 0 });
+/** @throws {AccreteError} of the config alone: what AWS says is what the checks tell */
+export async function openDoctorOf(options: GlobalOptions, stack: string): Promise<StackDoctor> {
+  const { openStackDoctor } = await import("./compose-aws.ts");
+  return openStackDoctor(options, stack);
 }
 
-/**
- * The pipeline that is meant.
- * @throws {AccreteError} PIPELINE_UNKNOWN
- */
-export function choosePipeline(workspace: Workspace, name: string | undefined): Pipeline {
-  const { pipelines } = workspace.config;
-  const names = pipelines.map((pipeline) => pipeline.name);
-  if (name === undefined && pipelines.length > 1)
-    throw new AccreteError("PIPELINE_UNKNOWN", `there are several pipelines: ${names.join(", ")}`);
-  const config = name === undefined ? pipelines[0] : pipelines.find((pipeline) => pipeline.name === name);
-  if (config === undefined) {
-    const near = name === undefined ? undefined : nearestName(name, names);
+/** For a command that is about this machine. @throws {AccreteError} USAGE */
+export function refuseStack({ stack }: GlobalOptions, command: string, instead: string): void {
+  if (stack !== undefined)
     throw new AccreteError(
-      "PIPELINE_UNKNOWN",
-      `there is no pipeline "${name}"${near === undefined ? `: there is ${names.join(", ")}` : `: did you mean "${near}"?`}`,
+      "USAGE",
+      `accrete ${command} works on this machine alone, not with --stack or ACCRETE_STACK: ${instead}`,
     );
-  }
-  return openPipeline(workspace, config);
-}
-
-/** The pipeline that a command's options mean. @throws {AccreteError} as openWorkspace and choosePipeline */
-export async function openPipelineOf(options: GlobalOptions): Promise<Pipeline> {
-  return choosePipeline(await openWorkspace(options), options.pipeline);
-}
-
-export function openPipeline(workspace: Workspace, config: PipelineConfig): Pipeline {
-  const stateFolder = join(workspace.stateFolder, config.name);
-  const jobsFolder = join(workspace.jobsFolder, config.name);
-  const env = {
-    ACCRETE_STATE: pathToFileURL(stateFolder).href,
-    ACCRETE_DATA: pathToFileURL(workspace.dataFolder).href,
-  };
-  const { store, requests } = countRequests(openDirectoryStore(stateFolder));
-  return {
-    workspace,
-    config,
-    store,
-    requests: () => requestsText(requests()),
-    items: workspace.items,
-    jobs: openProcessJobs({ folder: jobsFolder, command: [process.execPath, TRAINER], env }),
-    clock: systemClock(),
-    outbox: openNoticeOutbox({
-      folder: join(workspace.noticesFolder, config.name),
-      channels: noticeChannels(workspace, config),
-      on: config.notify.on,
-      // of a command that makes one tick and leaves: its own output may be JSON
-      words: {
-        warn: (_about, message) => void process.stderr.write(`warning: ${printable(message)}\n`),
-        passed: () => undefined,
-      },
-    }),
-    stateFolder,
-    jobsFolder,
-  };
-}
-
-/** How a pipeline's notices reach people who do not look at the terminal. */
-export function noticeChannels({ folder }: Workspace, { notify }: PipelineConfig): NoticeChannel[] {
-  const { webhook, command } = notify;
-  return [
-    ...(webhook === null ? [] : [webhookChannel({ ...webhook, userAgent: `accrete/${version()}` })]),
-    ...(command === null ? [] : [commandChannel(command, { folder })]),
-  ];
-}
-
-/**
- * What ticks and commands are given; bundles the model module. Notices go to `notify`, which is the terminal's, and then into the
- * outbox.
- * @throws {AccreteError} MODEL_NOT_LOADABLE; START_NOT_READABLE, START_NOT_MATCHING if the next plan would begin with a warm start
- */
-export async function openLedger(pipeline: Pipeline, ports: { ticks: Ticks; notify: Notify }): Promise<Ledger> {
-  const { config, store, jobs, clock, outbox, workspace } = pipeline;
-  const { sha256, body } = await bundleModel(workspace.folder, config);
-  const start = config.trainer.start === null ? null : openStartWeights(workspace.folder, config.trainer.start);
-  if (start !== null && (await isToBegin(store))) await (await start.read())[Symbol.asyncDispose]();
-  return {
-    config,
-    store,
-    jobs,
-    clock,
-    ticks: ports.ticks,
-    notify: {
-      notify: async (notice) => {
-        await ports.notify.notify(notice);
-        await outbox.notify(notice);
-      },
-    },
-    code: { sha256, body },
-    start,
-    image: null,
-    jobDefinition: null,
-  };
-}
-
-/** The model as it lies beside the config; null if it can't be bundled: for a command that goes on without it. */
-export async function bundleToday({ workspace, config }: Pipeline): Promise<Ledger["code"] | null> {
-  try {
-    return await bundleModel(workspace.folder, config);
-  } catch (error) {
-    if (error instanceof AccreteError) return null;
-    throw error;
-  }
-}
-
-/** Nothing was trained yet, and the next plan is still to be made. */
-async function isToBegin(store: Store): Promise<boolean> {
-  const { head } = await readHead(store);
-  return isUntrained(head) && (await store.head(planKey(head.round + 1))) === undefined;
-}
-
-/** For a command that makes one tick and leaves: what is asked for later comes by `accrete up`. */
-export const NO_TICKS: Ticks = { ask: async () => undefined };
-
-/** Ticks by this process's timers. */
-export function openTicks(options: Parameters<typeof openTimerTicks>[0]): TimerTicks {
-  return openTimerTicks(options);
-}
-
-/** The pipeline's schedule, by this process's timers; undefined if it has none. @param afterMs what was due up to then is not made up */
-export function openSchedule(
-  { config, clock }: Pipeline,
-  on: { afterMs: number; onDue: (tick: Extract<Tick, { kind: "schedule" }>) => void },
-): ScheduleTimer | undefined {
-  const { schedule } = config;
-  if (schedule === null) return undefined;
-  const { retrain } = schedule;
-  return openScheduleTimer({
-    schedule,
-    afterMs: on.afterMs,
-    nowMs: clock.nowMs,
-    setTimer: setLongTimeout,
-    onDue: (timeMs) => on.onDue({ kind: "schedule", timeMs, retrain }),
-  });
 }
 
 /** When the pipeline's schedule is due next; undefined if it has none. */
@@ -274,28 +52,7 @@ export function nextScheduledMs({ schedule }: PipelineConfig, nowMs: number): nu
   return schedule === null ? undefined : nextDue(schedule, nowMs);
 }
 
-/** News of the data folder: paths relative to it. */
-export function watchData(
-  { dataFolder }: Workspace,
-  on: { onSettled: (paths: readonly string[]) => void; onError: (error: unknown) => void },
-): Promise<DirectoryWatcher> {
-  return watchDirectory({ folder: dataFolder, ...on });
-}
-
-/** News of the pipeline's jobs, also of those that another process has started. */
-export function watchEnds(
-  { jobsFolder, jobs }: Pipeline,
-  on: { onEnded: (ids: readonly string[]) => void; onError: (error: unknown) => void },
-): Promise<JobsWatch> {
-  return watchJobs({ folder: jobsFolder, jobs, ...on });
-}
-
-/** Takes the folders of old jobs away. */
-export async function tidyJobs({ jobsFolder }: Pipeline): Promise<void> {
-  await pruneJobs(jobsFolder);
-}
-
-/** Names that are passed over in a data folder. */
+/** Names that are passed over in a data folder, and that nobody means to put into a bucket. */
 export function isPassedOver(name: string): boolean {
   return isTemporaryName(name);
 }

@@ -5,7 +5,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AccreteError, ADVICE, type ErrorCode } from "../protocol/errors.ts";
 import { printable } from "../protocol/printable.ts";
-import { EXPORTER } from "./compose.ts";
+import { EXPORTER } from "./compose-local.ts";
 
 export interface ExportRequest {
   /** folder with the checkpoint's files, and room for more */

@@ -1,6 +1,8 @@
 /** Follows the log of a running job, line by line. */
 import { open } from "node:fs/promises";
 import { StringDecoder } from "node:string_decoder";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { JobLog } from "./pipeline.ts";
 
 /** Of a log that is longer when it is first seen, only the end is told. */
 const FIRST_BYTES_MAX = 4_096;
@@ -15,8 +17,12 @@ export interface JobTail {
   close(): Promise<void>;
 }
 
-/** @param options.everyMs between two looks */
-export function followLog(path: string, options: { everyMs: number; onLine: (line: string) => void }): JobTail {
+/** @param options.everyMs between two looks @param options.firstBytes so many of its end are told when it is first seen */
+export function followLog(
+  path: string,
+  options: { everyMs: number; firstBytes?: number; onLine: (line: string) => void },
+): JobTail {
+  const { firstBytes = FIRST_BYTES_MAX } = options;
   let offset: number | undefined;
   let rest = "";
   let cutIn = false;
@@ -29,7 +35,7 @@ export function followLog(path: string, options: { everyMs: number; onLine: (lin
     try {
       const { size } = await file.stat();
       if (offset === undefined) {
-        offset = Math.max(0, size - FIRST_BYTES_MAX);
+        offset = Math.max(0, size - firstBytes);
         cutIn = offset > 0;
       }
       const buffer = Buffer.alloc(CHUNK_BYTES);
@@ -73,6 +79,32 @@ export function followLog(path: string, options: { everyMs: number; onLine: (lin
       if (rest.trim() !== "") options.onLine(rest);
       rest = "";
     },
+  };
+}
+
+/** Between two looks at a log that somebody reads along. */
+const LINES_MS = 200;
+
+/** A job's log on this machine. */
+export function fileLog(path: string): JobLog {
+  return {
+    async *lines(ended) {
+      const said: string[] = [];
+      const tail = followLog(path, { everyMs: LINES_MS, firstBytes: Infinity, onLine: (line) => said.push(line) });
+      try {
+        // looked for before the log is read: what was said until then is all
+        for (let over = false; !over;) {
+          over = await ended();
+          await tail.read();
+          yield* said.splice(0);
+          if (!over) await sleep(LINES_MS);
+        }
+      } finally {
+        await tail.close();
+      }
+      yield* said;
+    },
+    last: () => lastLine(path),
   };
 }
 

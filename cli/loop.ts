@@ -18,7 +18,7 @@ import { sweep } from "../ledger/sweep.ts";
 import { tick } from "../ledger/tick.ts";
 import type { Job, Store, Tick } from "../protocol/ports.ts";
 import { isAlive } from "../protocol/round.ts";
-import { openLedger, openSchedule, openTicks, tidyJobs, watchEnds, type Pipeline } from "./compose.ts";
+import { openLedger, openSchedule, openTicks, tidyJobs, watchEnds, type LocalPipeline } from "./compose-local.ts";
 import { followLog, type JobTail } from "./job-tail.ts";
 import { count } from "./print.ts";
 import type { Progress } from "./progress.ts";
@@ -51,7 +51,7 @@ export interface LoopOptions {
  * Starts the loop.
  * @throws {AccreteError} MODEL_NOT_LOADABLE, or what the first look at the state throws
  */
-export async function startLoop(pipeline: Pipeline, options: LoopOptions): Promise<Loop> {
+export async function startLoop(pipeline: LocalPipeline, options: LoopOptions): Promise<Loop> {
   const loop = new Loop(pipeline, options);
   try {
     await loop.start();
@@ -64,7 +64,7 @@ export async function startLoop(pipeline: Pipeline, options: LoopOptions): Promi
 }
 
 export class Loop {
-  readonly #pipeline: Pipeline;
+  readonly #pipeline: LocalPipeline;
   readonly #options: LoopOptions;
   readonly #ticks: TimerTicks;
   readonly #underWay = new Set<Promise<unknown>>();
@@ -79,7 +79,7 @@ export class Loop {
   #lastError: unknown;
   #stopped: Promise<readonly Job[]> | undefined;
 
-  constructor(pipeline: Pipeline, options: LoopOptions) {
+  constructor(pipeline: LocalPipeline, options: LoopOptions) {
     this.#pipeline = pipeline;
     this.#options = options;
     this.#ticks = openTicks({ run: (why) => this.#runTick(why), onError: (error) => this.#failed(error) });

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** `accrete`: the verbs, what all of them share, and how they end. */
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { fromAws } from "../adapters/aws-errors.ts";
 import { EXIT } from "../protocol/errors.ts";
 import { addCommand } from "./commands/add.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -22,6 +23,7 @@ import { rehearseCommand } from "./commands/rehearse.ts";
 import { rollbackCommand } from "./commands/rollback.ts";
 import { completeCommand, completionCommand } from "./commands/completion.ts";
 import { exitCodeOf, failureText } from "./failure.ts";
+import { withStack } from "./words.ts";
 import { version } from "./version.ts";
 
 function program(): Command {
@@ -30,6 +32,11 @@ function program(): Command {
     .version(version(), "--version", "say the version")
     .option("--dir <dir>", "the folder with accrete.config.ts; else the nearest one from here upwards")
     .option("--pipeline <name>", "which pipeline of the config, if there are several")
+    .addOption(
+      new Option("--stack <stack>", "a pipeline's stack on AWS (accrete-STAGE-PIPELINE): not this machine")
+        .env("ACCRETE_STACK")
+        .argParser(stackOption),
+    )
     .option("--json", "print JSON, for scripts")
     .option("--no-color", "no colours, as with NO_COLOR in the environment")
     .helpOption("-h, --help", "say how a command is used")
@@ -77,6 +84,14 @@ function program(): Command {
   return root;
 }
 
+/** An empty ACCRETE_STACK is none. @throws {InvalidArgumentError} */
+function stackOption(text: string): string | undefined {
+  if (text === "") return undefined;
+  if (!/^[a-zA-Z][-a-zA-Z0-9]{0,127}$/.test(text))
+    throw new InvalidArgumentError("a stack's name is letters, digits and -, and starts with a letter.");
+  return text;
+}
+
 // `accrete log | head`: whoever reads has seen enough
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0);
@@ -91,14 +106,20 @@ for (const event of ["uncaughtException", "unhandledRejection"] as const) {
   });
 }
 
+const root = program();
 try {
-  await program().parseAsync(process.argv);
-} catch (error) {
-  if (error instanceof CommanderError) {
+  await root.parseAsync(process.argv);
+} catch (thrown) {
+  if (thrown instanceof CommanderError) {
     // commander has said it; help and version end with 0
-    process.exitCode = error.exitCode === 0 ? 0 : EXIT.usage;
+    process.exitCode = thrown.exitCode === 0 ? 0 : EXIT.usage;
   } else {
-    process.stderr.write(`${failureText(error, process.env["ACCRETE_DEBUG"] !== undefined)}\n`);
+    const { stack } = root.opts<{ stack?: string }>();
+    const error = stack === undefined ? thrown : fromAws(thrown);
+    const text = failureText(error, process.env["ACCRETE_DEBUG"] !== undefined);
+    // what is told to be typed has to work as it is
+    const isTyped = root.getOptionValueSource("stack") === "cli";
+    process.stderr.write(`${stack !== undefined && isTyped ? withStack(text, stack) : text}\n`);
     process.exitCode = exitCodeOf(error);
   }
 }

@@ -1,10 +1,10 @@
 /** The objects that a command names: by key, by path or by an item's id, with all their versions. */
-import { basename, relative, resolve, sep } from "node:path";
+import { basename } from "node:path";
 import { whyOf, type Version } from "../ledger/why.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import { nearestName } from "../protocol/nearest-name.ts";
 import type { Item } from "../protocol/types.ts";
-import { openItemsNow, userFolder, type Pipeline, type Workspace } from "./compose.ts";
+import type { Pipeline } from "./pipeline.ts";
 
 export interface NamedObject {
   /** as it was typed */
@@ -14,7 +14,7 @@ export interface NamedObject {
 }
 
 /** What --help says of an argument that is one. */
-export const OBJECT_HELP = "its key (the path in the data folder), its path, or an item's id";
+export const OBJECT_HELP = "its key (the path in the data folder or bucket), its path or s3:// URL, or an item's id";
 
 /**
  * What is known of each object.
@@ -22,10 +22,10 @@ export const OBJECT_HELP = "its key (the path in the data folder), its path, or 
  */
 export async function findObjects(pipeline: Pipeline, names: readonly string[]): Promise<NamedObject[]> {
   if (names.length === 0) return []; // reads nothing: what damages the history must not stop a command that names none
-  const { workspace } = pipeline;
-  const paths = names.map((name) => keyOfPath(workspace, name));
+  const { data } = pipeline;
+  const paths = names.map((name) => data.keyOf(name));
   const queries = [...names, ...paths.filter((key) => key !== undefined)];
-  const { versions, keys } = await whyOf({ ...pipeline, items: openItemsNow(workspace) }, queries);
+  const { versions, keys } = await whyOf({ ...pipeline, items: data.now }, queries);
   const of = new Map(queries.map((query, i) => [query, versions[i]!]));
   return names.map((name, i) => {
     const path = paths[i];
@@ -36,15 +36,9 @@ export async function findObjects(pipeline: Pipeline, names: readonly string[]):
     const near = sameEnd.length === 1 ? sameEnd[0] : nearestName(path ?? name, [...keys]);
     throw new AccreteError(
       "NOT_FOUND",
-      `${name}: no round has it, it does not wait, and it is no file in ${workspace.dataFolder}${near === undefined ? "" : `: did you mean "${near}"?`}`,
+      `${name}: no round has it, it does not wait, and it is no file in ${data.name}${near === undefined ? "" : `: did you mean "${near}"?`}`,
     );
   });
-}
-
-/** The key of a path below the data folder. */
-function keyOfPath(workspace: Workspace, path: string): string | undefined {
-  const below = relative(workspace.dataFolder, resolve(userFolder(process.env), path));
-  return below === "" || below.startsWith("..") ? undefined : below.split(sep).join("/");
 }
 
 /**

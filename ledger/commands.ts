@@ -10,7 +10,7 @@ import { isAlive, jobsOf } from "../protocol/round.ts";
 import { documentBytes, type Item, type LogEntry } from "../protocol/types.ts";
 import { finishHead } from "./finish.ts";
 import { inspectAttempts } from "./inspect.ts";
-import type { Ledger } from "./ledger.ts";
+import type { CommandLedger } from "./ledger.ts";
 import { readEntry, readHead } from "./read.ts";
 import { asRollback, keptRound, workOutRollback, type RollbackRequest } from "./rollback.ts";
 
@@ -37,7 +37,7 @@ const PASSES_MAX = 100;
  * Goes on from an older round in a new one, and ends the open round.
  * @throws {AccreteError} NOT_KEPT, NOT_FOUND (a `with` that was never consumed), REDO_TOO_LARGE, COMMAND_LOST
  */
-export async function rollback(ledger: Ledger, request: RollbackRequest): Promise<LogEntry> {
+export async function rollback(ledger: CommandLedger, request: RollbackRequest): Promise<LogEntry> {
   const won = await command(ledger, request, (head, said) => buildRollback(ledger, head, request, said));
   await endJobs(ledger, won.round);
   await ledger.ticks.ask({ kind: "plain" }, 0);
@@ -48,7 +48,7 @@ export async function rollback(ledger: Ledger, request: RollbackRequest): Promis
  * Moves live to a kept round's checkpoint, and nothing else: a running job goes on.
  * @throws {AccreteError} NOT_KEPT, COMMAND_LOST
  */
-export async function promote(ledger: Ledger, request: PromoteRequest): Promise<LogEntry> {
+export async function promote(ledger: CommandLedger, request: PromoteRequest): Promise<LogEntry> {
   const won = await command(ledger, request, async (head, said) =>
     promoteEntry(head, keptRound(head, request.round), said),
   );
@@ -61,12 +61,12 @@ export async function promote(ledger: Ledger, request: PromoteRequest): Promise<
  * came after is trained again without them. What the head's line has not trained is only kept out.
  * @throws {AccreteError} REDO_TOO_LARGE, COMMAND_LOST
  */
-export async function drop(ledger: Ledger, { items, ...said }: DropRequest): Promise<LogEntry> {
+export async function drop(ledger: CommandLedger, { items, ...said }: DropRequest): Promise<LogEntry> {
   return rollback(ledger, { ...asRollback(items), ...said });
 }
 
 async function command(
-  ledger: Ledger,
+  ledger: CommandLedger,
   request: { by: string; reason: string; seq?: number },
   build: (head: Head, said: Said) => Promise<LogEntry>,
 ): Promise<LogEntry> {
@@ -88,7 +88,7 @@ async function command(
   throw new AccreteError("COMMAND_LOST", "the log changed all the time");
 }
 
-async function settle(ledger: Ledger, seq: number, nonce: string): Promise<LogEntry> {
+async function settle(ledger: CommandLedger, seq: number, nonce: string): Promise<LogEntry> {
   const { head } = await readHead(ledger.store);
   const entry = head.seq >= seq ? (await readEntry(ledger.store, seq)).document : undefined;
   if (entry !== undefined && entry.kind !== "round" && entry.nonce === nonce) return entry;
@@ -100,7 +100,12 @@ async function settle(ledger: Ledger, seq: number, nonce: string): Promise<LogEn
   );
 }
 
-async function buildRollback(ledger: Ledger, head: Head, request: RollbackRequest, said: Said): Promise<LogEntry> {
+async function buildRollback(
+  ledger: CommandLedger,
+  head: Head,
+  request: RollbackRequest,
+  said: Said,
+): Promise<LogEntry> {
   const { target, redo, with: again, openPlan } = await workOutRollback(ledger.store, head, request);
   // whatever can be read of its plan: its jobs have cost what they have cost
   const facts = await inspectAttempts(ledger, head.round + 1);
@@ -121,7 +126,7 @@ async function buildRollback(ledger: Ledger, head: Head, request: RollbackReques
 }
 
 /** The closed round's jobs train for nobody: ended to save money. */
-async function endJobs(ledger: Ledger, round: number): Promise<void> {
+async function endJobs(ledger: CommandLedger, round: number): Promise<void> {
   const facts = await inspectAttempts(ledger, round);
   for (const { job } of facts.attempts) {
     if (job !== undefined && isAlive(job))

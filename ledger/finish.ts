@@ -5,7 +5,7 @@ import type { Head } from "../protocol/head.ts";
 import { CONSUMED, LIVE, quarantineKey } from "../protocol/keys.ts";
 import type { Notice, Store } from "../protocol/ports.ts";
 import { documentBytes, type Item, type LogEntry, type Result } from "../protocol/types.ts";
-import { inParallel, type Ledger } from "./ledger.ts";
+import { inParallel, type CommandLedger } from "./ledger.ts";
 import { readCommitted, readDocument, readLive } from "./read.ts";
 
 /** Writers of one shard at once are few: whoever loses so often has met a fault. */
@@ -15,7 +15,10 @@ const FOLD_TRIES_MAX = 50;
  * Finishes the head if live.json says that it isn't yet.
  * @returns `finished`: nothing to do or somebody else did; `by-me`: this call did; `again`: start over from the top
  */
-export async function finishHead(ledger: Ledger, head: Head): Promise<"finished" | "by-me" | "again"> {
+export async function finishHead(
+  ledger: Pick<CommandLedger, "config" | "store" | "notify">,
+  head: Head,
+): Promise<"finished" | "by-me" | "again"> {
   const { store } = ledger;
   const before = await readLive(store);
   if (before.live.seq >= head.seq || head.entry === null) return "finished";

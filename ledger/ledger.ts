@@ -18,6 +18,9 @@ export interface Ledger {
   readonly jobDefinition: string | null;
 }
 
+/** What a command is given: it writes an entry and plans nothing, so it needs no model. */
+export type CommandLedger = Pick<Ledger, "config" | "store" | "jobs" | "ticks" | "clock" | "notify">;
+
 /** A tick is asked for a little later than it is due: a store's clock may be coarse (S3: seconds). */
 export const LATE_MS = 2_000;
 

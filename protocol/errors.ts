@@ -81,6 +81,18 @@ export const ADVICE = {
   JOB_REFUSED:
     "Correct `compute` in accrete.config.ts as the message says and deploy again; the open round goes on with it after `accrete rollback --to head`.",
   JOB_NOT_SUBMITTED: "Nothing to do: no job was started, and the next attempt is made within a quarter of an hour.",
+  STACK_NOT_FOUND:
+    "Check the stack's name (accrete-STAGE-PIPELINE) and the region (aws.region of the config, else AWS_REGION); or make it: `npx cdk deploy --all`.",
+  STACK_NOT_OURS:
+    "Name the stack of a pipeline: accrete-STAGE-PIPELINE. If it is one, what is deployed does not fit this version: `npx cdk deploy --all`.",
+  AWS_REGION_MISSING: "Set AWS_REGION, or aws.region in accrete.config.ts.",
+  AWS_CREDENTIALS_MISSING:
+    "Sign in: `aws sso login` or `aws configure`, name a profile with AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+  AWS_CREDENTIALS_EXPIRED: "Sign in again: `aws sso login`, or get new temporary credentials.",
+  AWS_CREDENTIALS_REFUSED: "Check AWS_PROFILE and the keys: AWS does not know them, or they are of another partition.",
+  AWS_ACCESS_DENIED:
+    "Use a role that has the stack's operator policy (its output OperatorPolicyArn); `accrete doctor --stack NAME` says who you are.",
+  AWS_UNREACHABLE: "Try again; check the network, the proxy (HTTPS_PROXY) and the region's name.",
 } as const;
 
 export type ErrorCode = keyof typeof ADVICE;

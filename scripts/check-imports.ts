@@ -27,7 +27,7 @@ const RULES: readonly Rule[] = [
   },
   {
     folder: "cli",
-    but: ["cli/main.ts", "cli/compose.ts", "cli/compose-native.ts"],
+    but: ["cli/main.ts", "cli/compose.ts", "cli/compose-local.ts", "cli/compose-aws.ts", "cli/compose-native.ts"],
     ours: ["cli", "ledger", "protocol"],
   },
   { folder: "functions", but: ["functions/compose.ts"], ours: ["functions", "ledger", "protocol"] },

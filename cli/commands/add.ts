@@ -1,29 +1,31 @@
-import { randomBytes } from "node:crypto";
-import { copyFile, link, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { readdir, stat } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
 import { Command } from "commander";
 import { AccreteError } from "../../protocol/errors.ts";
 import { dropReason } from "../../protocol/intake.ts";
 import { printable } from "../../protocol/printable.ts";
-import { isPassedOver, openPipelineOf, userFolder, type GlobalOptions, type Pipeline } from "../compose.ts";
-import { fileSha256 } from "../digest-of-object.ts";
+import { isPassedOver, openPipelineOf } from "../compose.ts";
+import type { Beside, GlobalOptions, Pipeline } from "../pipeline.ts";
 import { bytes, count } from "../print.ts";
 import { line, LiveLine, printJson } from "../terminal.ts";
+import { userFolder } from "../user-folder.ts";
+
+/** Of a key on S3; folders keep to it too. */
+const KEY_BYTES_MAX = 1_024;
 
 interface ToAdd {
   readonly source: string;
   readonly key: string;
-  readonly target: string;
   readonly size: number;
   /** what lies under that name now */
-  readonly there: "nothing" | "same" | "other";
+  readonly there: Beside;
 }
 
 export function addCommand(): Command {
   return new Command("add")
-    .summary("put files into the data folder, whole or not at all")
+    .summary("put files into the data folder or bucket, whole or not at all")
     .description(
-      "Copies files, or folders with all that is in them, into the data folder under the pipeline's data.prefix. Each appears there whole, so that no half of a file is learned. Where another content has the name already, nothing is copied: with --force it is overwritten, and the new content is a new item (what the model has learned from the old one stays learned).",
+      "Copies files, or folders with all that is in them, into the data folder, with --stack into the data bucket, under the pipeline's data.prefix. Each appears there whole, so that no half of a file is learned. Where another content has the name already, nothing is copied: with --force it is overwritten, and the new content is a new item (what the model has learned from the old one stays learned).",
     )
     .argument("<file...>", "files or folders")
     .option("--force", "overwrite files of the same name")
@@ -42,7 +44,7 @@ export function addCommand(): Command {
       if (others.length > 0 && options.force !== true) {
         throw new AccreteError(
           "TARGET_EXISTS",
-          `another content is in the data folder already as ${others
+          `another content is in the ${pipeline.words.data} already as ${others
             .slice(0, 5)
             .map(({ key }) => key)
             .join(
@@ -51,14 +53,7 @@ export function addCommand(): Command {
         );
       }
       const toCopy = all.filter(({ there }) => there !== "same");
-      const live = new LiveLine();
-      let copied = 0;
-      for (const one of toCopy) {
-        live.set(`${printable(one.key)}, ${bytes(copied)}`);
-        await publish(one);
-        copied += one.size;
-      }
-      live.clear();
+      const copied = await copy(pipeline, toCopy);
       const same = all.length - toCopy.length;
       if (options.json === true)
         return printJson({
@@ -66,12 +61,34 @@ export function addCommand(): Command {
           same,
           bytes: copied,
         });
-      const where = `${printable(pipeline.workspace.dataFolder)}${pipeline.config.data.prefix === "" ? "" : ` under ${printable(pipeline.config.data.prefix)}`}`;
+      const where = `${printable(pipeline.data.name)}${pipeline.config.data.prefix === "" ? "" : ` under ${printable(pipeline.config.data.prefix)}`}`;
       line(`added ${count(toCopy.length, "file")}, ${bytes(copied)}, to ${where}`);
       if (others.length > 0) line(`${count(others.length, "file was", "files were")} overwritten: a new item each`);
-      if (toCopy.length > 0) line("`accrete up` learns what was added; one that runs already does so by itself");
+      if (toCopy.length > 0) line(pipeline.words.learns);
       if (same > 0) line(`${count(same, "file is", "files are")} there already with the same content`);
     });
+}
+
+/** @returns bytes */
+async function copy({ data }: Pipeline, toCopy: readonly ToAdd[]): Promise<number> {
+  const total = toCopy.reduce((sum, { size }) => sum + size, 0);
+  const live = new LiveLine();
+  let copied = 0;
+  try {
+    for (let i = 0; i < toCopy.length; i += data.together)
+      await Promise.all(
+        toCopy.slice(i, i + data.together).map(({ key, source, there }) => {
+          const onBytes = (more: number): void => {
+            copied += more;
+            live.set(`${bytes(copied)} of ${bytes(total)}: ${printable(key)}`);
+          };
+          return data.put(key, source, { overwrite: there === "other", onBytes });
+        }),
+      );
+  } finally {
+    live.clear();
+  }
+  return copied;
 }
 
 /** All is checked before anything is copied. */
@@ -91,8 +108,9 @@ async function lookAt(pipeline: Pipeline, paths: readonly string[]): Promise<ToA
         );
       if (isPassedOver(basename(name)))
         throw new AccreteError("USAGE", `${source}: hidden and temporary names are passed over: give it another one`);
-      const target = join(pipeline.workspace.dataFolder, key);
-      found.push({ source, key, target, size, there: await whatIsThere(target, source, size) });
+      if (Buffer.byteLength(key) > KEY_BYTES_MAX)
+        throw new AccreteError("USAGE", `${source}: its name with its folders has more than ${KEY_BYTES_MAX} bytes`);
+      found.push({ source, key, size, there: await pipeline.data.beside(key, { path: source, size }) });
     }
   }
   const twice = found.find(({ key }, i) => found.findIndex((other) => other.key === key) !== i);
@@ -112,42 +130,5 @@ async function* filesOf(path: string, name = basename(path)): AsyncGenerator<{ s
       if (isPassedOver(entry.name) || !(entry.isFile() || entry.isDirectory())) continue;
       yield* filesOf(join(path, entry.name), `${name}/${entry.name}`);
     }
-  }
-}
-
-async function whatIsThere(target: string, source: string, size: number): Promise<ToAdd["there"]> {
-  const there = await stat(target).catch(() => undefined);
-  if (there === undefined) return "nothing";
-  if (!there.isFile()) throw new AccreteError("TARGET_EXISTS", `${target} is a folder`);
-  return there.size === size && (await fileSha256(target)) === (await fileSha256(source)) ? "same" : "other";
-}
-
-/** Written under a hidden name in the same folder, then named by one system call. */
-async function publish({ source, target, key, there }: ToAdd): Promise<void> {
-  const folder = dirname(target);
-  await mkdir(folder, { recursive: true });
-  const part = join(folder, `.${randomBytes(8).toString("hex")}.part`);
-  try {
-    await copyFile(source, part);
-    const handle = await open(part, "r+");
-    try {
-      // some systems copy a file's times too, and by an old one data.since would pass it over
-      const now = new Date();
-      await handle.utimes(now, now);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    if (there === "other") return await rename(part, target);
-    await link(part, target); // fails where somebody else has put one meanwhile
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "EEXIST")
-      throw new AccreteError("TARGET_EXISTS", `${key} has come into the data folder meanwhile`, { cause: error });
-    if (code === "ENOSPC")
-      throw new AccreteError("OUT_OF_DISK", `${key}: no space is left in ${folder}`, { cause: error });
-    throw error;
-  } finally {
-    await rm(part, { force: true });
   }
 }

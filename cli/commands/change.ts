@@ -2,7 +2,6 @@
 import { userInfo } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
 import { rollback } from "../../ledger/commands.ts";
-import type { Ledger } from "../../ledger/ledger.ts";
 import {
   previewRollback,
   type PromotePreview,
@@ -10,14 +9,13 @@ import {
   type RollbackRequest,
 } from "../../ledger/rollback.ts";
 import { readStatus } from "../../ledger/status.ts";
-import { tick } from "../../ledger/tick.ts";
 import { itemId } from "../../protocol/digest.ts";
 import { AccreteError } from "../../protocol/errors.ts";
 import { printable } from "../../protocol/printable.ts";
 import type { Item, LogEntry } from "../../protocol/types.ts";
-import { NO_TICKS, openLedger, type GlobalOptions, type Pipeline } from "../compose.ts";
 import { isConfirmed } from "../confirm.ts";
 import { consumedOf, once, type NamedObject } from "../objects.ts";
+import type { GlobalOptions, Operator, Pipeline } from "../pipeline.ts";
 import { bytes, checkpoint, count, table } from "../print.ts";
 import { Progress } from "../progress.ts";
 import { line, printJson, style } from "../terminal.ts";
@@ -46,11 +44,11 @@ function reasonOption(text: string): string {
   return text;
 }
 
-/** What a command makes one tick with, and says what happens. */
-export function openLedgerOf(pipeline: Pipeline, options: GlobalOptions): Promise<Ledger> {
+/** Who does what a command says, and says what happens. */
+export function openOperatorOf(pipeline: Pipeline, options: GlobalOptions): Promise<Operator> {
   const { config, store } = pipeline;
   const notify = options.json === true ? { notify: async () => undefined } : new Progress([config.name]).notify(store);
-  return openLedger(pipeline, { ticks: NO_TICKS, notify });
+  return pipeline.openOperator(notify);
 }
 
 type Wish = Pick<RollbackRequest, "to" | "replay" | "without" | "with">;
@@ -66,13 +64,13 @@ export async function changeHistory(
   const missing = options.json === true ? [] : await pipeline.items.missing(preview.again);
   const show = (): void => {
     if (options.json === true) return printJson(preview);
-    line(rollbackText(pipeline.config.name, preview, missing));
+    line(rollbackText(pipeline, preview, missing));
     for (const note of notes) line(`  ${note}`);
   };
   if (!(await isConfirmed(options, show))) return nothingChanged();
-  const ledger = await openLedgerOf(pipeline, options);
-  const entry = await rollback(ledger, { ...wish, ...said(options, typed), seq: preview.seq });
-  await goOn(pipeline, ledger, options, entry);
+  const operator = await openOperatorOf(pipeline, options);
+  const entry = await rollback(operator.ledger, { ...wish, ...said(options, typed), seq: preview.seq });
+  await goOn(pipeline, operator, options, entry);
 }
 
 export function nothingChanged(): void {
@@ -95,18 +93,21 @@ export function operatorName(user: () => { username: string } = userInfo): strin
 }
 
 /** After the entry: one tick, and what comes next. */
-export async function goOn(pipeline: Pipeline, ledger: Ledger, options: GlobalOptions, entry: LogEntry): Promise<void> {
-  await tick(ledger, { kind: "plain" });
+export async function goOn(
+  pipeline: Pipeline,
+  operator: Operator,
+  options: GlobalOptions,
+  entry: LogEntry,
+): Promise<void> {
+  await operator.tick({ kind: "plain" });
   if (options.json === true) return printJson(entry);
+  const { words } = pipeline;
   const after = await readStatus(pipeline);
   const round = after.open === null ? "" : `round ${after.open.round}: `;
-  line(`${pipeline.config.name}: entry ${entry.seq} is written; ${round}${stepText(after.next, after)}`);
-  if ("advice" in after.next) line(`what to do: ${printable(after.next.advice)}`);
-  if (after.next.is === "training" || after.next.is === "looking") line(RUNS_ON);
+  line(`${pipeline.config.name}: entry ${entry.seq} is written; ${round}${stepText(after.next, after, words)}`);
+  if ("advice" in after.next) line(`what to do: ${words.typed(printable(after.next.advice))}`);
+  if (after.next.is === "training" || after.next.is === "looking") line(words.runsOn);
 }
-
-export const RUNS_ON =
-  "The training runs on by itself; `accrete up` goes on from here (one that runs already notices).";
 
 /**
  * Of each object the version to train again: the one that is present now, else the newest. Those that need it not are said in `notes`.
@@ -117,12 +118,13 @@ export async function toTrainAgain(
   objects: readonly NamedObject[],
   wish: Wish,
 ): Promise<{ items: Item[]; notes: string[] }> {
+  const { words } = pipeline;
   const candidates = objects.map((object) => {
     const consumed = consumedOf(object);
     if (consumed.length === 0)
       throw new AccreteError(
         "NOT_FOUND",
-        `${object.name} was not consumed by any round, so it can't be trained again: ${plainWhereText(object.versions.at(-1)!.now)}`,
+        `${object.name} was not consumed by any round, so it can't be trained again: ${plainWhereText(object.versions.at(-1)!.now, words)}`,
       );
     return { object, consumed };
   });
@@ -137,17 +139,17 @@ export async function toTrainAgain(
     // its old bytes are gone: a round would only reject them
     if (one !== undefined && here !== undefined && !one.present) {
       notes.push(
-        `${printable(object.name)} has other content now: ${plainWhereText(here.now)}. What it had before is asked for by its id, ${one.itemId}, once it is back in the data folder`,
+        `${printable(object.name)} has other content now: ${plainWhereText(here.now, words)}. What it had before is asked for by its id, ${one.itemId}, once it is back in the ${words.data}`,
       );
       return [];
     }
     if (one === undefined) {
-      notes.push(`${printable(object.name)} need not be trained again: ${plainWhereText(consumed.at(-1)!.now)}`);
+      notes.push(`${printable(object.name)} need not be trained again: ${plainWhereText(consumed.at(-1)!.now, words)}`);
       return [];
     }
     if (object.versions.length > 1 || !one.present)
       notes.push(
-        `of ${printable(object.name)} the version ${one.itemId} (${bytes(one.item.size)}), ${one.present ? "which is in the data folder now" : "which is not in the data folder now: put it back, or it is rejected"}`,
+        `of ${printable(object.name)} the version ${one.itemId} (${bytes(one.item.size)}), ${one.present ? `which is in the ${words.data} now` : `which is not in the ${words.data} now: put it back, or it is rejected`}`,
       );
     return [one];
   });
@@ -157,15 +159,15 @@ export async function toTrainAgain(
 
 // ------------------------------------------------------------------------------------------------ what will be done
 
-/** @param missing of what is trained again, what is not in the data folder any more */
-function rollbackText(pipeline: string, preview: RollbackPreview, missing: readonly Item[]): string {
+/** @param missing of what is trained again, what is not in the data any more */
+function rollbackText({ config, words }: Pipeline, preview: RollbackPreview, missing: readonly Item[]): string {
   const { leaves, again, asked, unlearned, out, stillLearned, ends, live } = preview;
   const rows: [string, string][] = [["goes on from", checkpoint(preview.checkpoint)]];
   if (leaves.length > 0) rows.push(["leaves", `${leaves.length === 1 ? "round" : "rounds"} ${leaves.join(", ")}`]);
   if (again.length > 0) rows.push(["trains again", itemsText(again)]);
   if (missing.length > 0) {
     const [is, it] = missing.length === 1 ? ["is", "it"] : ["are", "them"];
-    const text = `${itemsText(missing)} ${is} not in the data folder now: put ${it} back first, or the model will not know ${it}`;
+    const text = `${itemsText(missing)} ${is} not in the ${words.data} now: put ${it} back first, or the model will not know ${it}`;
     rows.push(["", style("yellow", text)]);
   }
   if (asked.length > 0 && asked.length < again.length) rows.push(["asked for", itemsText(asked)]);
@@ -175,7 +177,7 @@ function rollbackText(pipeline: string, preview: RollbackPreview, missing: reado
       `${itemsText(unlearned)}; consumed for good, and not in the model${preview.replay ? "" : ": --replay would train them again"}`,
     ]);
   if (out.length > 0)
-    rows.push(["takes out", `${itemsText(out)}; not trained any more, and left in the data folder as they are`]);
+    rows.push(["takes out", `${itemsText(out)}; not trained any more, and left in the ${words.data} as they are`]);
   if (stillLearned.length > 0)
     rows.push([
       "",
@@ -194,7 +196,7 @@ function rollbackText(pipeline: string, preview: RollbackPreview, missing: reado
       "live",
       `stays ${checkpoint(live)}, until a round passes the gate${preview.to === 0 ? "" : ` or \`accrete promote ${preview.to}\` moves it`}`,
     ]);
-  return previewText(pipeline, rows);
+  return previewText(config.name, rows);
 }
 
 export function promoteText(pipeline: string, { from, to, open }: PromotePreview): string {

@@ -1,9 +1,8 @@
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename } from "node:path";
 import { Argument, Command } from "commander";
 import { readEntry, readHead } from "../../ledger/read.ts";
-import { isPassedOver, openPipelineOf, openWorkspace } from "../compose.ts";
-import { complete, type Candidate, type Completion, type Known } from "../completion.ts";
+import { isPassedOver, openPipelineOf, openPipelinesOf } from "../compose.ts";
+import { complete, type Candidate, type Completion, type Known, type Where } from "../completion.ts";
 import { dateTime, MAIN_METRICS, metrics } from "../print.ts";
 import { COMPLETION_SCRIPTS } from "../shell-scripts.ts";
 import { shellWords } from "../shell-words.ts";
@@ -62,9 +61,15 @@ function print(shell: Shell, completion: Completion, kept: number): void {
 
 const ROUNDS_SHOWN = 50;
 
+/** What a command that is typed so far would be about: --stack may come from the environment. */
+function meant(at: Where): Where {
+  const stack = at.stack ?? (process.env["ACCRETE_STACK"] || undefined);
+  return { ...at, ...(stack === undefined ? {} : { stack }) };
+}
+
 const KNOWN: Known = {
   async rounds(command, at) {
-    const { store } = await openPipelineOf(at);
+    const { store } = await openPipelineOf(meant(at), () => undefined);
     const { head } = await readHead(store);
     if (command === "show") {
       const open = head.round + 1;
@@ -83,18 +88,19 @@ const KNOWN: Known = {
 
   // a look at one folder, as a shell does: reading all of the data would take its time
   async objects(start, at) {
-    const { dataFolder } = await openWorkspace(at);
+    const [pipeline] = await openPipelinesOf(meant(at), () => undefined);
     const folder = start.slice(0, start.lastIndexOf("/") + 1);
-    if (folder.split("/").includes("..")) return [];
-    const names = await readdir(join(dataFolder, folder), { withFileTypes: true });
-    return names
-      .filter(({ name }) => !name.startsWith(".") && !isPassedOver(name))
-      .map((entry) => ({ value: `${folder}${entry.name}${entry.isDirectory() ? "/" : ""}`, help: "" }))
+    const keys = (await pipeline?.data.look(folder)) ?? [];
+    return keys
+      .filter((key) => !isPassedOver(basename(key)))
+      .map((value) => ({ value, help: "" }))
       .sort((a, b) => (a.value < b.value ? -1 : 1));
   },
 
   async pipelines(at) {
-    const { config } = await openWorkspace(at);
-    return config.pipelines.map(({ name }) => ({ value: name, help: "" }));
+    return (await openPipelinesOf({ ...meant(at), pipeline: undefined }, () => undefined)).map(({ config }) => ({
+      value: config.name,
+      help: "",
+    }));
   },
 };

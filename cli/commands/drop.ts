@@ -26,7 +26,9 @@ export function dropCommand(): Command {
       if (items.length === 0) {
         const versions = objects.flatMap((object) => object.versions);
         if (options.json === true) return printJson(versions);
-        const said = versions.map(({ item, now }) => `${printable(item.key)}: nothing to do: ${plainWhereText(now)}`);
+        const said = versions.map(
+          ({ item, now }) => `${printable(item.key)}: nothing to do: ${plainWhereText(now, pipeline.words)}`,
+        );
         for (const text of new Set(said)) line(text);
         return;
       }

@@ -3,7 +3,9 @@ import { dirname, join, relative, resolve } from "node:path";
 import { Command } from "commander";
 import { AccreteError } from "../../protocol/errors.ts";
 import { printable } from "../../protocol/printable.ts";
-import { userFolder, type GlobalOptions } from "../compose.ts";
+import { refuseStack } from "../compose.ts";
+import type { GlobalOptions } from "../pipeline.ts";
+import { userFolder } from "../user-folder.ts";
 import { CONFIG_TEXT, MODEL_TEXT, sampleCsv } from "../sample.ts";
 import { line, printJson } from "../terminal.ts";
 
@@ -20,6 +22,7 @@ export function initCommand(): Command {
     .action(async (dir: string, _options: unknown, command: Command) => {
       const here = userFolder(process.env);
       const options = command.optsWithGlobals<GlobalOptions>();
+      refuseStack(options, "init", "a config is written in a folder, and `npx cdk deploy --all` makes a stack of it");
       const folder = resolve(here, options.dir ?? ".", dir);
       const files = [
         { name: "accrete.config.ts", text: CONFIG_TEXT },

@@ -2,7 +2,8 @@ import { Command, Option } from "commander";
 import { AccreteError } from "../../protocol/errors.ts";
 import { printable } from "../../protocol/printable.ts";
 import { openNative, type Native } from "../compose-native.ts";
-import type { GlobalOptions } from "../compose.ts";
+import { refuseStack } from "../compose.ts";
+import type { GlobalOptions } from "../pipeline.ts";
 import { duration } from "../print.ts";
 import { line, printJson } from "../terminal.ts";
 
@@ -31,6 +32,7 @@ export function nativeCommand(): Command {
     .addHelpText("after", "\nExamples:\n  $ accrete native\n  $ accrete native --check\n  $ accrete native --cpu")
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<NativeOptions>();
+      refuseStack(options, "native", "the trainer's image has TensorFlow's library in it");
       const native = openNative();
       if (options.check === true) return check(native, options.json === true);
       if (options.remove === true) {

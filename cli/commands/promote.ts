@@ -4,7 +4,15 @@ import { previewPromote } from "../../ledger/rollback.ts";
 import { isConfirmed } from "../confirm.ts";
 import { checkpoint } from "../print.ts";
 import { line, printJson } from "../terminal.ts";
-import { changeCommand, goOn, nothingChanged, openLedgerOf, promoteText, said, type ChangeOptions } from "./change.ts";
+import {
+  changeCommand,
+  goOn,
+  nothingChanged,
+  openOperatorOf,
+  promoteText,
+  said,
+  type ChangeOptions,
+} from "./change.ts";
 import { openPipelineOf } from "../compose.ts";
 
 export function promoteCommand(): Command {
@@ -29,9 +37,9 @@ export function promoteCommand(): Command {
       const show = (): void =>
         options.json === true ? printJson(preview) : line(promoteText(pipeline.config.name, preview));
       if (!(await isConfirmed(options, show))) return nothingChanged();
-      const ledger = await openLedgerOf(pipeline, options);
-      const entry = await promote(ledger, { round, ...said(options, `promote ${round}`), seq: preview.seq });
-      await goOn(pipeline, ledger, options, entry);
+      const operator = await openOperatorOf(pipeline, options);
+      const entry = await promote(operator.ledger, { round, ...said(options, `promote ${round}`), seq: preview.seq });
+      await goOn(pipeline, operator, options, entry);
     });
 }
 

@@ -2,12 +2,12 @@ import { Command } from "commander";
 import { hasMemory } from "../../ledger/checkpoints.ts";
 import { readHead } from "../../ledger/read.ts";
 import { readStatus } from "../../ledger/status.ts";
-import { tick } from "../../ledger/tick.ts";
 import { AccreteError } from "../../protocol/errors.ts";
 import { printable } from "../../protocol/printable.ts";
-import { openPipelineOf, type GlobalOptions } from "../compose.ts";
+import { openPipelineOf } from "../compose.ts";
+import type { GlobalOptions } from "../pipeline.ts";
 import { line, printJson } from "../terminal.ts";
-import { openLedgerOf, RUNS_ON } from "./change.ts";
+import { openOperatorOf } from "./change.ts";
 import { stepText } from "./status.ts";
 
 export function rehearseCommand(): Command {
@@ -28,15 +28,17 @@ export function rehearseCommand(): Command {
             ? "nothing has been trained yet"
             : `the checkpoint of round ${head.checkpoint.round} has no replay memory`,
         );
-      const ledger = await openLedgerOf(pipeline, options);
-      await tick(ledger, { kind: "rehearse", seq: head.seq });
+      const operator = await openOperatorOf(pipeline, options);
+      await operator.tick({ kind: "rehearse", seq: head.seq });
       const after = await readStatus(pipeline);
       if (options.json === true) return printJson(after);
       const { open, next } = after;
-      line(`${pipeline.config.name}: ${open === null ? "" : `round ${open.round}: `}${stepText(next, after)}`);
-      if ("advice" in next) line(`what to do: ${printable(next.advice)}`);
+      line(
+        `${pipeline.config.name}: ${open === null ? "" : `round ${open.round}: `}${stepText(next, after, pipeline.words)}`,
+      );
+      if ("advice" in next) line(`what to do: ${pipeline.words.typed(printable(next.advice))}`);
       // one that runs already may have committed it by now
-      if (open?.kind === "rehearse" || after.round > head.round) line(RUNS_ON);
+      if (open?.kind === "rehearse" || after.round > head.round) line(pipeline.words.runsOn);
       else line("No rehearsal was started: what waits comes first. Ask again after it.");
     });
 }

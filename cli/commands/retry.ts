@@ -1,13 +1,13 @@
 import type { Command } from "commander";
 import { readStatus } from "../../ledger/status.ts";
-import { tick } from "../../ledger/tick.ts";
 import type { Version } from "../../ledger/why.ts";
 import { AccreteError } from "../../protocol/errors.ts";
 import { printable } from "../../protocol/printable.ts";
-import { openPipelineOf, type Pipeline } from "../compose.ts";
+import { openPipelineOf } from "../compose.ts";
 import { findObjects, OBJECT_HELP } from "../objects.ts";
+import type { Pipeline } from "../pipeline.ts";
 import { line, printJson } from "../terminal.ts";
-import { changeCommand, changeHistory, openLedgerOf, RUNS_ON, toTrainAgain, type ChangeOptions } from "./change.ts";
+import { changeCommand, changeHistory, openOperatorOf, toTrainAgain, type ChangeOptions } from "./change.ts";
 import { stepText } from "./status.ts";
 import { plainWhereText } from "./why.ts";
 
@@ -30,7 +30,7 @@ export function retryCommand(): Command {
 }
 
 async function retryRound(pipeline: Pipeline, options: ChangeOptions): Promise<void> {
-  const { config } = pipeline;
+  const { config, words } = pipeline;
   const { next, seq } = await readStatus(pipeline);
   if (next.is === "paused")
     throw new AccreteError("NOTHING_TO_RETRY", `${config.name} is paused, not blocked: ${next.reason}. ${next.advice}`);
@@ -38,17 +38,20 @@ async function retryRound(pipeline: Pipeline, options: ChangeOptions): Promise<v
   // another attempt is of no use where there is a result already
   if (next.attempt === 0)
     throw new AccreteError("NOTHING_TO_RETRY", `round ${next.round} has a result: ${next.reason}. ${next.advice}`);
-  const ledger = await openLedgerOf(pipeline, options);
-  const stopped = await tick(ledger, { kind: "retry", seq, round: next.round, attempt: next.attempt });
+  const operator = await openOperatorOf(pipeline, options);
+  const stopped = await operator.tick({ kind: "retry", seq, round: next.round, attempt: next.attempt });
   const after = await readStatus(pipeline);
   // no attempt was made
   const isSame = after.next.is === "blocked" && after.next.round === next.round && after.next.attempt === next.attempt;
   if (isSame) process.exitCode = 1;
   if (options.json === true) return printJson(after);
-  if (isSame) return line(`${config.name}: ${printable(stopped)}`);
-  line(`${config.name}: round ${next.round}: ${stepText(after.next, after)}`);
-  line(RUNS_ON);
+  if (isSame) return line(`${config.name}: ${stopped === undefined ? NOT_SEEN : printable(stopped)}`);
+  line(`${config.name}: round ${next.round}: ${stepText(after.next, after, words)}`);
+  line(words.runsOn);
 }
+
+/** An attempt that the ledger has not made within a minute: it has another tick to make, or no money is left. */
+const NOT_SEEN = "the ledger was asked, and no attempt is seen yet: `accrete status` says what comes next";
 
 async function retryObjects(pipeline: Pipeline, options: ChangeOptions, names: readonly string[]): Promise<void> {
   const objects = await findObjects(pipeline, names);
@@ -56,7 +59,7 @@ async function retryObjects(pipeline: Pipeline, options: ChangeOptions, names: r
   const underWay = objects.filter(({ versions }) => isUnderWay(wanted(versions)));
   const others = objects.filter((object) => !underWay.includes(object));
   const already = underWay.map(
-    ({ name, versions }) => `${printable(name)} is under way: ${plainWhereText(wanted(versions).now)}`,
+    ({ name, versions }) => `${printable(name)} is under way: ${plainWhereText(wanted(versions).now, pipeline.words)}`,
   );
   if (others.length === 0) throw new AccreteError("NOTHING_TO_RETRY", already.join("; "));
   const wish = { to: "head", replay: false, without: [], with: [] } as const;

@@ -6,19 +6,11 @@ import { printable } from "../../protocol/printable.ts";
 import { isAlive } from "../../protocol/round.ts";
 import type { PipelineConfig } from "../../protocol/config.ts";
 import type { LogEntry } from "../../protocol/types.ts";
-import {
-  choosePipeline,
-  nextScheduledMs,
-  openPipeline,
-  openWorkspace,
-  type GlobalOptions,
-  type Pipeline,
-} from "../compose.ts";
-import { lastLine } from "../job-tail.ts";
+import { nextScheduledMs, openPipelineOf, openPipelinesOf } from "../compose.ts";
+import type { GlobalOptions, Pipeline } from "../pipeline.ts";
 import { ago, bytes, checkpoint, count, dateTime, dollars, duration, MAIN_METRICS, metrics, table } from "../print.ts";
 import { isTerminal, jsonText, line, printJson, style } from "../terminal.ts";
-
-const FOLLOW_MS = 500;
+import type { Words } from "../words.ts";
 
 export function statusCommand(): Command {
   return new Command("status")
@@ -33,18 +25,15 @@ export function statusCommand(): Command {
     )
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { follow?: boolean }>();
-      const workspace = await openWorkspace(options);
       const all = options.pipeline === undefined && options.json !== true && options.follow !== true;
-      const pipelines = all
-        ? workspace.config.pipelines.map((config) => openPipeline(workspace, config))
-        : [choosePipeline(workspace, options.pipeline)];
+      const pipelines = all ? await openPipelinesOf(options) : [await openPipelineOf(options)];
       if (options.follow === true) return follow(pipelines[0]!, options.json === true);
       for (const [i, pipeline] of pipelines.entries()) {
         const status = await readShown(pipeline);
-        const notices = await pipeline.outbox.undelivered();
+        const notices = await pipeline.undelivered();
         if (options.json === true) printJson({ ...status, notices });
         else {
-          line(`${i > 0 ? "\n" : ""}${statusText(status)}`);
+          line(`${i > 0 ? "\n" : ""}${statusText(status, pipeline.words)}`);
           for (const one of notices) line(`  ${undeliveredText(one)}`);
         }
       }
@@ -61,12 +50,13 @@ interface Shown extends Status {
 }
 type Retrain = NonNullable<PipelineConfig["schedule"]>["retrain"];
 
-async function readShown({ config, ...ports }: Pipeline): Promise<Shown> {
-  const status = await readStatus({ config, ...ports });
+async function readShown(pipeline: Pipeline): Promise<Shown> {
+  const { config } = pipeline;
+  const status = await readStatus(pipeline);
   const nextMs = nextScheduledMs(config, status.nowMs);
   const schedule = nextMs === undefined ? null : { retrain: config.schedule!.retrain, nextMs };
-  const log = status.next.is === "training" ? status.next.job.log : undefined;
-  const said = log === undefined ? undefined : await lastLine(log);
+  const log = status.next.is === "training" ? pipeline.logOf(status.next.job) : undefined;
+  const said = await log?.last();
   return {
     ...status,
     schedule,
@@ -84,11 +74,12 @@ function soFar({ open, nowMs }: Status, pricePerHour: number | undefined): Shown
 
 /** On a terminal in place, elsewhere a line for each change, until it is interrupted. */
 async function follow(pipeline: Pipeline, json: boolean): Promise<never> {
+  const { words } = pipeline;
   let shown = "";
   let said = "";
   for (;;) {
     const status = await readShown(pipeline);
-    const text = json ? jsonText(status, 0) : isTerminal() ? statusText(status) : oneLine(status);
+    const text = json ? jsonText(status, 0) : isTerminal() ? statusText(status, words) : oneLine(status, words);
     // times go on by themselves: only what else has changed is news to a log
     const news = json || !isTerminal() ? withoutTimes(status) : text;
     // what has changed may not be in the line, such as a checkpoint that was saved
@@ -98,7 +89,7 @@ async function follow(pipeline: Pipeline, json: boolean): Promise<never> {
       said = text;
       shown = news;
     }
-    await new Promise((resolve) => setTimeout(resolve, FOLLOW_MS));
+    await new Promise((resolve) => setTimeout(resolve, words.followMs));
   }
 }
 
@@ -108,15 +99,15 @@ function withoutTimes(status: Status): string {
   );
 }
 
-export function oneLine(status: Status & Partial<Pick<Shown, "progress">>): string {
+export function oneLine(status: Status & Partial<Pick<Shown, "progress">>, words: Words): string {
   const waits = status.waiting === null ? "" : `; ${count(status.waiting.items, "item")} waiting`;
-  return `${status.pipeline}: ${checkpoint(status.checkpoint)}${waits}; ${stepText(status.next, status)}${status.progress == null ? "" : `: ${printable(status.progress)}`}`;
+  return `${status.pipeline}: ${checkpoint(status.checkpoint)}${waits}; ${stepText(status.next, status, words)}${status.progress == null ? "" : `: ${printable(status.progress)}`}`;
 }
 
 /** What the newest entry did to the model, before how long ago that was. */
 const SINCE: Readonly<Record<Exclude<LogEntry["kind"], "promote">, string>> = { round: "", rollback: "rolled back " };
 
-export function statusText(status: Shown): string {
+export function statusText(status: Shown, words: Words): string {
   const { nowMs, entry } = status;
   const measured = metrics(status.metrics, MAIN_METRICS);
   const rows: [string, string][] = [
@@ -137,15 +128,17 @@ export function statusText(status: Shown): string {
       "rejected",
       `${count(status.rejected, "item")} in all: \`accrete log\` has their rounds, \`accrete show ROUND\` names them`,
     ]);
-  rows.push(["next", stepText(status.next, status)]);
+  rows.push(["next", stepText(status.next, status, words)]);
   if (status.spent !== null)
     rows.push(["spent", `$${status.spent.day.toFixed(2)} today, $${status.spent.month.toFixed(2)} this month (UTC)`]);
-  if (status.schedule !== null) rows.push(["retrains", retrainsText(status, status.schedule)]);
+  if (status.schedule !== null) rows.push(["retrains", retrainsText(status, status.schedule, words)]);
   if ("advice" in status.next) rows.push(["", `what to do: ${printable(status.next.advice)}`]);
-  return `${style("bold", status.pipeline)}\n${table(rows.map(([name, text]) => [`  ${style("dim", name)}`, text]))}`;
+  return words.typed(
+    `${style("bold", status.pipeline)}\n${table(rows.map(([name, text]) => [`  ${style("dim", name)}`, text]))}`,
+  );
 }
 
-type Undelivered = Awaited<ReturnType<Pipeline["outbox"]["undelivered"]>>[number];
+type Undelivered = Awaited<ReturnType<Pipeline["undelivered"]>>[number];
 
 function undeliveredText({ channel, waiting, givenUp, error }: Undelivered): string {
   const what = [
@@ -170,11 +163,11 @@ export function scheduleText({ retrain, nextMs }: NonNullable<Shown["schedule"]>
   return `${RETRAINS[retrain]} at ${dateTime(nextMs)} (in ${duration(nextMs - nowMs)})`;
 }
 
-function retrainsText({ full, nowMs }: Shown, schedule: NonNullable<Shown["schedule"]>): string {
+function retrainsText({ full, nowMs }: Shown, schedule: NonNullable<Shown["schedule"]>, { needsLoop }: Words): string {
   const when = scheduleText(schedule, nowMs);
-  if (full === null) return `${when}; needs \`accrete up\``;
-  if (full.items === 0) return `${when}, if anything is trained by then; needs \`accrete up\``;
-  if (full.fits) return `${when}: ${count(full.items, "item")}; needs \`accrete up\``;
+  if (full === null) return `${when}${needsLoop}`;
+  if (full.items === 0) return `${when}, if anything is trained by then${needsLoop}`;
+  if (full.fits) return `${when}: ${count(full.items, "item")}${needsLoop}`;
   return style("red", `not: ${count(full.items, "item")} don't fit one round, so full retraining is left out`);
 }
 
@@ -236,22 +229,22 @@ const DUE: Readonly<Record<Extract<NextStep, { is: "due" }>["to"], string>> = {
   "take-back": "the round that the gate refused is rolled back",
 };
 
-export function stepText(next: NextStep, { nowMs }: Pick<Status, "nowMs">): string {
+export function stepText(next: NextStep, { nowMs }: Pick<Status, "nowMs">, words: Words): string {
   switch (next.is) {
     case "idle":
-      return "nothing waits: `accrete up` takes in and learns what is new in the data folder";
+      return words.idle;
     case "waiting":
       if (next.for === "minimum")
         return `waits until ${count(next.minItems, "item")} are there; \`accrete train\` starts now`;
       if (next.for === "budget")
-        return `${budgetText(next)}: goes on in ${duration(next.untilMs - nowMs)}, or raise budget in accrete.config.ts and start \`accrete up\` again`;
-      return `starts in ${duration(next.untilMs - nowMs)}${next.for === "min-interval" ? " (minInterval)" : " if nothing else comes"}; needs \`accrete up\``;
+        return `${budgetText(next)}: goes on in ${duration(next.untilMs - nowMs)}, or raise budget in accrete.config.ts and ${words.reload}`;
+      return `starts in ${duration(next.untilMs - nowMs)}${next.for === "min-interval" ? " (minInterval)" : " if nothing else comes"}${words.needsLoop}`;
     case "training":
       return `attempt ${next.attempt} is ${next.job.state === "running" ? "training" : "waiting for a machine"}`;
     case "looking":
       return `whether its job runs is known in ${duration(next.untilMs - nowMs)}`;
     case "due":
-      return `${DUE[next.to]}; needs \`accrete up\``;
+      return `${DUE[next.to]}${words.needsLoop}`;
     case "blocked":
     case "paused":
       return style("red", `${next.is}: ${printable(next.code)}: ${printable(next.reason)}`);

@@ -2,17 +2,12 @@ import { join, resolve } from "node:path";
 import { Command } from "commander";
 import { readTrainingHistory, type HistoryPoint } from "../../ledger/training-history.ts";
 import { printable } from "../../protocol/printable.ts";
-import {
-  choosePipeline,
-  openPipeline,
-  openWorkspace,
-  userFolder,
-  type GlobalOptions,
-  type Pipeline,
-} from "../compose.ts";
+import { openPipelinesOf } from "../compose.ts";
 import { EventRun } from "../event-run.ts";
+import type { GlobalOptions, Pipeline } from "../pipeline.ts";
 import { count } from "../print.ts";
 import { line, printJson } from "../terminal.ts";
+import { userFolder } from "../user-folder.ts";
 
 const FOLLOW_MS = 2_000;
 
@@ -30,11 +25,7 @@ export function tensorboardCommand(): Command {
     )
     .action(async (dir: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { follow?: boolean }>();
-      const workspace = await openWorkspace(options);
-      const pipelines =
-        options.pipeline === undefined
-          ? workspace.config.pipelines.map((config) => openPipeline(workspace, config))
-          : [choosePipeline(workspace, options.pipeline)];
+      const pipelines = await openPipelinesOf(options);
       const target = resolve(userFolder(process.env), dir);
       const runs = pipelines.map((pipeline) => ({
         pipeline,

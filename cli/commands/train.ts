@@ -3,15 +3,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { forecast, type Forecast } from "../../ledger/forecast.ts";
 import { readHead } from "../../ledger/read.ts";
 import { readStatus } from "../../ledger/status.ts";
-import { sweep } from "../../ledger/sweep.ts";
-import { tick } from "../../ledger/tick.ts";
 import { budgetText } from "../../protocol/budget.ts";
 import { AccreteError } from "../../protocol/errors.ts";
-import { openPipelineOf, type GlobalOptions, type Pipeline } from "../compose.ts";
+import { openPipelineOf } from "../compose.ts";
+import type { GlobalOptions, Pipeline } from "../pipeline.ts";
 import { bytes, count, duration, item } from "../print.ts";
 import { printable } from "../../protocol/printable.ts";
 import { line, printJson } from "../terminal.ts";
-import { openLedgerOf, RUNS_ON } from "./change.ts";
+import { openOperatorOf } from "./change.ts";
+import type { Words } from "../words.ts";
 import { stepText } from "./status.ts";
 
 export function trainCommand(): Command {
@@ -34,24 +34,21 @@ export function trainCommand(): Command {
       const pipeline = await openPipelineOf(options);
       if (options.dryRun === true) return dryRun(pipeline, options);
       if (options.all === true) throw new AccreteError("USAGE", "--all goes with --dry-run");
-      const { config, items, store } = pipeline;
-      const ledger = await openLedgerOf(pipeline, options);
-      // what was put there a moment ago may still grow
-      await sleep(items.settleMs);
-      await sweep(ledger, items);
-      await tick(ledger, { kind: "plain" });
+      const { config, store, words } = pipeline;
+      const operator = await openOperatorOf(pipeline, options);
+      await pipeline.takeIn(operator);
       const before = await readStatus(pipeline);
       if (before.open === null && before.waiting === null && before.redoItems === 0)
-        throw new AccreteError("NOTHING_TO_TRAIN", "nothing waits to be trained");
+        throw new AccreteError("NOTHING_TO_TRAIN", `nothing waits to be trained${words.soon}`);
       if (before.open === null) {
         const { head } = await readHead(store);
-        await tick(ledger, { kind: "train", seq: head.seq });
+        await operator.tick({ kind: "train", seq: head.seq });
       }
       const after = await readStatus(pipeline);
       if (options.json === true) return printJson(after);
-      line(`${config.name}: round ${after.open?.round ?? after.round}: ${stepText(after.next, after)}`);
+      line(`${config.name}: round ${after.open?.round ?? after.round}: ${stepText(after.next, after, words)}`);
       if (before.open !== null && before.waiting !== null) line("What waits beside it is taken by the round after it.");
-      line(RUNS_ON);
+      line(words.runsOn);
     });
 }
 
@@ -72,7 +69,7 @@ async function dryRun(pipeline: Pipeline, options: { json?: boolean; all?: boole
     line(`  and ${count(would.items.length - listed.length, "more", "more")}: --all lists them`);
   if (would.items.length > 0 && would.later > 0)
     line(`${count(would.later, "item")} would wait for the round after it.`);
-  for (const text of obstacles(would)) line(text);
+  for (const text of obstacles(would, pipeline.words)) line(text);
   line("Nothing was taken in or changed.");
 }
 
@@ -88,11 +85,12 @@ function headline({ items, bytes: size, epochs, jobMs, by, dollars, status }: Fo
 }
 
 /** What would come before it, and what only `train` passes over. */
-function obstacles({ items, status, budget, jobMs, minItems, intervalEndsMs }: Forecast): string[] {
+function obstacles(would: Forecast, words: Words): string[] {
+  const { items, status, budget, jobMs, minItems, intervalEndsMs } = would;
   const { next, open, nowMs, redoItems } = status;
   const texts: string[] = [];
   if (next.is === "paused") texts.push(`It would not start: ${printable(next.reason)}.`);
-  if (open !== null) texts.push(`Round ${open.round} is open and comes first: ${stepText(next, status)}.`);
+  if (open !== null) texts.push(`Round ${open.round} is open and comes first: ${stepText(next, status, words)}.`);
   else if (redoItems > 0) texts.push("They are what a rollback left; what waits comes after it.");
   if (items.length === 0) return texts;
   if (budget.do === "stop")
@@ -100,8 +98,8 @@ function obstacles({ items, status, budget, jobMs, minItems, intervalEndsMs }: F
   else if (jobMs !== undefined && jobMs > budget.leftMs)
     texts.push(`The budget leaves ${duration(budget.leftMs)}: it would save then, and go on when there is a new one.`);
   if (minItems !== undefined)
-    texts.push(`\`accrete up\` alone would wait until ${count(minItems, "item")} are there (minItems).`);
+    texts.push(`${words.alone} would wait until ${count(minItems, "item")} are there (minItems).`);
   if (intervalEndsMs !== undefined)
-    texts.push(`\`accrete up\` alone would wait ${duration(intervalEndsMs - nowMs)} more (minInterval).`);
+    texts.push(`${words.alone} would wait ${duration(intervalEndsMs - nowMs)} more (minInterval).`);
   return texts;
 }

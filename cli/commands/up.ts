@@ -4,21 +4,22 @@ import type { DirectoryWatcher } from "../../adapters/directory-watcher.ts";
 import type { Job } from "../../protocol/ports.ts";
 import { printable } from "../../protocol/printable.ts";
 import { isAlive } from "../../protocol/round.ts";
+import { nextScheduledMs, refuseStack } from "../compose.ts";
 import {
   choosePipeline,
-  nextScheduledMs,
   openPipeline,
   openWorkspace,
-  type GlobalOptions,
-  type Pipeline,
+  type LocalPipeline,
   type Workspace,
   watchData,
-} from "../compose.ts";
+} from "../compose-local.ts";
 import { Obstructed } from "../failure.ts";
 import { startLoop, type Done, type Loop } from "../loop.ts";
+import type { GlobalOptions } from "../pipeline.ts";
 import { count, duration } from "../print.ts";
 import { Progress } from "../progress.ts";
 import { line, style } from "../terminal.ts";
+import { ON_THIS_MACHINE } from "../words.ts";
 import { scheduleText, stepText } from "./status.ts";
 
 export function upCommand(): Command {
@@ -43,6 +44,7 @@ const SKIPPED: Readonly<Record<SkipReason, string>> = {
 };
 
 async function up(options: GlobalOptions & { once?: boolean }): Promise<void> {
+  refuseStack(options, "up", "the stack runs by itself; `accrete status --follow` looks on");
   const skipped = new Set<string>();
   const workspace = await openWorkspace(options, {
     onSkipped(name, why) {
@@ -89,7 +91,7 @@ async function up(options: GlobalOptions & { once?: boolean }): Promise<void> {
   }
 }
 
-function sayStart(workspace: Workspace, pipelines: readonly Pipeline[], once: boolean): void {
+function sayStart(workspace: Workspace, pipelines: readonly LocalPipeline[], once: boolean): void {
   line(`data    ${printable(workspace.dataFolder)}`);
   line(`state   ${printable(workspace.stateFolder)}`);
   for (const { config } of pipelines) {
@@ -113,7 +115,7 @@ function sayDone(outcomes: readonly Done[]): void {
     const { next } = status;
     if (next.is === "waiting" && next.for === "budget") {
       line(
-        `${style("bold", status.pipeline)}  ends before round ${status.open?.round ?? 0} is trained: ${stepText(next, status)}`,
+        `${style("bold", status.pipeline)}  ends before round ${status.open?.round ?? 0} is trained: ${stepText(next, status, ON_THIS_MACHINE)}`,
       );
       continue;
     }
@@ -135,7 +137,7 @@ function sayDone(outcomes: readonly Done[]): void {
 
 async function saveAndLeave(
   loops: readonly Loop[],
-  pipelines: readonly Pipeline[],
+  pipelines: readonly LocalPipeline[],
   how: { progress: Progress; signal: string; once: boolean },
 ): Promise<void> {
   const { progress, signal, once } = how;
@@ -158,7 +160,7 @@ async function saveAndLeave(
   process.exitCode = once ? (signal === "SIGINT" ? 130 : 143) : 0;
 }
 
-async function untilEnded({ jobs }: Pipeline, running: readonly Job[]): Promise<void> {
+async function untilEnded({ jobs }: LocalPipeline, running: readonly Job[]): Promise<void> {
   const ids = running.map(({ id }) => id);
   while (ids.length > 0 && (await jobs.describe(ids)).some(isAlive))
     await new Promise((resolve) => setTimeout(resolve, 100));

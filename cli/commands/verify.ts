@@ -4,8 +4,9 @@ import type { Finding } from "../../ledger/verify-context.ts";
 import { verify, type Verified } from "../../ledger/verify.ts";
 import { AccreteError } from "../../protocol/errors.ts";
 import { printable } from "../../protocol/printable.ts";
-import { bundleToday, openPipelineOf, type GlobalOptions, type Pipeline } from "../compose.ts";
+import { openPipelineOf } from "../compose.ts";
 import { digestThroughFile } from "../digest-of-object.ts";
+import type { GlobalOptions, Pipeline } from "../pipeline.ts";
 import { bytes, count } from "../print.ts";
 import { line, LiveLine, printJson, style, type Style } from "../terminal.ts";
 
@@ -76,7 +77,7 @@ async function check({ store }: Pipeline, quiet: boolean): Promise<{ verified: V
 
 async function mend(pipeline: Pipeline, keys: readonly string[], quiet: boolean): Promise<Repaired[]> {
   const { store, config } = pipeline;
-  const code = await bundleToday(pipeline);
+  const code = await pipeline.bundleToday();
   const repaired = await repair({ store, config, code }, keys);
   for (const { key, did, message } of quiet ? [] : repaired)
     line(`${style(DID[did], did.padEnd(7))}  ${printable(key)}: ${printable(message)}`);

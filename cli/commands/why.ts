@@ -2,7 +2,9 @@ import { stripVTControlCharacters } from "node:util";
 import { Command } from "commander";
 import type { Event, Version, Whereabouts } from "../../ledger/why.ts";
 import { printable } from "../../protocol/printable.ts";
-import { openPipelineOf, type GlobalOptions } from "../compose.ts";
+import { openPipelineOf } from "../compose.ts";
+import type { GlobalOptions } from "../pipeline.ts";
+import type { Words } from "../words.ts";
 import { findObjects, OBJECT_HELP } from "../objects.ts";
 import { bytes, dateTime, withoutKey } from "../print.ts";
 import { line, printJson, style } from "../terminal.ts";
@@ -23,18 +25,20 @@ export function whyCommand(): Command {
       const pipeline = await openPipelineOf(options);
       const versions = (await findObjects(pipeline, [object])).flatMap((found) => found.versions);
       if (options.json === true) return printJson(versions);
-      for (const version of versions) line(versionText(version));
+      for (const version of versions) line(versionText(version, pipeline.words));
     });
 }
 
-function versionText({ item, itemId, present, events, now }: Version): string {
-  const head = `${style("bold", printable(item.key))}  ${bytes(item.size)}  ${style("dim", `${itemId}  etag ${printable(item.etag).slice(0, 16)}`)}${present ? "" : "  (not in the data folder now)"}`;
+function versionText({ item, itemId, present, events, now }: Version, words: Words): string {
+  const head = `${style("bold", printable(item.key))}  ${bytes(item.size)}  ${style("dim", `${itemId}  etag ${printable(item.etag).slice(0, 16)}`)}${present ? "" : `  (not in the ${words.data} now)`}`;
   return [
     head,
-    `  ${whereText(now, item.key)}`,
+    `  ${whereText(now, words, item.key)}`,
     ...(now.is === "rejected" && present
       ? [
-          "  what to do: put a mended file under the same name; if the config was wrong, mend it, start `accrete up` anew, then `accrete retry` with this name",
+          words.typed(
+            `  what to do: put a mended file under the same name; if the config was wrong, mend it, ${words.reload}, then \`accrete retry\` with this name`,
+          ),
         ]
       : []),
     ...events.map((event) => `  ${style("dim", eventText(event, item.key))}`),
@@ -49,11 +53,11 @@ const CODES: Readonly<Record<string, string>> = {
 };
 
 /** The same without colours, for a message. */
-export function plainWhereText(now: Whereabouts): string {
-  return stripVTControlCharacters(whereText(now));
+export function plainWhereText(now: Whereabouts, words: Words): string {
+  return stripVTControlCharacters(whereText(now, words));
 }
 
-function whereText(now: Whereabouts, key = ""): string {
+function whereText(now: Whereabouts, words: Words, key = ""): string {
   switch (now.is) {
     case "learned":
       return style("green", `learned by round ${now.round}`);
@@ -62,7 +66,7 @@ function whereText(now: Whereabouts, key = ""): string {
     case "to-redo":
       return "to be trained again in the next round, after a rollback";
     case "waiting":
-      return `waits in the inbox since ${dateTime(now.sinceMs)}: \`accrete status\` says for what`;
+      return words.typed(`waits in the inbox since ${dateTime(now.sinceMs)}: \`accrete status\` says for what`);
     case "rejected":
       return style(
         "yellow",
@@ -76,7 +80,7 @@ function whereText(now: Whereabouts, key = ""): string {
         `not in the model: round ${now.rounds.join(", ")} had learned it and was left by a rollback`,
       );
     case "not-taken-in":
-      return "in the data folder, but not taken in yet: `accrete up` does it";
+      return words.notTakenIn;
     case "ignored":
       return `it does not count: ${{ "other-prefix": "its key does not start with data.prefix", "other-suffix": "its key ends with none of data.suffixes", "folder-marker": "it is a folder's marker", empty: "it is empty", "too-old": "it was last written before data.since", "not-an-item": "its key can't be one" }[now.because]}`;
     case "lost":

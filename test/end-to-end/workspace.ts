@@ -2,7 +2,7 @@
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect } from "vitest";
-import { choosePipeline, openWorkspace } from "../../cli/compose.ts";
+import { choosePipeline, openWorkspace } from "../../cli/compose-local.ts";
 import { sampleCsv } from "../../cli/sample.ts";
 import { why } from "../../ledger/why.ts";
 import { runCli, type CliResult } from "../run-cli.ts";
