@@ -6,7 +6,7 @@ import {
   type ServiceQuotasClient,
 } from "@aws-sdk/client-service-quotas";
 import { GetCallerIdentityCommand, type STSClient } from "@aws-sdk/client-sts";
-import type { BucketNotification } from "../protocol/own-bucket.ts";
+import type { BucketNotifications } from "../protocol/own-bucket.ts";
 import type { Quota } from "../protocol/quotas.ts";
 import { fromAws } from "./aws-errors.ts";
 
@@ -36,11 +36,11 @@ interface Bucket {
 }
 
 /** As S3 has it now. */
-export async function notificationOf(client: S3Client, { bucket, owner }: Bucket): Promise<BucketNotification> {
-  const { $metadata: _, ...configuration } = await asked(`s3://${bucket}`, () =>
+export async function notificationOf(client: S3Client, { bucket, owner }: Bucket): Promise<BucketNotifications> {
+  const { $metadata: _, ...setting } = await asked(`s3://${bucket}`, () =>
     client.send(new GetBucketNotificationConfigurationCommand({ Bucket: bucket, ExpectedBucketOwner: owner })),
   );
-  return configuration;
+  return setting;
 }
 
 export async function regionOf(client: S3Client, { bucket, owner }: Bucket): Promise<string> {

@@ -14,20 +14,20 @@ const LOOK_MS = 2_000;
 const LATE_MS = 4_000;
 
 /**
- * The stream's lines, oldest first, and those that come.
- * @param options.ended says that no more will be said; what is late is waited for
+ * The stream's lines, oldest first.
+ * @param options.ended with it those too that come, until it says that no more will be said; what is late is waited for
  * @throws {AccreteError} what aws-errors.ts makes of AWS' errors
  */
 export async function* readLines(
   client: CloudWatchLogsClient,
   at: LogStream,
-  options: { ended: () => Promise<boolean>; lookMs?: number; lateMs?: number },
+  options: { ended?: (() => Promise<boolean>) | undefined; lookMs?: number; lateMs?: number },
 ): AsyncGenerator<string> {
   const { ended, lookMs = LOOK_MS, lateMs = LATE_MS } = options;
   let token: string | undefined;
   let waitedForLate = false;
   for (;;) {
-    const over = await ended();
+    const over = ended === undefined || (await ended());
     // a page may be empty though there are more; at the end the same token comes back
     for (;;) {
       const page = await pageOf(client, at, token);
@@ -36,7 +36,7 @@ export async function* readLines(
       token = page.token ?? token;
       if (same) break;
     }
-    if (over && waitedForLate) return;
+    if (over && (waitedForLate || ended === undefined)) return;
     waitedForLate = over;
     await sleep(over ? lateMs : lookMs);
   }

@@ -19,10 +19,9 @@ import { notificationOf, quotaOf, regionOf, whoAmI } from "../adapters/stack-che
 import { besideFile, missingItems, namesBelow, putFile, type DataBucket } from "../adapters/stack-data.ts";
 import { readLastLine, readLines } from "../adapters/stack-logs.ts";
 import { bucketOf, readStack, type Stack } from "../adapters/stack-outputs.ts";
-import type { PipelineConfig } from "../protocol/config.ts";
-import { canonicalJson, sha256 } from "../protocol/digest.ts";
+import { configDigest, type PipelineConfig } from "../protocol/config.ts";
 import { AccreteError } from "../protocol/errors.ts";
-import type { BucketNotification } from "../protocol/own-bucket.ts";
+import type { BucketNotifications } from "../protocol/own-bucket.ts";
 import type { Items, Job, Notify } from "../protocol/ports.ts";
 import { printable } from "../protocol/printable.ts";
 import type { Quota } from "../protocol/quotas.ts";
@@ -48,14 +47,9 @@ export async function openStackPipeline(
   const clients = openClients(file);
   const stack = await readStack(clients.cloudFormation, name);
   const config = configOf(stack, file, options.pipeline);
-  if (digestOf(config) !== stack.outputs.ConfigDigest)
+  if (configDigest(config) !== stack.outputs.ConfigDigest)
     warn(`the deployed config of ${config.name} is another one than ${file.file} says: \`npx cdk deploy --all\``);
   return pipelineOf({ stack, config, folder: file.folder, clients });
-}
-
-/** What the ledger's config.json has: `ConfigDigest` is of these bytes. */
-export function digestOf(config: PipelineConfig): string {
-  return sha256(canonicalJson(config));
 }
 
 type Clients = ReturnType<typeof openClients>;
@@ -145,7 +139,7 @@ function logOf(client: CloudWatchLogsClient, group: string, { log, stoppedMs }: 
   const at = { group, stream: log };
   const settled = stoppedMs !== undefined && Date.now() - stoppedMs > SETTLED_MS;
   return {
-    lines: (ended) => readLines(client, at, { ended, ...(settled ? { lateMs: 0 } : {}) }),
+    lines: (ended) => readLines(client, at, { ended: settled ? undefined : ended }),
     last: () => readLastLine(client, at),
   };
 }
@@ -195,7 +189,7 @@ export interface StackDoctor {
   configOf(stack: Stack): PipelineConfig;
   /** in vCPUs */
   quota(quota: Quota): Promise<number>;
-  notification(stack: Stack): Promise<BucketNotification>;
+  notification(stack: Stack): Promise<BucketNotifications>;
   dataRegion(stack: Stack): Promise<string>;
 }
 

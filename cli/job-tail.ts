@@ -94,7 +94,7 @@ export function fileLog(path: string): JobLog {
       try {
         // looked for before the log is read: what was said until then is all
         for (let over = false; !over;) {
-          over = await ended();
+          over = ended === undefined || (await ended());
           await tail.read();
           yield* said.splice(0);
           if (!over) await sleep(LINES_MS);

@@ -4,9 +4,11 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { fromAws } from "../adapters/aws-errors.ts";
 import { EXIT } from "../protocol/errors.ts";
 import { addCommand } from "./commands/add.ts";
+import { costCommand } from "./commands/cost.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { initCommand } from "./commands/init.ts";
 import { logCommand } from "./commands/log.ts";
+import { logsCommand } from "./commands/logs.ts";
 import { nativeCommand } from "./commands/native.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { retryCommand } from "./commands/retry.ts";
@@ -67,6 +69,8 @@ function program(): Command {
     rollbackCommand,
     dropCommand,
     promoteCommand,
+    logsCommand,
+    costCommand,
     doctorCommand,
     nativeCommand,
     completionCommand,
@@ -84,9 +88,8 @@ function program(): Command {
   return root;
 }
 
-/** An empty ACCRETE_STACK is none. @throws {InvalidArgumentError} */
-function stackOption(text: string): string | undefined {
-  if (text === "") return undefined;
+/** @throws {InvalidArgumentError} */
+function stackOption(text: string): string {
   if (!/^[a-zA-Z][-a-zA-Z0-9]{0,127}$/.test(text))
     throw new InvalidArgumentError("a stack's name is letters, digits and -, and starts with a letter.");
   return text;
@@ -105,6 +108,9 @@ for (const event of ["uncaughtException", "unhandledRejection"] as const) {
     process.exit(exitCodeOf(error));
   });
 }
+
+// as if it were not set: commander would take it for a stack's name
+if (process.env["ACCRETE_STACK"] === "") delete process.env["ACCRETE_STACK"];
 
 const root = program();
 try {

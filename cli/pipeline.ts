@@ -44,8 +44,8 @@ type Missing = (items: readonly Item[]) => Promise<Item[]>;
 
 /** What a job has said: a file, or a stream of CloudWatch. */
 export interface JobLog {
-  /** Its lines, oldest first, with all that comes until `ended` says that no more will. */
-  lines(ended: () => Promise<boolean>): AsyncIterable<string>;
+  /** Its lines, oldest first. @param ended with it all that comes too, until it says that no more will; else what is there now */
+  lines(ended?: () => Promise<boolean>): AsyncIterable<string>;
   /** undefined: none yet */
   last(): Promise<string | undefined>;
 }

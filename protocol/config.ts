@@ -17,6 +17,7 @@ import { DataConfig, dataFault, type Task } from "./data-config.ts";
 import { TrainerConfig } from "./trainer-config.ts";
 import { BUDGET_LEAST_MS, budgetMs } from "./budget.ts";
 import { describeIssue } from "./config-issue.ts";
+import { canonicalJson, sha256 } from "./digest.ts";
 import { AccreteError } from "./errors.ts";
 import { holdoutRule } from "./holdout-part.ts";
 import { taskFault } from "./task-config.ts";
@@ -94,6 +95,11 @@ export function parseConfig(value: unknown): Config {
     pipelines: parsed.data.pipelines.map((pipeline) => ({ ...pipeline, gate: gateOf(pipeline) })),
     aws: parsed.data.aws,
   };
+}
+
+/** Of what is deployed with the ledger as config.json: whether two configs are the same, every default included. */
+export function configDigest(pipeline: PipelineConfig): string {
+  return sha256(canonicalJson(pipeline));
 }
 
 /** What the gate can go by; the first if nothing else is said. */

@@ -63,7 +63,7 @@ const ROUNDS_SHOWN = 50;
 
 /** What a command that is typed so far would be about: --stack may come from the environment. */
 function meant(at: Where): Where {
-  const stack = at.stack ?? (process.env["ACCRETE_STACK"] || undefined);
+  const stack = at.stack ?? process.env["ACCRETE_STACK"];
   return { ...at, ...(stack === undefined ? {} : { stack }) };
 }
 

@@ -2,15 +2,17 @@ import { access, constants, stat, statfs } from "node:fs/promises";
 import { availableParallelism, homedir, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { Command } from "commander";
-import { messageOf } from "../../protocol/errors.ts";
+import { AccreteError, messageOf } from "../../protocol/errors.ts";
 import { noticeBody } from "../../protocol/notices.ts";
 import { printable } from "../../protocol/printable.ts";
+import { openDoctorOf } from "../compose.ts";
 import { noticeChannels, openWorkspace, type Workspace } from "../compose-local.ts";
 import type { GlobalOptions } from "../pipeline.ts";
 import { userFolder } from "../user-folder.ts";
 import { bytes, count } from "../print.ts";
 import { backendChecks } from "./doctor-backend.ts";
 import { outputOf, type Check } from "./doctor-check.ts";
+import { printNotification, stackChecks } from "./doctor-stack.ts";
 import { line, printJson, style } from "../terminal.ts";
 
 const NODE_MAJOR = 24;
@@ -20,12 +22,22 @@ export function doctorCommand(): Command {
   return new Command("doctor")
     .summary("what this machine can do, and what to do about what is missing")
     .description(
-      "Looks at Node, TensorFlow, GPU, Docker, AWS credentials (names only), the config, disk space and folders. Nothing is changed and nothing is sent anywhere, but by --notify. Exit code 1 only if what is needed to train on this machine is missing, or if a test notice is not taken.",
+      "Looks at Node, TensorFlow, GPU, Docker, AWS credentials (names only), the config, disk space and folders. With --stack it asks AWS instead: who you are, the stack, its config and image, the quotas for its machines, whether the data bucket tells of what comes. Nothing is changed and nothing is sent anywhere, but by --notify. Exit code 1 only if what is needed to train on this machine is missing, or if a test notice is not taken.",
     )
     .option("--notify", "send a test notice by each webhook and command of the config, and say what came back")
-    .addHelpText("after", "\nExamples:\n  $ accrete doctor\n  $ accrete doctor --json\n  $ accrete doctor --notify")
+    .option(
+      "--print-notification",
+      "with --stack: print the command that switches a data bucket's events on, and nothing else",
+    )
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ accrete doctor\n  $ accrete doctor --json\n  $ accrete doctor --notify\n  $ accrete doctor --stack accrete-prod-digits",
+    )
     .action(async (_options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions & { notify?: boolean }>();
+      const options = command.optsWithGlobals<DoctorOptions>();
+      if (options.stack !== undefined) return doctorStack(options, options.stack);
+      if (options.printNotification === true)
+        throw new AccreteError("USAGE", "--print-notification is about a stack's data bucket: name it with --stack");
       const workspace = await openWorkspace(options).catch((error: unknown) =>
         error instanceof Error ? error : new Error(String(error)),
       );
@@ -40,10 +52,27 @@ export function doctorCommand(): Command {
         disk(folder),
         ...notices(workspace, options.notify === true),
       ]);
-      if (options.json === true) printJson(checks);
-      else for (const check of checks) line(textOf(check));
-      if (checks.some(({ state, needed }) => state === "missing" && needed === true)) process.exitCode = 1;
+      sayChecks(checks, options);
     });
+}
+
+interface DoctorOptions extends GlobalOptions {
+  readonly notify?: boolean;
+  readonly printNotification?: boolean;
+}
+
+async function doctorStack(options: DoctorOptions, stack: string): Promise<void> {
+  if (options.notify === true)
+    throw new AccreteError("USAGE", "--notify is about webhooks and commands of this machine: a stack tells by SNS");
+  const doctor = await openDoctorOf(options, stack);
+  if (options.printNotification === true) return line(await printNotification(doctor));
+  sayChecks(await stackChecks(doctor), options);
+}
+
+function sayChecks(checks: readonly Check[], { json }: GlobalOptions): void {
+  if (json === true) printJson(checks);
+  else for (const check of checks) line(textOf(check));
+  if (checks.some(({ state, needed }) => state === "missing" && needed === true)) process.exitCode = 1;
 }
 
 function textOf({ name, state, found, advice }: Check): string {
@@ -104,7 +133,7 @@ async function aws(): Promise<Check> {
     name: "AWS credentials",
     state: "missing",
     found: "none in the environment, none in ~/.aws",
-    advice: "nothing: this version does not use them",
+    advice: "nothing, unless you deploy to AWS or use --stack: `aws sso login` or `aws configure`",
   };
 }
 

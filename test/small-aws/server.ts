@@ -1,0 +1,206 @@
+/**
+ * A small AWS on loopback, for tests of the CLI: CloudFormation, STS, Logs, Service Quotas, SQS, SNS, Batch and S3 answer what the test
+ * has put there, to the SDK's real clients. It is told where each error begins, too.
+ */
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type IncomingMessage } from "node:http";
+import type { Jobs } from "../../protocol/ports.ts";
+import { SmallS3, type S3Answer, type S3Request } from "./s3.ts";
+
+export const ACCOUNT = "111122223333";
+export const REGION = "eu-central-1";
+
+/** A stack's outputs; undefined: there is no such stack. */
+type Outputs = Readonly<Record<string, string>>;
+
+interface Failure {
+  readonly status: number;
+  readonly code: string;
+}
+
+export interface SmallAws {
+  readonly url: string;
+  /** for processes that are to use it, and nothing of the user's own */
+  readonly env: Readonly<Record<string, string>>;
+  readonly s3: SmallS3;
+  readonly stacks: Map<string, Outputs>;
+  /** lines by "group stream" */
+  readonly logs: Map<string, string[]>;
+  /** vCPUs by code; none: only AWS' default is known, 5 */
+  readonly quotas: Map<string, number>;
+  /** bodies of messages, and of SNS the messages */
+  readonly sent: string[];
+  readonly published: string[];
+  /** "service action" -> what it fails with; "*" for all */
+  readonly failures: Map<string, Failure>;
+  /** of each call: "service action" */
+  readonly calls: string[];
+  jobs: Pick<Jobs, "describe" | "terminate"> | undefined;
+  /** called with each message before it is answered */
+  onMessage: (body: string) => Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function openSmallAws(): Promise<SmallAws> {
+  const aws: Omit<SmallAws, "url" | "env" | "close"> = {
+    s3: new SmallS3(REGION),
+    stacks: new Map(),
+    logs: new Map(),
+    quotas: new Map(),
+    sent: [],
+    published: [],
+    failures: new Map(),
+    calls: [],
+    jobs: undefined,
+    onMessage: async () => undefined,
+  };
+  const server = createServer((request, response) => {
+    void (async () => {
+      const answer = await answerTo(aws, await received(request)).catch((error: unknown): S3Answer => ({
+        status: 500,
+        body: String(error),
+      }));
+      response.writeHead(answer.status, { date: new Date().toUTCString(), ...answer.headers });
+      response.end(request.method === "HEAD" ? undefined : answer.body);
+    })();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (typeof address !== "object" || address === null) throw new Error("no port");
+  const url = `http://127.0.0.1:${address.port}`;
+  return Object.assign(aws, {
+    url,
+    env: {
+      AWS_ENDPOINT_URL: url,
+      AWS_REGION: REGION,
+      AWS_ACCESS_KEY_ID: "AKIAEXAMPLE",
+      AWS_SECRET_ACCESS_KEY: "secret",
+      ...NOTHING_OF_THE_USERS,
+    },
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  });
+}
+
+/** No profile, no role of the machine. */
+export const NOTHING_OF_THE_USERS = {
+  AWS_CONFIG_FILE: "/dev/null",
+  AWS_SHARED_CREDENTIALS_FILE: "/dev/null",
+  AWS_EC2_METADATA_DISABLED: "true",
+} as const;
+
+async function received(request: IncomingMessage): Promise<S3Request> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  const url = new URL(request.url ?? "/", "http://127.0.0.1");
+  return { method: request.method ?? "", url, headers: request.headers, body: Buffer.concat(chunks) };
+}
+
+type Aws = Parameters<typeof answerTo>[0];
+type Answerer = (aws: Aws, input: Record<string, unknown>) => Promise<S3Answer> | S3Answer;
+
+async function answerTo(aws: Omit<SmallAws, "url" | "env" | "close">, request: S3Request): Promise<S3Answer> {
+  const { headers, url, body } = request;
+  const target = headers["x-amz-target"];
+  const batch = /^\/v1\/(\w+)$/.exec(url.pathname)?.[1];
+  const isForm = headers["content-type"]?.startsWith("application/x-www-form-urlencoded") === true;
+  const form = isForm ? Object.fromEntries(new URLSearchParams(body.toString())) : {};
+  const name =
+    typeof target === "string" ? target.split(".").at(-1)! : (batch ?? form["Action"] ?? `s3 ${request.method}`);
+  aws.calls.push(name);
+  const failing = aws.failures.get(name) ?? aws.failures.get("*");
+  if (failing !== undefined) return failed(failing, isForm ? "query" : name.startsWith("s3 ") ? "s3" : "json");
+  if (name.startsWith("s3 ")) return aws.s3.answer(request);
+  const input = isForm ? form : (JSON.parse(body.toString() || "{}") as Record<string, unknown>);
+  const answerer = ANSWERS[name];
+  if (answerer === undefined) throw new Error(`nobody answers ${name}`);
+  return answerer(aws, input);
+}
+
+function failed({ status, code }: Failure, as: "query" | "s3" | "json"): S3Answer {
+  const message = `it is ${code}`;
+  if (as === "json")
+    return { status, headers: { "x-amzn-errortype": code }, body: JSON.stringify({ __type: code, message }) };
+  const error = `<Error><Code>${code}</Code><Message>${message}</Message></Error>`;
+  return { status, body: as === "s3" ? error : `<ErrorResponse>${error}</ErrorResponse>` };
+}
+
+const json = (value: unknown): S3Answer => ({
+  status: 200,
+  headers: { "content-type": "application/x-amz-json-1.0" },
+  body: JSON.stringify(value),
+});
+const query = (action: string, result: string): S3Answer => ({
+  status: 200,
+  body: `<${action}Response><${action}Result>${result}</${action}Result></${action}Response>`,
+});
+
+const ANSWERS: Readonly<Record<string, Answerer>> = {
+  DescribeStacks({ stacks }, { StackName }) {
+    const outputs = stacks.get(String(StackName));
+    if (outputs === undefined) return failed({ status: 400, code: "ValidationError" }, "query");
+    const members = Object.entries(outputs).map(
+      ([key, value]) => `<member><OutputKey>${key}</OutputKey><OutputValue>${value}</OutputValue></member>`,
+    );
+    return query(
+      "DescribeStacks",
+      `<Stacks><member><StackId>arn:aws:cloudformation:${REGION}:${ACCOUNT}:stack/${String(StackName)}/1</StackId><StackName>${String(StackName)}</StackName><StackStatus>UPDATE_COMPLETE</StackStatus><CreationTime>2026-01-01T00:00:00Z</CreationTime><Outputs>${members.join("")}</Outputs></member></Stacks>`,
+    );
+  },
+  GetCallerIdentity: () =>
+    query(
+      "GetCallerIdentity",
+      `<Account>${ACCOUNT}</Account><Arn>arn:aws:iam::${ACCOUNT}:user/ada</Arn><UserId>A</UserId>`,
+    ),
+  Publish({ published }, { Message }) {
+    published.push(String(Message));
+    return query("Publish", "<MessageId>1</MessageId>");
+  },
+  async SendMessage({ sent, onMessage }, { MessageBody }) {
+    sent.push(String(MessageBody));
+    await onMessage(String(MessageBody));
+    return json({ MessageId: "1", MD5OfMessageBody: createHash("md5").update(String(MessageBody)).digest("hex") });
+  },
+  /** Pages of two lines; at the end the same token again. */
+  GetLogEvents({ logs }, { logGroupName, logStreamName, nextToken, limit, startFromHead }) {
+    const lines = logs.get(`${String(logGroupName)} ${String(logStreamName)}`);
+    if (lines === undefined) return failed({ status: 400, code: "ResourceNotFoundException" }, "json");
+    const from = nextToken === undefined ? 0 : Number(nextToken);
+    const page = startFromHead === true ? lines.slice(from, from + 2) : lines.slice(-Number(limit ?? 2));
+    return json({
+      events: page.map((message) => ({ message: `${message}\n`, timestamp: 1 })),
+      nextForwardToken: String(from + page.length),
+    });
+  },
+  GetServiceQuota({ quotas }, { QuotaCode }) {
+    const value = quotas.get(String(QuotaCode));
+    if (value === undefined) return failed({ status: 400, code: "NoSuchResourceException" }, "json");
+    return json({ Quota: { QuotaCode, Value: value } });
+  },
+  GetAWSDefaultServiceQuota: (_aws, { QuotaCode }) => json({ Quota: { QuotaCode, Value: 5 } }),
+  async describejobs({ jobs }, { jobs: ids }) {
+    const known = (await jobs?.describe(ids as string[])) ?? [];
+    return json({
+      jobs: known.map((job) => ({
+        jobId: job.id,
+        jobName: job.name,
+        jobQueue: "q",
+        jobDefinition: "d",
+        status: { waiting: "RUNNABLE", running: "RUNNING", succeeded: "SUCCEEDED", failed: "FAILED" }[job.state],
+        createdAt: job.createdMs,
+        startedAt: job.startedMs,
+        stoppedAt: job.stoppedMs,
+        statusReason: job.reason,
+        container: { exitCode: job.exitCode, logStreamName: job.log },
+      })),
+    });
+  },
+  async terminatejob({ jobs }, { jobId, reason }) {
+    await jobs?.terminate(String(jobId), String(reason));
+    return json({});
+  },
+};
