@@ -127,6 +127,23 @@ describe("a workspace that learns", () => {
       code: 1,
       err: expect.stringContaining("error NOT_FOUND"),
     });
+    const [logs, other, cost] = await Promise.all([
+      accrete("logs", "1"),
+      accrete("logs", "1", "--attempt", "7"),
+      json("cost"),
+    ]);
+    expect(logs).toMatchObject({
+      code: 0,
+      err: "",
+      out: expect.stringMatching(/^round 1: .*items staged[^]*epoch 5\/5/),
+    });
+    expect((await accrete("logs", "1", "--follow")).out).toBe(logs.out); // it has ended
+    expect(other).toMatchObject({ code: 1, err: expect.stringContaining("NOT_FOUND: round 1 has attempts 1") });
+    expect(cost).toMatchObject({
+      pricePerHour: null,
+      rounds: [{ round: 1, kind: "round", items: 1, jobMs: expect.any(Number), dollars: null }],
+      open: null,
+    });
     // of its key, the prefix was left out
     expect((await accrete("why", "flowers-1.csv")).err).toContain(': did you mean "flowers/flowers-1.csv"?\n');
   });
