@@ -46,7 +46,7 @@ export function onStack(name: string | undefined): Words {
     idle: "nothing waits: what is put into the data bucket is learned by itself",
     runsOn: "The training runs on by itself, and the stack commits it.",
     learns: "the stack learns what was added, after the quiet period",
-    notTakenIn: "in the data bucket, but not taken in yet: within seconds, by the sweep within 15 minutes or a day",
+    notTakenIn: "in the data bucket, but not taken in yet: within seconds, by the sweep within 3 hours or a day",
     alone: "the stack alone",
     soon: "; what was put into the bucket a moment ago is taken in within seconds",
     // each look is some requests, which cost

@@ -45,6 +45,7 @@ function open(
 
 const SWEEP = JSON.stringify({ format: 1, sweep: true });
 const NOON = Date.parse("2026-01-31T12:00:00Z");
+const QUARTER_PAST = Date.parse("2026-01-31T12:15:00Z");
 const MIDNIGHT = Date.parse("2026-02-01T00:03:00Z");
 const plain = tickMessage({ kind: "plain" }, 0);
 const failedOf = ({ batchItemFailures }: Awaited<ReturnType<typeof bringOn>>): string[] =>
@@ -189,19 +190,30 @@ describe("the sweep", () => {
     expect((await listInbox(store)).segments.reduce((sum, { count }) => sum + count, 0)).toBe(3);
   });
 
-  it.each([
-    ["at noon", SWEEP, NOON, 0],
-    ["once a day", SWEEP, MIDNIGHT, 12],
-    ["after a deploy", JSON.stringify({ format: 1, sweep: true, whole: true }), NOON, 12],
-  ])("of more than ten pages takes in, %s", async (_when, body, sentMs, expected) => {
+  /** @param pageSize of twelve objects that no news told of, one of which was committed */
+  async function swept(body: string, sentMs: number, pageSize: number): Promise<unknown> {
     const store = memoryStore();
     const first = open(store);
-    await intake(first.ports.ledger, [fakeItem("first.csv")]);
+    await intake(first.ports.ledger, [present[0]!]);
     await bringOn(first.ports, sqsBatch([plain]));
-    const { ports, log } = open(store, { items: itemsOf(present, 1) });
+    const { ports, log } = open(store, { items: itemsOf(present, pageSize) });
     await bringOn(ports, sqsBatch([body], sentMs));
-    const swept = log.said.find(({ event }) => event === "swept");
-    expect(swept?.fields).toMatchObject({ accepted: expected, tooMany: expected === 0 });
+    expect(ticksOf(log)).toEqual(["net"]);
+    return log.said.find(({ event }) => event === "swept")?.fields;
+  }
+  const WHOLE = JSON.stringify({ format: 1, sweep: true, whole: true });
+
+  it.each([
+    ["every three hours", SWEEP, NOON, 0],
+    ["once a day", SWEEP, MIDNIGHT, 11],
+    ["after a deploy", WHOLE, QUARTER_PAST, 11],
+  ])("of more than ten pages takes in, %s", async (_when, body, sentMs, expected) => {
+    expect(await swept(body, sentMs, 1)).toMatchObject({ accepted: expected, tooMany: expected === 0 });
+  });
+
+  it("of ten pages takes in all every three hours, and lists nothing in between", async () => {
+    expect(await swept(SWEEP, NOON, 2)).toMatchObject({ pages: 6, accepted: 11 });
+    expect(await swept(SWEEP, QUARTER_PAST, 2)).toBeUndefined();
   });
 
   it("comes again alone, if the data can't be listed", async () => {

@@ -125,6 +125,7 @@ async function runSweep(ports: LedgerPorts, { whole, askedMs }: Sweeping): Promi
   const { ledger, items, log } = ports;
   const { head } = await readHead(ledger.store);
   const pagesMax = sweepPages({ askedMs, whole, seq: head.seq });
+  if (pagesMax === 0) return;
   const { pages, seen, accepted, tooMany, dropped } = await sweep(ledger, items, { pagesMax });
   log.info("swept", { pages, seen, accepted, tooMany, dropped });
   if (pagesMax === Infinity) await beside(log, "janitor-failed", () => tidy(ledger, log));

@@ -6,7 +6,7 @@ import type { PipelineConfig } from "../protocol/config.ts";
 import { scheduleTimes } from "./cron.ts";
 import type { Queues } from "./queues.ts";
 
-/** Of the sweep and of the net's tick, to the minute: the first of a UTC day lists all. */
+/** Of the net's tick, and of the sweep, which protocol/sweep.ts has act on few of them; to the minute: it goes by quarters of an hour. */
 const SWEEP = "cron(0/15 * * * ? *)";
 
 export interface SchedulesProps {
