@@ -1,4 +1,4 @@
-/** Which events wake the pipeline: data that has come, and the end of its own jobs. */
+/** Which events wake the pipeline: data that has come, the end of its own jobs, and of a deploy. */
 import { ArnFormat, Stack } from "aws-cdk-lib";
 import * as events from "aws-cdk-lib/aws-events";
 import { Construct } from "constructs";
@@ -32,10 +32,26 @@ export class Rules extends Construct {
       "detail-type": ["Batch Job State Change"],
       detail: { status: ["SUCCEEDED", "FAILED"], jobQueue: jobQueueArns(this, props) },
     });
-    queues.allow({ arrivals: [created.attrArn], ticks: [ended.attrArn] });
+    // a deploy may let in what no event told of (another prefix, an earlier `since`), and until it ends events may be lost
+    const deployed = this.#rule(
+      "Deployed",
+      queues,
+      queues.ticks.attrArn,
+      {
+        source: ["aws.cloudformation"],
+        "detail-type": ["CloudFormation Stack Status Change"],
+        detail: {
+          "stack-id": [Stack.of(this).stackId],
+          "status-details": { status: ["CREATE_COMPLETE", "UPDATE_COMPLETE"] },
+        },
+      },
+      { format: 1, sweep: true, whole: true },
+    );
+    queues.allow({ arrivals: [created.attrArn], ticks: [ended.attrArn, deployed.attrArn] });
   }
 
-  #rule(id: string, queues: Queues, queueArn: string, eventPattern: object): events.CfnRule {
+  /** @param message instead of the event itself */
+  #rule(id: string, queues: Queues, queueArn: string, eventPattern: object, message?: object): events.CfnRule {
     return new events.CfnRule(this, id, {
       eventPattern,
       state: "ENABLED",
@@ -43,6 +59,7 @@ export class Rules extends Construct {
         {
           id: "Queue",
           arn: queueArn,
+          ...(message === undefined ? {} : { input: JSON.stringify(message) }),
           deadLetterConfig: { arn: queues.deadLetters.attrArn },
           retryPolicy: { maximumEventAgeInSeconds: 86_400, maximumRetryAttempts: 185 },
         },

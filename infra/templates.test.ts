@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Match, Template } from "aws-cdk-lib/assertions";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parseWaking } from "../functions/wakings.ts";
 import { parseConfig } from "../protocol/config.ts";
 import { INTAKE_SECONDS, LEDGER_SECONDS } from "./functions.ts";
 import { CONFIGS } from "./testing/configs.ts";
@@ -250,6 +251,28 @@ describe("events", () => {
           { Effect: "Allow", Principal: { Service: "events.amazonaws.com" }, Condition: { ArnEquals: {} } },
         ],
       });
+  });
+
+  it("each deploy ends in a sweep of everything, of this stack's alone", () => {
+    const [id, { Properties }] = ofType(digits(), "AWS::Events::Rule").find(([name]) => name.includes("Deployed"))!;
+    expect(Properties).toMatchObject({
+      State: "ENABLED",
+      EventPattern: {
+        source: ["aws.cloudformation"],
+        "detail-type": ["CloudFormation Stack Status Change"],
+        detail: {
+          "stack-id": [{ Ref: "AWS::StackId" }],
+          "status-details": { status: ["CREATE_COMPLETE", "UPDATE_COMPLETE"] },
+        },
+      },
+      Targets: [{ Arn: { "Fn::GetAtt": [idOf(digits(), "AWS::SQS::Queue", "Ticks"), "Arn"] } }],
+    });
+    const [{ Input }] = Properties["Targets"] as [{ Input: string }];
+    expect(parseWaking(Input)).toEqual({ is: "sweep", whole: true });
+    // and the queue takes it
+    const policy =
+      digits().findResources("AWS::SQS::QueuePolicy")[idOf(digits(), "AWS::SQS::QueuePolicy", "TicksPolicy")]!;
+    expect(JSON.stringify(policy)).toContain(JSON.stringify({ "Fn::GetAtt": [id, "Arn"] }));
   });
 
   it("the sweep comes every 15 minutes, and the retraining when the config says so", () => {
