@@ -5,7 +5,10 @@ import { openJsonLog, type JsonLog } from "./json-log.ts";
 function open(): { log: JsonLog; lines: string[] } {
   const lines: string[] = [];
   const write = (line: string): void => void lines.push(line);
-  return { lines, log: openJsonLog({ pipeline: "digits", nowMs: () => 1_700_000_000_000, write }) };
+  return {
+    lines,
+    log: openJsonLog({ pipeline: "digits", metrics: "prod-digits", nowMs: () => 1_700_000_000_000, write }),
+  };
 }
 
 it("writes one line an event, whatever is in it", () => {
@@ -31,7 +34,7 @@ it("writes one line an event, whatever is in it", () => {
   expect(lines[3]!.length).toBeLessThan(5_000);
 });
 
-it("writes metrics as CloudWatch reads them from a log, by pipeline alone", () => {
+it("writes metrics as CloudWatch reads them from a log, by stage and pipeline in one dimension", () => {
   const { log, lines } = open();
   log.metrics({ rounds: 1, seconds: 2.5, examplesPerSecond: 512, cost: undefined });
   expect(JSON.parse(lines[0]!)).toEqual({
@@ -49,7 +52,7 @@ it("writes metrics as CloudWatch reads them from a log, by pipeline alone", () =
         },
       ],
     },
-    pipeline: "digits",
+    pipeline: "prod-digits",
     rounds: 1,
     seconds: 2.5,
     examplesPerSecond: 512,

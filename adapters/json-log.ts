@@ -6,6 +6,8 @@ type Fields = Readonly<Record<string, unknown>>;
 
 export interface JsonLogOptions {
   readonly pipeline: string;
+  /** value of the metrics' one dimension, `pipeline`: two stages may have a pipeline of the same name */
+  readonly metrics: string;
   readonly nowMs: () => number;
   /** a line, without its end */
   readonly write: (line: string) => void;
@@ -31,7 +33,7 @@ const UNITS: ReadonlyMap<string, string> = new Map([
 /** What a line may have of a text: a message may name many things. */
 const TEXT_MAX = 4_096;
 
-export function openJsonLog({ pipeline, nowMs, write }: JsonLogOptions): JsonLog {
+export function openJsonLog({ pipeline, metrics: dimension, nowMs, write }: JsonLogOptions): JsonLog {
   const say = (level: "info" | "warn" | "error", event: string, fields: Fields = {}): void => {
     const time = new Date(nowMs()).toISOString();
     const cut = Object.entries(fields).map(([name, value]) => [
@@ -59,7 +61,7 @@ export function openJsonLog({ pipeline, nowMs, write }: JsonLogOptions): JsonLog
         Timestamp: nowMs(),
         CloudWatchMetrics: [{ Namespace: NAMESPACE, Dimensions: [["pipeline"]], Metrics: metrics }],
       };
-      write(printableJson({ _aws: embedded, pipeline, ...Object.fromEntries(known) }));
+      write(printableJson({ _aws: embedded, pipeline: dimension, ...Object.fromEntries(known) }));
     },
   };
 }

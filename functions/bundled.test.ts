@@ -73,6 +73,7 @@ beforeEach(async () => {
     ACCRETE_ONDEMAND_JOB_QUEUE: "ondemand",
     ACCRETE_JOB_DEFINITION: DEFINITION,
     ACCRETE_IMAGE: "image:1",
+    ACCRETE_METRICS: "prod-digits",
     ACCRETE_TOPIC: "",
   });
 });
@@ -120,7 +121,9 @@ it("takes data in, trains it as a job of AWS Batch, and commits the round", { ti
   expect(await waiting()).toEqual([]);
   expect(batch.submitted).toHaveLength(1);
   expect(lines).toContainEqual(expect.objectContaining({ pipeline: "digits", event: "committed", round: 1 }));
-  expect(lines).toContainEqual(expect.objectContaining({ _aws: expect.anything(), pipeline: "digits", rounds: 1 }));
+  expect(lines).toContainEqual(
+    expect.objectContaining({ _aws: expect.anything(), pipeline: "prod-digits", rounds: 1 }),
+  );
 });
 
 describe("S3 that fails", () => {
@@ -251,6 +254,7 @@ it("sweeps what no event told of", async () => {
 it.each([
   ["ACCRETE_STATE", "", "ACCRETE_STATE is not set"],
   ["ACCRETE_STATE", "file:///state", "expected an s3: URL"],
+  ["ACCRETE_METRICS", "", "ACCRETE_METRICS is not set"],
   ["ACCRETE_JOB_QUEUE", "", "ACCRETE_JOB_QUEUE is not set"],
 ])("does not start with %s=%j, and says why", async (name, value, message) => {
   process.env[name] = value;

@@ -75,6 +75,7 @@ function composeCommon(
   const options = answerMs === undefined ? {} : { answerMs };
   const log = openJsonLog({
     pipeline: config.name,
+    metrics: neededIn(place, "ACCRETE_METRICS"),
     nowMs: clock.nowMs,
     write: (line) => void process.stdout.write(`${line}\n`),
   });

@@ -102,6 +102,7 @@ async function call(what: string, name: "intake" | "ledger", event: object): Pro
         ACCRETE_DATA_ACCOUNT: "123456789012",
         ACCRETE_TICKS: `${cloud.url}/123456789012/ticks`,
         ACCRETE_JOB_QUEUE: "spot",
+        ACCRETE_METRICS: "prod-digits",
         ACCRETE_JOB_DEFINITION: "digits:1",
         ACCRETE_IMAGE: "image:1",
       },

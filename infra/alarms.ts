@@ -9,10 +9,11 @@ import * as sns from "aws-cdk-lib/aws-sns";
 import { Construct } from "constructs";
 import type { PipelineConfig } from "../protocol/config.ts";
 import { jobQueueArns } from "./events.ts";
+import { metricsName } from "./names.ts";
 import type { Queues } from "./queues.ts";
 import { documentOf } from "./roles.ts";
 
-/** Of the functions' own metrics, which have one dimension: `pipeline`. */
+/** Of the functions' own metrics, which have one dimension: `pipeline`, with STAGE-PIPELINE as its value. */
 export const METRICS = { namespace: "Accrete", blocked: "blocked", oldestPending: "oldestPendingSeconds" } as const;
 /** Longer than data waits if all is well: the longest wait, a round's time limit, and a day for a machine to be had. */
 const AGE_SLACK_SECONDS = 86_400;
@@ -36,8 +37,9 @@ export class Alarms extends Construct {
     super(scope, id);
     this.topicArn =
       props.topicArn ?? (props.email === undefined ? undefined : this.#topic(props.email, props.kmsKeyArn));
-    const { pipeline, queues } = props;
-    const own = { namespace: METRICS.namespace, dimensions: [{ name: "pipeline", value: pipeline.name }] };
+    const { stage, pipeline, queues } = props;
+    const value = metricsName({ stage, pipeline: pipeline.name });
+    const own = { namespace: METRICS.namespace, dimensions: [{ name: "pipeline", value }] };
     this.#alarm("Blocked", props, "A round is blocked, or the pipeline is paused: it waits for an operator.", {
       ...own,
       metricName: METRICS.blocked,

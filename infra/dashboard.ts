@@ -2,6 +2,7 @@ import { Stack } from "aws-cdk-lib";
 import * as cloudwatch from "aws-cdk-lib/aws-cloudwatch";
 import type { Construct } from "constructs";
 import { METRICS } from "./alarms.ts";
+import { metricsName } from "./names.ts";
 import type { Queues } from "./queues.ts";
 
 /** One page: what waits, what was trained, what is wrong. $3 a month. */
@@ -11,7 +12,7 @@ export function dashboard(
   { stage, pipeline, queues }: { readonly stage: string; readonly pipeline: string; readonly queues: Queues },
 ): cloudwatch.CfnDashboard {
   const stack = Stack.of(scope);
-  const own = (metric: string): string[] => [METRICS.namespace, metric, "pipeline", pipeline];
+  const own = (metric: string): string[] => [METRICS.namespace, metric, "pipeline", metricsName({ stage, pipeline })];
   const waiting = (queue: string): string[] => ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue];
   const widget = (title: string, metrics: string[][], at: number): object => ({
     type: "metric",

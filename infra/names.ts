@@ -26,6 +26,8 @@ export const functionName = (
   { stage, pipeline }: Pick<Place, "stage" | "pipeline">,
   name: "intake" | "ledger",
 ): string => `accrete-${stage}-${pipeline}-${name}`;
+/** The one dimension of its metrics: as its stack is named, so that no two stacks of an account and region share them. */
+export const metricsName = ({ stage, pipeline }: Pick<Place, "stage" | "pipeline">): string => `${stage}-${pipeline}`;
 export const logGroupName = (
   { stage, pipeline }: Pick<Place, "stage" | "pipeline">,
   name: "intake" | "ledger" | "jobs",

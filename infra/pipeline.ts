@@ -14,7 +14,7 @@ import { forTheDatasOwner } from "./far-data.ts";
 import { INTAKE_SECONDS, LEDGER_SECONDS, PipelineFunctions } from "./functions.ts";
 import { imageOf, imageRepositories } from "./image.ts";
 import { jobDefinition, jobDefinitionArn } from "./job-definition.ts";
-import { checkNames, jobQueueName, logGroupName } from "./names.ts";
+import { checkNames, jobQueueName, logGroupName, metricsName } from "./names.ts";
 import { PipelineRoles } from "./pipeline-roles.ts";
 import { dataBucketStatements, stateBucketStatements } from "./bucket-policies.ts";
 import type { PipelineNames } from "./policies.ts";
@@ -132,7 +132,7 @@ export class IncrementalTrainingPipeline extends Construct {
       queues,
       logRetentionDays: props.logRetentionDays ?? LOG_DAYS,
       kmsKeyArn,
-      environment: { ...everywhere, ACCRETE_TICKS: queues.ticks.ref },
+      environment: { ...everywhere, ACCRETE_TICKS: queues.ticks.ref, ACCRETE_METRICS: metricsName(at) },
       ledgerEnvironment: {
         ACCRETE_JOB_QUEUE: queueNames.JobQueue,
         ACCRETE_ONDEMAND_JOB_QUEUE: queueNames.OnDemandJobQueue,

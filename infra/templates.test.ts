@@ -419,6 +419,30 @@ describe("who is told", () => {
     }
   });
 
+  it("two stages with a pipeline of the same name share no metric: function, alarms and dashboard say STAGE-PIPELINE", () => {
+    const other = synthesise(join(root, "test stage"), {
+      ...CONFIGS.everything,
+      aws: { ...CONFIGS.everything.aws, stage: "test" },
+    });
+    for (const [stage, template] of [
+      ["prod", digits("everything")],
+      ["test", Template.fromJSON(other.pipelines["digits"]!)],
+    ] as const) {
+      template.allResourcesProperties("AWS::Lambda::Function", {
+        Environment: { Variables: Match.objectLike({ ACCRETE_METRICS: `${stage}-digits` }) },
+      });
+      const own = ofType(template, "AWS::CloudWatch::Alarm").filter(
+        ([, { Properties }]) => Properties["Namespace"] === "Accrete",
+      );
+      expect(own).toHaveLength(2);
+      for (const [, { Properties }] of own)
+        expect(Properties["Dimensions"]).toEqual([{ Name: "pipeline", Value: `${stage}-digits` }]);
+      expect(JSON.stringify(only(template, "AWS::CloudWatch::Dashboard"))).toContain(
+        String.raw`\"pipeline\",\"${stage}-digits\"`,
+      );
+    }
+  });
+
   it("each place in the runbook that somebody is sent to is there", () => {
     const runbook = readFileSync(new URL("../docs/operations.md", import.meta.url), "utf8");
     const sentTo = [

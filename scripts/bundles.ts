@@ -34,6 +34,7 @@ const ENV = {
   ACCRETE_ONDEMAND_JOB_QUEUE: "accrete-prod-eu-central-1-digits-ondemand",
   ACCRETE_JOB_DEFINITION: "arn:aws:batch:eu-central-1:123456789012:job-definition/accrete-prod-digits:1",
   ACCRETE_IMAGE: "123456789012.dkr.ecr.eu-central-1.amazonaws.com/accrete:1",
+  ACCRETE_METRICS: "prod-digits",
   ACCRETE_TOPIC: "arn:aws:sns:eu-central-1:123456789012:alarms",
 };
 
