@@ -1,4 +1,4 @@
-import { BatchClient } from "@aws-sdk/client-batch";
+import { BatchClient, type JobDetail } from "@aws-sdk/client-batch";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -172,6 +172,58 @@ describe("jobs of AWS Batch", () => {
     const [job] = await jobs.describe([id]);
     expect(job).toMatchObject({ state: "failed", hostLost: true, reason: statusReason, startedMs: startedAt });
     expect(needsOnDemand({ attempts: [{ attempt: 1, intentMs: 0, job: job! }] })).toBe(true);
+  });
+
+  const ENDED = "Essential container in task exited";
+  const exited = (exitCode: number, statusReason = ENDED, stoppedAt = 2_000): object => ({
+    startedAt: 1_000,
+    stoppedAt,
+    statusReason,
+    container: { exitCode },
+  });
+  const HOST = "Host EC2 (instance i-0a1b2c3d4e5f60718) terminated.";
+
+  it.each<[boolean, string, Partial<JobDetail>, Partial<JobDetail>[]]>([
+    [true, "was told to stop twice, and saved", exited(75), [exited(75), exited(75)]],
+    [true, "was told to stop twice, with nothing to save", exited(143), [exited(143), exited(143)]],
+    [true, "was told to stop once, and then failed", exited(70), [exited(143), exited(70)]],
+    [true, "lost its machine once, and then failed", exited(70), [exited(70, HOST), exited(70)]],
+    [
+      true,
+      "lost its machine, and was terminated as it waited for another",
+      { ...exited(75, "waited longer than 5 ms", 9_000_000), startedAt: 0 },
+      [exited(75, HOST)],
+    ],
+    [
+      true,
+      "was told to stop, and was terminated as it waited for another machine",
+      { ...exited(75, "waited longer than 5 ms", 9_000_000), startedAt: 0 },
+      [exited(75)],
+    ],
+    [false, "was terminated, and saved", exited(75, "the round was closed"), [exited(75)]],
+    [false, "was terminated with nothing to save", exited(143, "the round was closed"), [exited(143)]],
+    [
+      false,
+      "ran too long",
+      exited(143, "Job attempt duration exceeded timeout"),
+      [exited(143, "Job attempt duration exceeded timeout")],
+    ],
+    [false, "had too little memory", exited(137, "OutOfMemoryError"), [exited(137)]],
+    [false, "failed twice", exited(70), [exited(70), exited(70)]],
+  ])("hostLost %s: it %s", async (hostLost, _what, changes, attempts) => {
+    const { server, jobs } = await open();
+    const id = await submitted(jobs);
+    server.move(id, { status: "FAILED", ...changes, attempts });
+    const [job] = await jobs.describe([id]);
+    expect(job?.hostLost ?? false).toBe(hostLost);
+    expect(needsOnDemand({ attempts: [{ attempt: 1, intentMs: 0, job: job! }] })).toBe(hostLost);
+  });
+
+  it("has lost nothing that matters, if it succeeded at last", async () => {
+    const { server, jobs } = await open();
+    const id = await submitted(jobs);
+    server.move(id, { status: "SUCCEEDED", ...exited(0), attempts: [exited(75), exited(0)] });
+    expect((await jobs.describe([id]))[0]?.hostLost).toBeUndefined();
   });
 
   it.each([

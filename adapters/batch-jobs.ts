@@ -20,6 +20,12 @@ const TIME_LIMIT_SECONDS_MIN = 60;
 const HOST_LOST = /^(Host EC2|Your Spot Task was interrupted)/;
 /** ... and where its container never began. */
 const NEVER_RAN = /^(Cannot|ResourceInitializationError|Task failed to start)/;
+/** ... and where it has ended, whatever made it: not of a job that was terminated, or whose time was over. */
+const ENDED_BY_ITSELF = /^Essential container in task exited/;
+/** How the trainer ends on SIGTERM: before there is anything to save, and saved. A hang ends with 75, too: it can't be told from that. */
+const SIGTERM_EXITS: ReadonlySet<number | undefined> = new Set([143, 75]);
+/** What ends a job ends its container within this; a job that ends later has waited for another machine. */
+const SAME_END_MS = 300_000;
 const JOB_ID = /^[A-Za-z0-9:#_-]{1,256}$/;
 
 const STATES: Readonly<Record<string, JobState>> = {
@@ -143,7 +149,7 @@ function jobOf(job: JobDetail): Job {
     ...(hasStopped && stoppedMs !== undefined ? { stoppedMs } : {}),
     ...(hasStopped && exitCode !== undefined ? { exitCode } : {}),
     ...(hasStopped && said !== "" ? { reason: said } : {}),
-    ...(hasStopped && HOST_LOST.test(statusReason ?? "") ? { hostLost: true } : {}),
+    ...(state === "failed" && hasLostHost(job) ? { hostLost: true } : {}),
     ...(logStreamName === undefined ? {} : { log: logStreamName }),
   };
 }
@@ -153,6 +159,26 @@ function waitsSinceMs(job: JobDetail, state: JobState): number {
   const createdMs = timeOf(job.createdAt) ?? 0;
   const lastMs = timeOf(job.attempts?.at(-1)?.stoppedAt);
   return state === "waiting" && lastMs !== undefined ? Math.max(createdMs, lastMs) : createdMs;
+}
+
+/**
+ * In any of the starts that Batch itself has made. On a spot notice the machine sends its container SIGTERM, and the trainer may have
+ * ended before Batch sees that the machine is gone: then that end is all there is to see.
+ */
+function hasLostHost(job: JobDetail): boolean {
+  const attempts = job.attempts ?? [];
+  const last = attempts.at(-1);
+  // why a job was terminated is said of the job, and not surely of its last start
+  const final = { container: { ...last?.container, ...job.container }, statusReason: job.statusReason };
+  const hasWaitedAgain = (timeOf(job.stoppedAt) ?? 0) - (timeOf(last?.stoppedAt) ?? Infinity) > SAME_END_MS;
+  const before = hasWaitedAgain ? attempts : attempts.slice(0, -1);
+  return (
+    [job, ...attempts].some(({ statusReason = "" }) => HOST_LOST.test(statusReason)) ||
+    [final, ...before].some(
+      ({ container, statusReason = "" }) =>
+        SIGTERM_EXITS.has(container?.exitCode) && ENDED_BY_ITSELF.test(statusReason),
+    )
+  );
 }
 
 /** Of a job whose image could not be pulled Batch may say when it was about to start. */

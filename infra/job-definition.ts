@@ -21,8 +21,8 @@ const STARTS = 2;
 const RETRY_WHEN: readonly Omit<batch.CfnJobDefinition.EvaluateOnExitProperty, "action">[] = [
   { onStatusReason: "Host EC2*" }, // the machine was taken back, or died
   { onReason: "CannotPullContainerError:*" },
-  { onExitCode: "75" }, // the trainer's "try again": a hang, a full disk
-  { onExitCode: "143" }, // SIGTERM: it has saved
+  { onExitCode: "75" }, // the trainer's "try again": saved on SIGTERM, or a hang
+  { onExitCode: "143" }, // SIGTERM before there was anything to save
 ];
 
 export interface JobDefinitionProps {

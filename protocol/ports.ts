@@ -129,7 +129,7 @@ export interface Job {
   readonly exitCode?: number;
   /** why it stopped, for people */
   readonly reason?: string;
-  /** it stopped because its machine was taken back or broke */
+  /** it has failed, and its machine was taken back or broke, or it was told to stop by none of us, as a machine does before that */
   readonly hostLost?: boolean;
   /** where its output is, for people */
   readonly log?: string;
