@@ -1,6 +1,8 @@
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import * as batch from "@aws-sdk/client-batch";
+import * as s3 from "@aws-sdk/client-s3";
 import { describe, expect, it } from "vitest";
 import { openMemoryStore } from "../adapters/memory-store.ts";
 import { AccreteError, ADVICE, type ErrorCode } from "../protocol/errors.ts";
@@ -51,6 +53,24 @@ describe("the documents", () => {
 
   it("say how many rules the simulation breaks on purpose", () => {
     expect(readSource("README.md")).toContain(`${MUTATIONS.length} rules broken on purpose`);
+  });
+});
+
+describe("what documents say to type beside accrete itself", () => {
+  const documents = globSync(["*.md", "docs/*.md"], { cwd: ROOT });
+  /** Of `npx cdk --help`. */
+  const CDK = new Set(["bootstrap", "deploy", "destroy", "diff", "synth", "list"]);
+  const SDK: Readonly<Record<string, object>> = { batch, s3api: s3 };
+  const pascal = (kebab: string): string => kebab.replaceAll(/(?:^|-)([a-z])/g, (_all, letter) => letter.toUpperCase());
+
+  it.each(documents)("%s: scripts of ours, commands of CDK and calls of AWS that there are", (document) => {
+    const text = readSource(document);
+    const { scripts }: { scripts: Record<string, string> } = JSON.parse(readSource("package.json"));
+    for (const [said, name] of text.matchAll(/\bnpm run (?:-s )?([a-z][a-z:-]*)/g))
+      expect(scripts, said).toHaveProperty([name!]);
+    for (const [said, name] of text.matchAll(/\bnpx cdk ([a-z]+)/g)) expect([...CDK], said).toContain(name);
+    for (const [said, service, call] of text.matchAll(/\baws (batch|s3api) ([a-z-]+)/g))
+      expect(SDK[service!], said).toHaveProperty(`${pascal(call!)}Command`);
   });
 });
 
