@@ -7,6 +7,7 @@ import { computeOf, type Compute } from "./compute.ts";
 import { launchTemplate } from "./launch-template.ts";
 import { jobQueueName } from "./names.ts";
 import type { Network } from "./network.ts";
+import { tagsOf } from "./stage.ts";
 
 /** AWS Batch allows 10 minutes to a day. */
 const STATE_LIMIT_SECONDS = { from: 600, to: 86_400 } as const;
@@ -30,16 +31,18 @@ export class PipelineBatch extends Construct {
     super(scope, id);
     const compute = computeOf(props.pipeline);
     const resources = compute.fargate ? fargate(compute, props) : machines(this, compute, props);
+    // Batch takes them when a queue is made and never again: one that changed would have CloudFormation make a second queue of that name
+    const fixedTags = { ...tagsOf(props.stage, props.pipeline.name, {}) };
     for (const onDemand of compute.spot ? [false, true] : [false]) {
       const spot = compute.spot && !onDemand;
-      const environment = new batch.CfnComputeEnvironment(this, onDemand ? "OnDemand" : "Machines", {
+      const environment = new batch.CfnComputeEnvironment(this, environmentId(compute, onDemand), {
         type: "MANAGED",
         state: "ENABLED",
         computeResources: { ...resources, ...kindOf(compute, spot) },
         // a new launch template or machine image is taken over in place: the queue goes on, running jobs too
         replaceComputeEnvironment: false,
         ...(compute.fargate ? {} : { updatePolicy: updatePolicy(props.pipeline) }),
-        tags: { ...props.tags },
+        tags: fixedTags,
       });
       new batch.CfnJobQueue(this, onDemand ? "OnDemandQueue" : "Queue", {
         jobQueueName: jobQueueName(
@@ -50,10 +53,19 @@ export class PipelineBatch extends Construct {
         state: "ENABLED",
         computeEnvironmentOrder: [{ order: 1, computeEnvironment: environment.attrComputeEnvironmentArn }],
         jobStateTimeLimitActions: stateLimits(props.pipeline.jobs.maxWait),
-        tags: { ...props.tags },
+        tags: fixedTags,
       });
     }
   }
+}
+
+/**
+ * Of what can't become the other in place: machines of EC2 may turn from spot to on demand, but not into Fargate, and that not at all. Another
+ * id is another environment, which the queue is given before the old one goes.
+ */
+function environmentId({ fargate, spot }: Compute, onDemand: boolean): string {
+  if (fargate) return spot && !onDemand ? "FargateSpot" : "Fargate";
+  return onDemand ? "OnDemand" : "Machines";
 }
 
 function kindOf({ fargate }: Compute, spot: boolean): { type: string; allocationStrategy?: string } {

@@ -74,7 +74,10 @@ function commonOf({ stage, tags, image, permissionsBoundary, alarms }: AwsConfig
   };
 }
 
+/** Dashboards: not everywhere yet. Batch: the tags of a queue can't be changed, so it has those that never do (batch.ts). */
+const UNTAGGED = ["AWS::CloudWatch::Dashboard", "AWS::Batch::JobQueue", "AWS::Batch::ComputeEnvironment"];
+
 function tag(stack: Stack, tags: Readonly<Record<string, string>>): void {
   for (const [key, value] of Object.entries(tags))
-    Tags.of(stack).add(key, value, { excludeResourceTypes: ["AWS::CloudWatch::Dashboard"] }); // not everywhere yet
+    Tags.of(stack).add(key, value, { excludeResourceTypes: UNTAGGED });
 }

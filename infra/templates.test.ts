@@ -57,6 +57,30 @@ describe("AWS Batch", () => {
     expect(names).toEqual([name("-digits"), name("-digits-ondemand")]);
   });
 
+  it("has queues and environments that another config never replaces: their names are taken, and tags of theirs can't be changed", () => {
+    const tags = (name: Name): unknown[] =>
+      ["AWS::Batch::JobQueue", "AWS::Batch::ComputeEnvironment"].flatMap((type) =>
+        ofType(platform(name), type).map(([, { Properties }]) => Properties["Tags"]),
+      );
+    const fixed = { "accrete:pipeline": "digits", "accrete:stage": "prod" };
+    expect(tags("default")).toEqual([fixed, fixed, fixed, fixed]);
+    expect(tags("everything")).toEqual(tags("default"));
+    // what costs has them
+    platform("everything").hasResourceProperties("AWS::Batch::ComputeEnvironment", {
+      ComputeResources: Match.objectLike({ Tags: { ...fixed, team: "vision" } }),
+    });
+  });
+
+  it("has another environment where AWS can't turn the one into the other, and gives the queue both in turn", () => {
+    const ids = (name: Name): string[][] => [
+      ofType(platform(name), "AWS::Batch::ComputeEnvironment").map(([id]) => id),
+      ofType(platform(name), "AWS::Batch::JobQueue").map(([id]) => id),
+    ];
+    const [[environments, queues], [onFargate, fargateQueues]] = [ids("default"), ids("fargate")];
+    expect(fargateQueues).toEqual(queues);
+    expect(new Set([...environments!, ...onFargate!]).size).toBe(4);
+  });
+
   it("ends what waits at the head of a queue for what will not come", () => {
     for (const [, { Properties }] of ofType(platform(), "AWS::Batch::JobQueue"))
       expect(Properties["JobStateTimeLimitActions"]).toEqual([
