@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterAll, expect, it } from "vitest";
+import { afterAll, expect, it, vi } from "vitest";
+import { openFakeS3 } from "../test/fake-s3.ts";
 import { openItems, openStore, placeFault } from "./open-place.ts";
 
 const root = mkdtempSync(join(tmpdir(), "accrete-place-"));
@@ -39,6 +40,25 @@ it("opens a directory, and refuses what is no place", async () => {
   expect(items.length).toBeLessThanOrEqual(1); // it may still grow
   await expect(openStore({ url: "ftp://a" })).rejects.toMatchObject({ code: "USAGE" });
   await expect(openItems({ url: "s3://bucket/part", account })).rejects.toMatchObject({ code: "USAGE" });
+});
+
+it.each([
+  [undefined, "eu-central-1"],
+  ["", "eu-central-1"],
+  ["us-east-1", "us-east-1"],
+])("asks for data in the bucket's own region: %s", async (region, asked) => {
+  const s3 = await openFakeS3();
+  try {
+    const env = { AWS_REGION: "eu-central-1", AWS_ACCESS_KEY_ID: "a", AWS_SECRET_ACCESS_KEY: "b" };
+    for (const [name, value] of Object.entries({ ...env, AWS_ENDPOINT_URL: s3.url })) vi.stubEnv(name, value);
+    await (await openItems({ url: "s3://data-bucket", account, region })).list("");
+    expect(s3.requests.map(({ headers }) => headers.authorization)).toEqual([
+      expect.stringContaining(`/${asked}/s3/aws4_request`),
+    ]);
+  } finally {
+    vi.unstubAllEnvs();
+    await s3.close();
+  }
 });
 
 it("loads the SDK for S3 alone", () => {

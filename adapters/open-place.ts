@@ -7,6 +7,8 @@ export interface PlaceAt {
   readonly url: string;
   /** that the bucket of an s3: URL has to belong to: 12 digits */
   readonly account?: string | undefined;
+  /** of an s3: URL's bucket, if it is another one than the job's: S3 answers in the bucket's own region alone; "": the job's */
+  readonly region?: string | undefined;
 }
 
 const S3_URL = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/([\w.-]+(?:\/[\w.-]+)*))?\/?$/;
@@ -40,7 +42,8 @@ export async function openItems(at: PlaceAt): Promise<Items> {
   const { bucket, prefix, owner } = s3Place(at);
   if (prefix !== "") throw new AccreteError("USAGE", `s3://${bucket} is expected, not ${at.url}`);
   const [{ openS3Client }, { openS3Items }] = await Promise.all([import("./s3-client.ts"), import("./s3-items.ts")]);
-  return openS3Items({ client: openS3Client(), bucket, owner });
+  const { region = "" } = at;
+  return openS3Items({ client: openS3Client(region === "" ? {} : { config: { region } }), bucket, owner });
 }
 
 function s3Place(at: PlaceAt): { bucket: string; prefix: string; owner: string } {

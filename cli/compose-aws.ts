@@ -63,7 +63,8 @@ function openClients({ config }: ConfigFile) {
     cloudFormation: new CloudFormationClient(options),
     logs: new CloudWatchLogsClient(options),
     quotas: new ServiceQuotasClient(options),
-    s3: openS3Client(region === null ? {} : { config: { region } }),
+    // the doctor looks at a bucket that may turn out to be in another region
+    s3: openS3Client({ config: { followRegionRedirects: true, ...(region === null ? {} : { region }) } }),
     sns: new SNSClient(options),
     sqs: new SQSClient(options),
     sts: new STSClient(options),
@@ -94,7 +95,13 @@ interface Opened {
 function pipelineOf({ stack, config, folder, clients }: Opened): Pipeline {
   const { outputs, account } = stack;
   const state = bucketOf(outputs.StateUrl);
-  const data: DataBucket = { client: clients.s3, bucket: bucketOf(outputs.DataUrl).bucket, owner: outputs.DataAccount };
+  const { dataRegion } = config.buckets;
+  const data: DataBucket = {
+    // S3 answers in the bucket's own region alone
+    client: dataRegion === null ? clients.s3 : openS3Client({ config: { region: dataRegion } }),
+    bucket: bucketOf(outputs.DataUrl).bucket,
+    owner: outputs.DataAccount,
+  };
   const items = openS3Items(data);
   const clock = systemClock();
   const pipeline: Pipeline = {

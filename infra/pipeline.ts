@@ -118,7 +118,11 @@ export class IncrementalTrainingPipeline extends Construct {
       executionRoleArn: roles.execution.attrArn,
       logRetentionDays: props.logRetentionDays ?? LOG_DAYS,
       kmsKeyArn,
-      environment: { ...everywhere, ACCRETE_SCRATCH: "/scratch" },
+      environment: {
+        ...everywhere,
+        ...(pipeline.buckets.dataRegion === null ? {} : { ACCRETE_DATA_REGION: pipeline.buckets.dataRegion }),
+        ACCRETE_SCRATCH: "/scratch",
+      },
       tags: tagsOf(stage, pipeline.name, props.tags ?? {}),
     });
     const queueNames = {

@@ -324,6 +324,11 @@ describe("events", () => {
         Condition: { StringEquals: { "events:source": "aws.s3" } },
       }),
     });
+    digits(FAR).hasResourceProperties("AWS::Batch::JobDefinition", {
+      ContainerProperties: Match.objectLike({
+        Environment: Match.arrayWith([{ Name: "ACCRETE_DATA_REGION", Value: "us-east-1" }]),
+      }),
+    });
     digits(FAR).hasOutput("DataRule", {});
     digits(FAR).hasOutput("DataBucketPolicy", {});
     digits().resourceCountIs("AWS::Events::EventBusPolicy", 0);

@@ -91,7 +91,7 @@ async function main(): Promise<number> {
   };
   const hangLeastMs = countOf("ACCRETE_HANG_MS", 0); // for tests: 0 is what it is elsewhere
   const state = placeOf("ACCRETE_STATE", "ACCRETE_ACCOUNT");
-  const data = placeOf("ACCRETE_DATA", "ACCRETE_DATA_ACCOUNT");
+  const data = { ...placeOf("ACCRETE_DATA", "ACCRETE_DATA_ACCOUNT"), region: process.env["ACCRETE_DATA_REGION"] };
   const { store, requests } = countRequests(await openStore(state));
   const items = await openItems(data);
   scratch = await mkdtemp(join(process.env["ACCRETE_SCRATCH"] ?? tmpdir(), "accrete-"));
