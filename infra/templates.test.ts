@@ -555,6 +555,21 @@ describe("what AWS would refuse, or nobody wants", () => {
     expect(() => synthesise(join(root, "refused"), config)).toThrow(message);
   });
 
+  it.each([
+    [{ state: "old-state" }, { state: "old-state" }, /digits and letters have the same buckets.state, old-state/],
+    [{ state: "old-state" }, { data: "old-state" }, /letters: buckets.data is the state bucket of digits/],
+    [{ data: "old-state" }, { state: "old-state" }, /digits: buckets.data is the state bucket of letters/],
+    [{ data: "the-data", state: "old-state" }, { data: "the-data", state: "other" }, undefined],
+  ])("buckets that two pipelines can't share: %j, %j", (digits, letters, message) => {
+    const config = {
+      pipelines: [pipeline({ buckets: digits }), pipeline({ name: "letters", buckets: letters })],
+      aws: { image: "x" },
+    };
+    const made = expect(() => synthesise(mkdtempSync(join(root, "shared-")), config));
+    if (message === undefined) made.not.toThrow();
+    else made.toThrow(message);
+  });
+
   it("data in another region costs at each round: refused unless the config says so", () => {
     const config = (crossRegion: boolean) => ({
       pipelines: [pipeline({ buckets: { data: "the-data", dataRegion: "us-east-1", crossRegion } })],
