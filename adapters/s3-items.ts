@@ -71,8 +71,13 @@ class S3Items implements Items {
         size: Size,
         ...(LastModified === undefined ? {} : { modifiedMs: LastModified.getTime() }),
       }));
+      if (page.IsTruncated !== true) return { items };
       // a key, and no continuation token: it is the same page however often it is asked for
-      return page.IsTruncated === true ? { items, next: items.at(-1)?.key } : { items };
+      const last = items.at(-1)?.key ?? "";
+      // whoever may write data chooses the keys, and one of line ends alone is lost in XML: the same page would come for ever
+      if (last === "" || last === next)
+        throw new Error(`s3://${bucket}/${prefix}: a page that ends with ${JSON.stringify(last)} has no next one`);
+      return { items, next: last };
     } catch (error) {
       throw s3Error(error, `s3://${bucket}/${prefix} (account ${owner})`);
     }

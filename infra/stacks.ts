@@ -82,6 +82,5 @@ function commonOf({ stage, tags, image, permissionsBoundary, alarms }: AwsConfig
 const UNTAGGED = ["AWS::CloudWatch::Dashboard", "AWS::Batch::JobQueue", "AWS::Batch::ComputeEnvironment"];
 
 function tag(stack: Stack, tags: Readonly<Record<string, string>>): void {
-  for (const [key, value] of Object.entries(tags))
-    Tags.of(stack).add(key, value, { excludeResourceTypes: UNTAGGED });
+  for (const [key, value] of Object.entries(tags)) Tags.of(stack).add(key, value, { excludeResourceTypes: UNTAGGED });
 }
