@@ -65,6 +65,7 @@ describe("jobs of AWS Batch", () => {
     planKey: "rounds/0000000003/plan.json",
     attempt: 1,
     timeLimitMs: 3_600_001,
+    mayRestart: true,
     jobDefinition: DEFINITION,
     onDemand: false,
     ...changes,
@@ -78,7 +79,7 @@ describe("jobs of AWS Batch", () => {
   it("asks for what a job needs and nothing else", async () => {
     const { server, jobs } = await open();
     await submitted(jobs);
-    await submitted(jobs, { onDemand: true, timeLimitMs: 5 });
+    await submitted(jobs, { onDemand: true, timeLimitMs: 5, mayRestart: false });
     expect(server.submitted).toEqual([
       {
         jobName: request().name,
@@ -92,7 +93,11 @@ describe("jobs of AWS Batch", () => {
         },
         timeout: { attemptDurationSeconds: 3_601 },
       },
-      expect.objectContaining({ jobQueue: "ondemand", timeout: { attemptDurationSeconds: 60 } }),
+      expect.objectContaining({
+        jobQueue: "ondemand",
+        timeout: { attemptDurationSeconds: 60 },
+        retryStrategy: { attempts: 1 },
+      }),
     ]);
   });
 

@@ -98,7 +98,7 @@ export function openBatchJobs({ client, queue, onDemandQueue }: BatchJobsOptions
 async function submit(
   client: BatchClient,
   jobQueue: string,
-  { name, planKey, attempt, timeLimitMs, jobDefinition }: JobRequest,
+  { name, planKey, attempt, timeLimitMs, mayRestart, jobDefinition }: JobRequest,
 ): Promise<Awaited<ReturnType<Jobs["submit"]>>> {
   if (jobDefinition === null)
     throw new AccreteError("JOB_REFUSED", `job ${name}: its plan was made where there is no AWS Batch`);
@@ -113,6 +113,8 @@ async function submit(
       ],
     },
     timeout: { attemptDurationSeconds: Math.max(TIME_LIMIT_SECONDS_MIN, Math.ceil(timeLimitMs / 1_000)) },
+    // else as the job definition says; the time-out is each start's own
+    ...(mayRestart ? {} : { retryStrategy: { attempts: 1 } }),
   });
   try {
     const { jobId } = await client.send(once(command, { isRefused: isSurelyNotSent }));

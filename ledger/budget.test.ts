@@ -140,7 +140,7 @@ describe("a budget", () => {
     const at = place({ budget });
     await intake(at.ledger, [A]);
     await tick(at.ledger, PLAIN);
-    expect(at.requests[0]!.timeLimitMs).toBe(2 * HOUR);
+    expect(at.requests[0]).toMatchObject({ timeLimitMs: 2 * HOUR, mayRestart: false });
     at.begin();
     at.pass(0.5 * HOUR);
     at.end("killed by SIGKILL");
@@ -253,6 +253,7 @@ describe("maxWait", () => {
     const at = place({ jobs: { maxWait: HOUR, attempts: 2 } });
     await intake(at.ledger, [A]);
     await tick(at.ledger, PLAIN);
+    expect(at.requests[0]!.mayRestart).toBe(true); // no budget
     expect((await readStatus(at.ledger)).next).toMatchObject({ is: "training", job: { state: "waiting" } });
     at.pass(HOUR + 1);
     expect(await tick(at.ledger, PLAIN)).toBe("round 1 waited too long for a machine: its job is ended");

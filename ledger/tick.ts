@@ -8,7 +8,7 @@ import { costOf, noCost, roundEntry, rollbackEntry } from "../protocol/entry.ts"
 import { isRefused, START, type Head } from "../protocol/head.ts";
 import { encodeRedo } from "../protocol/history.ts";
 import { intentKey, jobRecordKey, logKey, planKey, resultKey } from "../protocol/keys.ts";
-import type { Tick } from "../protocol/ports.ts";
+import type { JobRequest, Tick } from "../protocol/ports.ts";
 import { decideRound, jobsOf, needsOnDemand, nextAttempt } from "../protocol/round.ts";
 import {
   documentBytes,
@@ -127,6 +127,7 @@ async function bringOn(ledger: Ledger, head: Head, plan: Read<Plan>, passing: Pa
     attempt: nextAttempt(facts.attempts),
     retry: limit.retry,
     timeLimitMs,
+    mayRestart: budget.leftMs >= 2 * timeLimitMs,
     onDemand: needsOnDemand(facts),
   });
 }
@@ -187,10 +188,10 @@ async function commit(ledger: Ledger, head: Head, plan: Read<Plan>, result: Read
 async function submit(
   ledger: Ledger,
   { round, jobDefinition }: Pick<Plan, "round" | "jobDefinition">,
-  work: { attempt: number; retry: boolean; timeLimitMs: number; onDemand: boolean },
+  work: Pick<JobRequest, "attempt" | "timeLimitMs" | "mayRestart" | "onDemand"> & { retry: boolean },
 ): Promise<Pass> {
   const { store, jobs, clock, config } = ledger;
-  const { attempt, retry, timeLimitMs, onDemand } = work;
+  const { attempt, retry, timeLimitMs, mayRestart, onDemand } = work;
   const nonce = clock.nonce();
   const key = intentKey(round, attempt);
   const intent: Intent = {
@@ -207,6 +208,7 @@ async function submit(
     planKey: planKey(round),
     attempt,
     timeLimitMs,
+    mayRestart,
     jobDefinition,
     onDemand,
   });

@@ -142,6 +142,8 @@ export interface JobRequest {
   readonly attempt: number;
   /** after this the job is terminated */
   readonly timeLimitMs: number;
+  /** the place may start it once more by itself where it has lost its machine: with all of its time again */
+  readonly mayRestart: boolean;
   /** as the plan names it; null on one machine */
   readonly jobDefinition: string | null;
   /** on a machine that nobody takes back, where there are others */

@@ -21,6 +21,7 @@ export function requestOf(behaviour: Behaviour, changes: Partial<JobRequest> = {
     planKey: planKeyOf(behaviour),
     attempt: 0,
     timeLimitMs: 600_000,
+    mayRestart: true,
     jobDefinition: null,
     onDemand: false,
     ...changes,
