@@ -43,7 +43,7 @@ const python = (download: string): Promise<string> =>
 esac`);
 const FETCHES = 'echo zip > "$2/some.whl"';
 /** A compiler that writes something else than an addon. */
-const COMPILES = 'for last; do :; done; echo nothing > "$last"';
+const COMPILES = `case "$*" in *--version*) ;; *) for last; do :; done; echo nothing > "$last" ;; esac`;
 
 /** The message, once it is sure that nothing is left. */
 async function failing(on: { PYTHON: string; CXX: string; root?: string; signal?: AbortSignal }): Promise<string> {
