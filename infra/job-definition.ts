@@ -18,8 +18,8 @@ const TMP_MIB = 256;
 const STARTS = 2;
 
 /** What ends an attempt through no fault of its own. AWS Batch takes five; the first that fits counts. */
-const RETRY_WHEN: readonly Omit<batch.CfnJobDefinition.EvaluateOnExitProperty, "action">[] = [
-  { onStatusReason: "Host EC2*" }, // the machine was taken back, or died
+const retryWhen = ({ fargate }: Compute): Omit<batch.CfnJobDefinition.EvaluateOnExitProperty, "action">[] => [
+  { onStatusReason: fargate ? "Your Spot Task was interrupted*" : "Host EC2*" }, // the machine was taken back, or died
   { onReason: "CannotPullContainerError:*" },
   { onExitCode: "75" }, // the trainer's "try again": saved on SIGTERM, or a hang
   { onExitCode: "143" }, // SIGTERM before there was anything to save
@@ -51,7 +51,10 @@ export function jobDefinition(scope: Construct, id: string, props: JobDefinition
     timeout: { attemptDurationSeconds: Math.max(60, Math.ceil(pipeline.jobs.timeLimit / 1000)) },
     retryStrategy: {
       attempts: STARTS,
-      evaluateOnExit: [...RETRY_WHEN.map((when) => ({ ...when, action: "RETRY" })), { onReason: "*", action: "EXIT" }],
+      evaluateOnExit: [
+        ...retryWhen(compute).map((when) => ({ ...when, action: "RETRY" })),
+        { onReason: "*", action: "EXIT" },
+      ],
     },
     // a plan names a revision: a deploy while its round is open must not take it away
     resourceRetentionPolicy: { skipDeregisterOnUpdate: true },
