@@ -30,7 +30,7 @@ export interface IncrementalTrainingPipelineProps {
   readonly code: PipelineCode;
   /** Part of every name; that of the platform. @default "prod" */
   readonly stage?: string;
-  /** The trainer's image, if the pipeline names none. @default - the stack asks for it: its parameter `Image` */
+  /** The trainer's image, if the pipeline names none. @default - the stack asks for it: its parameter `TrainerImage` */
   readonly image?: string;
   /**
    * ARN of a key that encrypts state, queues, topic and logs. Its policy has to let EventBridge, CloudWatch and CloudWatch Logs use
@@ -120,8 +120,10 @@ export class IncrementalTrainingPipeline extends Construct {
       kmsKeyArn,
       environment: {
         ...everywhere,
-        ...(pipeline.buckets.dataRegion === null ? {} : { ACCRETE_DATA_REGION: pipeline.buckets.dataRegion }),
         ACCRETE_SCRATCH: "/scratch",
+        // Lambda tells a function its region; a container on a machine of Batch is told none, and refused the metadata that know it
+        AWS_REGION: stack.region,
+        ...(pipeline.buckets.dataRegion === null ? {} : { ACCRETE_DATA_REGION: pipeline.buckets.dataRegion }),
       },
       tags: tagsOf(stage, pipeline.name, props.tags ?? {}),
     });

@@ -142,6 +142,21 @@ describe("AWS Batch", () => {
     });
   });
 
+  it("tells a job its region, and that of data which is elsewhere: nothing else on a machine would", () => {
+    const environmentOf = (name: Name): unknown =>
+      only(digits(name), "AWS::Batch::JobDefinition").Properties["ContainerProperties"];
+    expect(environmentOf("default")).toMatchObject({
+      Environment: expect.arrayContaining([{ Name: "AWS_REGION", Value: { Ref: "AWS::Region" } }]),
+    });
+    expect(JSON.stringify(environmentOf("default"))).not.toContain("ACCRETE_DATA_REGION");
+    expect(environmentOf("data of another account and region")).toMatchObject({
+      Environment: expect.arrayContaining([
+        { Name: "AWS_REGION", Value: "eu-central-1" },
+        { Name: "ACCRETE_DATA_REGION", Value: "us-east-1" },
+      ]),
+    });
+  });
+
   it("has an encrypted scratch disk of the config's size and metadata by token alone", () => {
     platform().hasResourceProperties("AWS::EC2::LaunchTemplate", {
       LaunchTemplateData: Match.objectLike({
@@ -164,6 +179,7 @@ describe("AWS Batch", () => {
   it("on Fargate has neither tmpfs nor shared memory, but a root that can be written to", () => {
     const { Properties } = only(digits("fargate"), "AWS::Batch::JobDefinition");
     expect(Properties["PlatformCapabilities"]).toEqual(["FARGATE"]);
+    expect(JSON.stringify(Properties["RetryStrategy"])).toContain("Your Spot Task was interrupted*");
     const container = Properties["ContainerProperties"];
     expect(container).toMatchObject({
       ReadonlyRootFilesystem: false,
