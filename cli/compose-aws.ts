@@ -95,13 +95,7 @@ interface Opened {
 function pipelineOf({ stack, config, folder, clients }: Opened): Pipeline {
   const { outputs, account } = stack;
   const state = bucketOf(outputs.StateUrl);
-  const { dataRegion } = config.buckets;
-  const data: DataBucket = {
-    // S3 answers in the bucket's own region alone
-    client: dataRegion === null ? clients.s3 : openS3Client({ config: { region: dataRegion } }),
-    bucket: bucketOf(outputs.DataUrl).bucket,
-    owner: outputs.DataAccount,
-  };
+  const data = dataBucketOf(stack, config, clients);
   const items = openS3Items(data);
   const clock = systemClock();
   const pipeline: Pipeline = {
@@ -126,6 +120,13 @@ function pipelineOf({ stack, config, folder, clients }: Opened): Pipeline {
     takeIn: async () => undefined,
   };
   return pipeline;
+}
+
+/** It may be in a region of its own; nothing else is. */
+function dataBucketOf({ outputs }: Stack, { buckets }: PipelineConfig, clients: Clients): DataBucket {
+  const { dataRegion: region } = buckets;
+  const client = region === null ? clients.s3 : openS3Client({ config: { region } });
+  return { client, bucket: bucketOf(outputs.DataUrl).bucket, owner: outputs.DataAccount };
 }
 
 function dataPlaceOf(at: DataBucket, items: Items): DataPlace {
@@ -204,7 +205,6 @@ export interface StackDoctor {
 export async function openStackDoctor(options: GlobalOptions, name: string): Promise<StackDoctor> {
   const file = await findConfig(options.dir, userFolder(process.env));
   const clients = openClients(file);
-  const dataOf = ({ outputs }: Stack) => ({ bucket: bucketOf(outputs.DataUrl).bucket, owner: outputs.DataAccount });
   return {
     file,
     region: async () => clients.sts.config.region(),
@@ -212,7 +212,12 @@ export async function openStackDoctor(options: GlobalOptions, name: string): Pro
     stack: () => readStack(clients.cloudFormation, name),
     configOf: (stack) => configOf(stack, file, options.pipeline),
     quota: (quota) => quotaOf(clients.quotas, quota),
-    notification: (stack) => notificationOf(clients.s3, dataOf(stack)),
-    dataRegion: (stack) => regionOf(clients.s3, dataOf(stack)),
+    notification: async (stack) => {
+      const at = dataBucketOf(stack, configOf(stack, file, options.pipeline), clients);
+      return notificationOf(at.client, at);
+    },
+    // whatever the config says
+    dataRegion: async (stack) =>
+      regionOf(clients.s3, { bucket: bucketOf(stack.outputs.DataUrl).bucket, owner: stack.outputs.DataAccount }),
   };
 }

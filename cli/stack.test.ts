@@ -247,6 +247,31 @@ describe("a pipeline on AWS", () => {
     }
   });
 
+  it("data in another region is asked for there, and doctor says that it costs", async () => {
+    const far = await mkdtemp(join(tmpdir(), "accrete-far-"));
+    const configure = (buckets: string): Promise<void> =>
+      writeFile(join(far, "accrete.config.ts"), CONFIG.replace("data:", `buckets: { ${buckets} }, data:`));
+    aws.s3.buckets.set("far", new Map());
+    aws.s3.elsewhere.set("far", "us-east-1");
+    aws.stacks.set("accrete-prod-far", { ...aws.stacks.get(STACK)!, DataUrl: "s3://far" });
+    const run = (...args: string[]): Promise<CliResult> =>
+      runCli(far, [...args, "--stack", "accrete-prod-far"], aws.env);
+    try {
+      await configure('data: "far", dataRegion: "us-east-1", crossRegion: true');
+      await writeFile(join(far, "a.csv"), "x,label\n1,a\n");
+      expect(await run("add", "a.csv")).toMatchObject({ code: 0 });
+      expect([...aws.s3.buckets.get("far")!.keys()]).toEqual(["a.csv"]);
+      expect((await run("doctor")).out).toMatch(/data region +the data is in us-east-1, the stack in eu-central-1/);
+      // one that nobody has told of
+      await configure("");
+      expect((await run("doctor")).out).toMatch(/missing +data region +the data is in us-east-1/);
+    } finally {
+      aws.s3.buckets.delete("far");
+      aws.stacks.delete("accrete-prod-far");
+      await rm(far, { recursive: true, force: true });
+    }
+  });
+
   it("says once, beside its answer, that another config is deployed", async () => {
     const outputs = aws.stacks.get(STACK)!;
     aws.stacks.set(STACK, { ...outputs, ConfigDigest: "0".repeat(64) });

@@ -36,6 +36,8 @@ export class SmallS3 {
   /** what GetBucketNotificationConfiguration answers, by bucket: XML */
   readonly notifications = new Map<string, string>();
   readonly region: string;
+  /** of buckets that are not in `region` */
+  readonly elsewhere = new Map<string, string>();
   readonly #uploads = new Map<string, { parts: Map<number, Buffer>; metadata: Record<string, string> }>();
 
   constructor(region: string) {
@@ -47,6 +49,9 @@ export class SmallS3 {
     const key = rest.join("/");
     const bucket = this.buckets.get(name);
     if (bucket === undefined) return failure(404, "NoSuchBucket");
+    const region = this.elsewhere.get(name) ?? this.region;
+    if (!request.headers.authorization?.includes(`/${region}/s3/aws4_request`))
+      return { ...failure(301, "PermanentRedirect"), headers: { "x-amz-bucket-region": region } };
     if (key === "") return this.#ofBucket(name, bucket, request);
     const query = request.url.searchParams;
     if (request.method === "POST" && query.has("uploads")) return this.#begin(request);
