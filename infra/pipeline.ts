@@ -1,9 +1,8 @@
 import { ArnFormat, CfnOutput, CfnParameter, Stack, Token } from "aws-cdk-lib";
 import { Construct } from "constructs";
-import type { PipelineConfig, PipelineInput } from "../protocol/config.ts";
-import { canonicalJson, sha256 } from "../protocol/digest.ts";
+import { configDigest, type PipelineConfig, type PipelineInput } from "../protocol/config.ts";
 import { AccreteError } from "../protocol/errors.ts";
-import { bucketsFault } from "./buckets-fault.ts";
+import { regionFault } from "../protocol/own-bucket.ts";
 import { Alarms } from "./alarms.ts";
 import { bucketPolicy, dataBucket, ownBucket, stateBucket, type BucketRef } from "./buckets.ts";
 import type { PipelineCode } from "./code.ts";
@@ -176,7 +175,7 @@ export class IncrementalTrainingPipeline extends Construct {
       TopicArn: topicArn,
       OperatorPolicyArn: roles.operatorPolicyArn,
       RepairRoleArn: roles.repair.attrArn,
-      ConfigDigest: sha256(canonicalJson(pipeline)),
+      ConfigDigest: configDigest(pipeline),
       AccreteVersion: accreteVersion(),
       ...forTheDatasOwner(this, { pipeline, names, roles }),
     });
@@ -191,7 +190,7 @@ function checked(scope: Construct, stage: string, input: PipelineInput | Pipelin
   if (pipeline === undefined) throw new Error("one pipeline was checked");
   checkNames(stage, [pipeline.name]);
   const { region } = Stack.of(scope);
-  const fault = bucketsFault(pipeline.buckets, Token.isUnresolved(region) ? undefined : region);
+  const fault = regionFault(pipeline.buckets, Token.isUnresolved(region) ? undefined : region);
   if (fault !== undefined) throw new AccreteError("CONFIG_INVALID", `${pipeline.name}: ${fault}`);
   return pipeline;
 }

@@ -1,8 +1,6 @@
 import { Stack, Tags, type App } from "aws-cdk-lib";
 import type { AwsConfig } from "../protocol/aws-config.ts";
 import type { Config } from "../protocol/config.ts";
-import { AccreteError } from "../protocol/errors.ts";
-import { sharedBucketsFault } from "./buckets-fault.ts";
 import type { PipelineCode } from "./code.ts";
 import { checkNames, pipelineStackName, platformStackName } from "./names.ts";
 import { IncrementalTrainingPipeline } from "./pipeline.ts";
@@ -22,8 +20,6 @@ export function addStacks(app: App, config: Config, codes: ReadonlyMap<string, P
     stage,
     pipelines.map(({ name }) => name),
   );
-  const fault = sharedBucketsFault(pipelines);
-  if (fault !== undefined) throw new AccreteError("CONFIG_INVALID", fault);
   const env = {
     ...(aws.account === null ? {} : { account: aws.account }),
     ...(aws.region === null ? {} : { region: aws.region }),

@@ -262,6 +262,10 @@ describe("a config is refused, and the message says where", () => {
         ],
         [{ compute: { instanceTypes: ["big"] } }, 'an instance type is written like "g4dn.xlarge"'],
         [{ buckets: { dataRegion: "eu-west-1" } }, "digits: buckets.dataRegion is of a data bucket that exists"],
+        [
+          { buckets: { data: "one-bucket", state: "one-bucket" } },
+          "digits: buckets.state: the data bucket can't be the state bucket as well",
+        ],
         [{ buckets: { data: "My_Bucket" } }, "pipelines[0].buckets.data: not a bucket's name"],
       ] as const
     ).map(([part, message]): [string, unknown, string] => [
@@ -269,6 +273,13 @@ describe("a config is refused, and the message says where", () => {
       { pipelines: [{ ...least, ...part }] },
       message,
     ]),
+    [
+      "one state bucket for two pipelines",
+      {
+        pipelines: ["a", "b"].map((name) => ({ ...least, name, buckets: { state: "old-state" } })),
+      },
+      "pipelines: a and b have the same buckets.state, old-state: each needs one of its own",
+    ],
     [
       "an ARN of another service",
       { pipelines: [least], aws: { kmsKey: "arn:aws:sns:eu-west-1:123456789012:x" } },

@@ -12,7 +12,14 @@ import {
   RetrainingConfig,
   TriggerConfig,
 } from "./config-parts.ts";
-import { AwsConfig, BucketsConfig, bucketsFault, ComputeConfig, computeFault } from "./aws-config.ts";
+import {
+  AwsConfig,
+  BucketsConfig,
+  bucketsFault,
+  ComputeConfig,
+  computeFault,
+  sharedBucketsFault,
+} from "./aws-config.ts";
 import { DataConfig, dataFault, type Task } from "./data-config.ts";
 import { TrainerConfig } from "./trainer-config.ts";
 import { BUDGET_LEAST_MS, budgetMs } from "./budget.ts";
@@ -74,6 +81,8 @@ export function parseConfig(value: unknown): Config {
   const names = parsed.data.pipelines.map((pipeline) => pipeline.name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new AccreteError("CONFIG_INVALID", `pipelines: two are named ${twice}`);
+  const shared = sharedBucketsFault(parsed.data.pipelines);
+  if (shared !== undefined) throw new AccreteError("CONFIG_INVALID", shared);
   for (const { name: pipeline, data, trainer, trigger, budget, compute, buckets } of parsed.data.pipelines) {
     const fault = dataFault(data) ?? taskFault(data, trainer) ?? computeFault(compute) ?? bucketsFault(buckets);
     if (fault !== undefined) throw new AccreteError("CONFIG_INVALID", `${pipeline}: ${fault}`);
