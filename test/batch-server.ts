@@ -6,7 +6,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { openSync } from "node:fs";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import type {
   DescribeJobsRequest,
@@ -15,6 +15,7 @@ import type {
   SubmitJobRequest,
   TerminateJobRequest,
 } from "@aws-sdk/client-batch";
+import { openServer } from "./http-server.ts";
 
 /** What goes wrong with one call; `-after`: it is carried out, and then not answered as it should be. */
 type BatchFault = "throttled" | "refused" | "fails" | "hangs" | "fails-after" | "hangs-after" | "drops-after";
@@ -159,16 +160,14 @@ export async function openBatchServer(options: BatchServerOptions): Promise<Batc
   };
   const isOperation = (name: string): name is BatchOperation => Object.hasOwn(operations, name);
 
-  async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
+  async function respond(request: IncomingMessage, body: Buffer, response: ServerResponse): Promise<void> {
     const name = (request.url ?? "").replace("/v1/", "");
-    const send = (status: number, body: object, type?: string): void => {
+    const send = (status: number, answer: object, type?: string): void => {
       const headers = {
         "content-type": "application/json",
         ...(type === undefined ? {} : { "x-amzn-errortype": type }),
       };
-      response.writeHead(status, headers).end(JSON.stringify(body));
+      response.writeHead(status, headers).end(JSON.stringify(answer));
     };
     if (!isOperation(name)) return send(404, { message: `no such operation: ${name}` }, "ClientException");
     asked.push(name);
@@ -178,7 +177,7 @@ export async function openBatchServer(options: BatchServerOptions): Promise<Batc
     if (fault === "fails") return send(500, { message: "oh" }, "ServerException");
     if (fault === "hangs") return;
     try {
-      const answer = operations[name](JSON.parse(Buffer.concat(chunks).toString() || "{}"));
+      const answer = operations[name](JSON.parse(body.toString() || "{}"));
       if (fault === "fails-after") return send(500, { message: "oh" }, "ServerException");
       if (fault === "drops-after") return void request.socket.destroy();
       if (fault !== "hangs-after") send(200, answer);
@@ -188,13 +187,9 @@ export async function openBatchServer(options: BatchServerOptions): Promise<Batc
     }
   }
 
-  const server = createServer((request, response) => void respond(request, response));
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  if (typeof address !== "object" || address === null) throw new Error("no port");
+  const { url, close } = await openServer(respond);
   return {
-    url: `http://127.0.0.1:${address.port}`,
+    url,
     asked,
     submitted,
     fail: (operation, ...kinds) => void faults.set(operation, kinds),
@@ -203,8 +198,7 @@ export async function openBatchServer(options: BatchServerOptions): Promise<Batc
       const ended = [...running.values()].map(({ child }) => once(child, "close"));
       for (const { child } of running.values()) child.kill("SIGKILL");
       await Promise.all(ended);
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+      await close();
     },
   };
 }

@@ -3,9 +3,9 @@
  * that a network and a busy service do, so that the SDK's own stack is what answers.
  */
 import { createHash } from "node:crypto";
-import { once } from "node:events";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { openMemoryStore, type MemoryStore } from "../adapters/memory-store.ts";
+import { openServer } from "./http-server.ts";
 
 /** `-after`: it is carried out, and then not answered as it should be. */
 export type CloudFault = "throttled" | "fails" | "conflict" | "hangs" | "fails-after" | "hangs-after" | "drops-after";
@@ -96,10 +96,7 @@ export async function openCloudServer(nowMs: () => number = Date.now): Promise<C
     };
   };
 
-  async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    const body = Buffer.concat(chunks);
+  async function respond(request: IncomingMessage, body: Buffer, response: ServerResponse): Promise<void> {
     const [path = "", search = ""] = (request.url ?? "").split("?");
     const name = decodeURIComponent(path.slice(1)).replace(/\/$/, "");
     const operation = operationOf(request, name);
@@ -119,21 +116,14 @@ export async function openCloudServer(nowMs: () => number = Date.now): Promise<C
     response.writeHead(told.status, told.headers).end(operation === "HEAD" ? undefined : told.body);
   }
 
-  const server = createServer((request, response) => void respond(request, response));
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  if (typeof address !== "object" || address === null) throw new Error("no port");
+  const { url, close } = await openServer(respond);
   return {
-    url: `http://127.0.0.1:${address.port}`,
+    url,
     objects,
     sent,
     asked,
     fail: (operation, ...kinds) => void faults.set(operation, kinds),
-    async close() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
+    close,
   };
 }
 

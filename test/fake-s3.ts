@@ -1,7 +1,7 @@
 /** As much of S3 as the adapters use, on loopback, that fails as it is told: what a real one can't be made to do. */
 import { createHash } from "node:crypto";
-import { once } from "node:events";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { openServer } from "./http-server.ts";
 
 /** `wrote`: it has done what was asked for, and answers so nevertheless. */
 export type Fault =
@@ -52,34 +52,23 @@ const error = (status: number, code: string, message = `${code} as told`): Answe
 export async function openFakeS3(): Promise<FakeS3> {
   const [requests, objects, uploads]: [Request[], Map<string, Buffer>, Uploads] = [[], new Map(), new Map()];
   const faults = new Map<string, (Fault | null)[]>();
-  const server = createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on("data", (chunk: Buffer) => chunks.push(chunk));
-    request.on("end", () => {
-      const call = callOf(request, Buffer.concat(chunks));
-      requests.push(call);
-      const fault = faults.get(call.operation)?.shift();
-      const acts =
-        fault == null ||
-        ("wrote" in fault && fault.wrote === true) ||
-        ("answer" in fault && ["half", "damaged"].includes(fault.answer));
-      respond(response, acts ? perform(call, objects, uploads) : { status: 200 }, fault);
-    });
+  const { url, close } = await openServer((request, body, response) => {
+    const call = callOf(request, body);
+    requests.push(call);
+    const fault = faults.get(call.operation)?.shift();
+    const acts =
+      fault == null ||
+      ("wrote" in fault && fault.wrote === true) ||
+      ("answer" in fault && ["half", "damaged"].includes(fault.answer));
+    respond(response, acts ? perform(call, objects, uploads) : { status: 200 }, fault);
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  if (typeof address !== "object" || address === null) throw new Error("no port");
   return {
-    url: `http://127.0.0.1:${address.port}`,
+    url,
     requests,
     objects,
     uploads,
     fail: (operation, ...next) => void faults.set(operation, next),
-    close: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
+    close,
   };
 }
 

@@ -1,6 +1,6 @@
 /** A server on this machine that stands for a webhook: answers as it is told, and keeps what it gets. */
-import { once } from "node:events";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { openServer } from "./http-server.ts";
 
 export interface Got {
   readonly method: string | undefined;
@@ -27,26 +27,15 @@ export async function openLoopback(): Promise<Loopback> {
     const { status, headers = {}, text = "" } = typeof answer === "number" ? { status: answer } : answer;
     response.writeHead(status, headers).end(text);
   };
-  const server = createServer((request, response) => {
-    let body = "";
-    request.setEncoding("utf8").on("data", (text: string) => (body += text));
-    request.on("end", () => {
-      got.push({ method: request.method, path: request.url, headers: request.headers, body });
-      respond(response, answers.length > 1 ? answers.shift()! : answers[0]!);
-    });
+  const { url, close } = await openServer(({ method, url: path, headers }, body, response) => {
+    got.push({ method, path, headers, body: body.toString() });
+    respond(response, answers.length > 1 ? answers.shift()! : answers[0]!);
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  if (typeof address !== "object" || address === null) throw new Error("no port");
   return {
-    url: `http://127.0.0.1:${address.port}/hook`,
+    url: `${url}/hook`,
     got,
     answer: (...next) => void (answers = next),
-    close: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
+    close,
   };
 }
 

@@ -3,9 +3,9 @@
  * has put there, to the SDK's real clients. It is told where each error begins, too.
  */
 import { createHash } from "node:crypto";
-import { once } from "node:events";
-import { createServer, type IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Jobs } from "../../protocol/ports.ts";
+import { openServer } from "../http-server.ts";
 import { SmallS3, type S3Answer, type S3Request } from "./s3.ts";
 
 export const ACCOUNT = "111122223333";
@@ -55,21 +55,14 @@ export async function openSmallAws(): Promise<SmallAws> {
     jobs: undefined,
     onMessage: async () => undefined,
   };
-  const server = createServer((request, response) => {
-    void (async () => {
-      const answer = await answerTo(aws, await received(request)).catch((error: unknown): S3Answer => ({
-        status: 500,
-        body: String(error),
-      }));
-      response.writeHead(answer.status, { date: new Date().toUTCString(), ...answer.headers });
-      response.end(request.method === "HEAD" ? undefined : answer.body);
-    })();
+  const { url, close } = await openServer(async (request, body, response) => {
+    const answer = await answerTo(aws, requestOf(request, body)).catch((error: unknown): S3Answer => ({
+      status: 500,
+      body: String(error),
+    }));
+    response.writeHead(answer.status, { date: new Date().toUTCString(), ...answer.headers });
+    response.end(request.method === "HEAD" ? undefined : answer.body);
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  if (typeof address !== "object" || address === null) throw new Error("no port");
-  const url = `http://127.0.0.1:${address.port}`;
   return Object.assign(aws, {
     url,
     env: {
@@ -79,10 +72,7 @@ export async function openSmallAws(): Promise<SmallAws> {
       AWS_SECRET_ACCESS_KEY: "secret",
       ...NOTHING_OF_THE_USERS,
     },
-    close: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
+    close,
   });
 }
 
@@ -93,11 +83,8 @@ export const NOTHING_OF_THE_USERS = {
   AWS_EC2_METADATA_DISABLED: "true",
 } as const;
 
-async function received(request: IncomingMessage): Promise<S3Request> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk as Buffer);
-  const url = new URL(request.url ?? "/", "http://127.0.0.1");
-  return { method: request.method ?? "", url, headers: request.headers, body: Buffer.concat(chunks) };
+function requestOf({ method = "", url = "/", headers }: IncomingMessage, body: Buffer): S3Request {
+  return { method, url: new URL(url, "http://127.0.0.1"), headers, body };
 }
 
 type Aws = Parameters<typeof answerTo>[0];
