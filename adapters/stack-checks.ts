@@ -44,10 +44,28 @@ export async function notificationOf(client: S3Client, { bucket, owner }: Bucket
 }
 
 export async function regionOf(client: S3Client, { bucket, owner }: Bucket): Promise<string> {
-  const { BucketRegion = "" } = await asked(`s3://${bucket}`, () =>
-    client.send(new HeadBucketCommand({ Bucket: bucket, ExpectedBucketOwner: owner })),
-  );
-  return BucketRegion;
+  return asked(`s3://${bucket}`, async () => {
+    try {
+      const found = await client.send(new HeadBucketCommand({ Bucket: bucket, ExpectedBucketOwner: owner }));
+      return found.BucketRegion ?? "";
+    } catch (error) {
+      // a bucket of another region is a 301, which names it
+      const region = regionTold(error);
+      if (region === undefined) throw error;
+      return region;
+    }
+  });
+}
+
+function regionTold(error: unknown): string | undefined {
+  if (!(error instanceof Error && "$response" in error)) return undefined;
+  const { $response } = error;
+  if (!(typeof $response === "object" && $response !== null && "headers" in $response && "statusCode" in $response))
+    return undefined;
+  const { headers, statusCode } = $response;
+  if (statusCode !== 301 || !(typeof headers === "object" && headers !== null && "x-amz-bucket-region" in headers))
+    return undefined;
+  return String(headers["x-amz-bucket-region"]);
 }
 
 async function asked<T>(what: string, work: () => Promise<T>): Promise<T> {

@@ -63,8 +63,7 @@ function openClients({ config }: ConfigFile) {
     cloudFormation: new CloudFormationClient(options),
     logs: new CloudWatchLogsClient(options),
     quotas: new ServiceQuotasClient(options),
-    // the doctor looks at a bucket that may turn out to be in another region
-    s3: openS3Client({ config: { followRegionRedirects: true, ...(region === null ? {} : { region }) } }),
+    s3: openS3Client(region === null ? {} : { config: { region } }),
     sns: new SNSClient(options),
     sqs: new SQSClient(options),
     sts: new STSClient(options),
