@@ -9,16 +9,28 @@ export interface Quota {
   readonly name: string;
 }
 
-/** By an instance type's family: quotas of spot and on demand, each in vCPUs. */
+/**
+ * By an instance type's family: quotas of spot and on demand, each in vCPUs. Codes are those of Service Quotas; null: which one AWS counts by
+ * is not known for sure, and a wrong one would say that no job starts, or that all is well.
+ */
 const FAMILIES: readonly {
   readonly family: RegExp;
   readonly of: string;
-  readonly spot: string;
+  readonly spot: string | null;
   readonly onDemand: string;
 }[] = [
-  { family: /^(g|vt)/, of: "G and VT", spot: "L-3819A6DF", onDemand: "L-DB2E81BA" },
-  { family: /^p/, of: "P", spot: "L-7212CCBC", onDemand: "L-417A185B" },
-  { family: /^[acdhimrtz]/, of: "standard (A, C, D, H, I, M, R, T, Z)", spot: "L-34B43A08", onDemand: "L-1216C47A" },
+  { family: /^(g|gr|vt)\d/, of: "G and VT", spot: "L-3819A6DF", onDemand: "L-DB2E81BA" },
+  // all of them are one quota on demand, but not on spot
+  { family: /^p[2-4]\D/, of: "P", spot: "L-7212CCBC", onDemand: "L-417A185B" },
+  { family: /^p5/, of: "P", spot: "L-C4BD4855", onDemand: "L-417A185B" },
+  { family: /^p6/, of: "P", spot: null, onDemand: "L-417A185B" },
+  {
+    // not inf, dl, trn, hpc or mac, which begin with the same letters
+    family: /^([acdhimrtz]|im|is)\d/,
+    of: "standard (A, C, D, H, I, M, R, T, Z)",
+    spot: "L-34B43A08",
+    onDemand: "L-1216C47A",
+  },
 ];
 
 const DEFAULT_TYPES = { gpu: ["g4dn.xlarge"], cpu: ["c7i.xlarge", "m7i.xlarge"] } as const;
@@ -32,8 +44,9 @@ export function quotasOf(compute: ComputeConfig): Quota[] {
   }
   const types = compute.instanceTypes ?? DEFAULT_TYPES[compute.gpus > 0 ? "gpu" : "cpu"];
   const families = FAMILIES.filter(({ family }) => types.some((type) => family.test(type)));
-  return families.flatMap(({ of, spot, onDemand }) => [
-    ...(compute.spot ? [{ service: "ec2", code: spot, name: `${of} spot instances` } as const] : []),
+  const found = families.flatMap(({ of, spot, onDemand }) => [
+    ...(compute.spot && spot !== null ? [{ service: "ec2", code: spot, name: `${of} spot instances` } as const] : []),
     { service: "ec2", code: onDemand, name: `${of} on-demand instances` } as const,
   ]);
+  return [...new Map(found.map((quota) => [quota.code, quota])).values()];
 }
