@@ -7,9 +7,10 @@ import {
   type S3ClientConfig,
 } from "@aws-sdk/client-s3";
 import type { InitializeMiddleware } from "@smithy/types";
-import { AccreteError, messageOf } from "../protocol/errors.ts";
+import { messageOf } from "../protocol/errors.ts";
 import type { Written } from "../protocol/ports.ts";
 import { awsClientOptions, type AwsClientOptions } from "./aws-client.ts";
+import { lastingFromAws, passes, statusOf } from "./aws-errors.ts";
 import { fileError } from "./file-errors.ts";
 
 /** A bucket, and the account that it has to belong to: names are given up and taken by others. */
@@ -71,42 +72,19 @@ export const quoted = (etag: string): string => `"${etag}"`;
 /** The SDK's name of an error, such as "NoSuchKey"; "" for anything else that was thrown. */
 export const nameOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.name : "");
 
-export function statusOf(thrown: unknown): number | undefined {
-  if (typeof thrown !== "object" || thrown === null || !("$metadata" in thrown)) return undefined;
-  const { $metadata } = thrown;
-  if (typeof $metadata !== "object" || $metadata === null || !("httpStatusCode" in $metadata)) return undefined;
-  return typeof $metadata.httpStatusCode === "number" ? $metadata.httpStatusCode : undefined;
-}
-
 /** There is no such object; whether there is no such bucket is another matter, which only HEAD can't tell. */
 export function isNoKey(thrown: unknown): boolean {
   return statusOf(thrown) === 404 && nameOf(thrown) !== "NoSuchBucket" && nameOf(thrown) !== "NoSuchUpload";
 }
 
-/** A call's limit is over, or its connection broke: nobody knows what became of it. */
-const CONNECTION = new Set([
-  "ECONNRESET",
-  "ECONNREFUSED",
-  "ECONNABORTED",
-  "EPIPE",
-  "ETIMEDOUT",
-  "EAI_AGAIN",
-  "ENOTFOUND",
-  "ENETUNREACH",
-  "EHOSTUNREACH",
-]);
-
 /**
- * Whether it may go well another time, and may have gone well this time: time-outs, 5xx, 409 (somebody else is writing), 429, and an
- * upload that is gone, since a first try may have finished it.
+ * Whether it may go well another time, and may have gone well this time: what passes, 409 (somebody else is writing), and an upload that is
+ * gone, since a first try may have finished it.
  */
 export function mayPass(thrown: unknown): boolean {
-  const [status, name] = [statusOf(thrown), nameOf(thrown)];
-  if (status !== undefined && (status >= 500 || status === 409 || status === 429)) return true;
-  if (["TimeoutError", "RequestTimeout", "SlowDown", "InternalError", "NoSuchUpload"].includes(name)) return true;
-  if (thrown instanceof HalfAnAnswer) return true;
-  const code = thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
-  return typeof code === "string" && CONNECTION.has(code);
+  return (
+    thrown instanceof HalfAnAnswer || statusOf(thrown) === 409 || nameOf(thrown) === "NoSuchUpload" || passes(thrown)
+  );
 }
 
 /**
@@ -120,38 +98,11 @@ export function outcomeOf(thrown: unknown, what: string): Written {
   throw s3Error(thrown, what);
 }
 
-const NOT_SIGNED_IN = new Set([
-  "CredentialsProviderError",
-  "ExpiredToken",
-  "ExpiredTokenException",
-  "InvalidAccessKeyId",
-  "InvalidToken",
-  "SignatureDoesNotMatch",
-  "TokenRefreshRequired",
-]);
-
-/** The bucket is in another region, or there is none of that name. */
-const NO_BUCKET = new Set([
-  "AuthorizationHeaderMalformed",
-  "IllegalLocationConstraintException",
-  "InvalidBucketName",
-  "NoSuchBucket",
-  "PermanentRedirect",
-]);
-
 /**
  * What a user can mend gets a code; the rest stays as it was thrown, as it may pass.
  * @param what s3://bucket/key, for the message
  */
 export function s3Error(thrown: unknown, what: string): unknown {
-  if (thrown instanceof AccreteError) return thrown;
-  const [name, status] = [nameOf(thrown), statusOf(thrown)];
-  const message = `${what}: ${name === "" ? "" : `${name}: `}${messageOf(thrown)}`;
-  if (NOT_SIGNED_IN.has(name) || messageOf(thrown) === "Region is missing")
-    return new AccreteError("AWS_NOT_SIGNED_IN", message, { cause: thrown });
-  if (NO_BUCKET.has(name) || status === 301) return new AccreteError("BUCKET_NOT_FOUND", message, { cause: thrown });
-  if (name === "KeyTooLongError") return new AccreteError("UNSAFE_KEY", message, { cause: thrown });
-  if (status === 403 && name !== "RequestTimeTooSkewed")
-    return new AccreteError("STORE_FORBIDDEN", message, { cause: thrown });
-  return fileError(thrown, what);
+  const lasting = lastingFromAws(thrown, what);
+  return lasting === thrown ? fileError(thrown, what) : lasting;
 }

@@ -106,7 +106,7 @@ describe("a large file", () => {
     expect(await store.createFromFile("a", join(folder, "large"))).toBe("unknown");
     expect([...s3.objects.keys(), ...s3.uploads.keys()]).toEqual([]);
     s3.fail("UploadPart", { status: 403, code: "AccessDenied" });
-    await expect(store.createFromFile("b", join(folder, "large"))).rejects.toMatchObject({ code: "STORE_FORBIDDEN" });
+    await expect(store.createFromFile("b", join(folder, "large"))).rejects.toMatchObject({ code: "AWS_ACCESS_DENIED" });
     expect([...s3.objects.keys(), ...s3.uploads.keys()]).toEqual([]);
   });
 
@@ -170,20 +170,20 @@ describe("a read", () => {
     s3.fail("GetObject", null, { status: 404, code: "NoSuchKey" });
     expect(await store.readToFile("a", join(folder, "read"))).toBeUndefined();
     s3.fail("GetObject", null, { status: 403, code: "AccessDenied" });
-    await expect(store.readToFile("a", join(folder, "read"))).rejects.toMatchObject({ code: "STORE_FORBIDDEN" });
+    await expect(store.readToFile("a", join(folder, "read"))).rejects.toMatchObject({ code: "AWS_ACCESS_DENIED" });
     expect(await readdir(folder)).toEqual([]);
   });
 });
 
 describe("what a user can mend", () => {
   it.each([
-    [403, "AccessDenied", "STORE_FORBIDDEN"],
+    [403, "AccessDenied", "AWS_ACCESS_DENIED"],
     [404, "NoSuchBucket", "BUCKET_NOT_FOUND"],
     [301, "PermanentRedirect", "BUCKET_NOT_FOUND"],
     [400, "AuthorizationHeaderMalformed", "BUCKET_NOT_FOUND"],
-    [400, "ExpiredToken", "AWS_NOT_SIGNED_IN"],
-    [403, "InvalidAccessKeyId", "AWS_NOT_SIGNED_IN"],
-    [403, "SignatureDoesNotMatch", "AWS_NOT_SIGNED_IN"],
+    [400, "ExpiredToken", "AWS_CREDENTIALS_EXPIRED"],
+    [403, "InvalidAccessKeyId", "AWS_CREDENTIALS_REFUSED"],
+    [403, "SignatureDoesNotMatch", "AWS_CREDENTIALS_REFUSED"],
     [400, "KeyTooLongError", "UNSAFE_KEY"],
   ])("has a code, whichever call it is: %i %s", async (status, code, expected) => {
     const all: readonly [operation: string, call: () => Promise<unknown>][] = [
@@ -204,7 +204,7 @@ describe("what a user can mend", () => {
 
   it("is known without a body, too: HEAD has none", async () => {
     s3.fail("HeadObject", { status: 403 });
-    await expect(store.head("a")).rejects.toMatchObject({ code: "STORE_FORBIDDEN" });
+    await expect(store.head("a")).rejects.toMatchObject({ code: "AWS_ACCESS_DENIED" });
   });
 
   it("is to sign in, where there are no credentials or no region", async () => {
@@ -217,10 +217,13 @@ describe("what a user can mend", () => {
       AWS_PROFILE: undefined,
     }))
       vi.stubEnv(name, value);
-    for (const config of [{ credentials: undefined }, { region: undefined }]) {
+    for (const [code, config] of [
+      ["AWS_CREDENTIALS_MISSING", { credentials: undefined }],
+      ["AWS_REGION_MISSING", { region: undefined }],
+    ] as const) {
       const state = openS3Store({ client: newClient(config), bucket: "state", prefix: "p", owner });
-      await expect(state.get("a")).rejects.toMatchObject({ code: "AWS_NOT_SIGNED_IN" });
-      await expect(state.create("a", BODY)).rejects.toMatchObject({ code: "AWS_NOT_SIGNED_IN" });
+      await expect(state.get("a")).rejects.toMatchObject({ code });
+      await expect(state.create("a", BODY)).rejects.toMatchObject({ code });
     }
     expect(s3.requests).toEqual([]);
   });
@@ -293,8 +296,8 @@ describe("an item", () => {
 
   it("is not at fault where its bucket can't be read at all, nor where S3 fails", async () => {
     s3.fail("GetObject", { status: 403, code: "AccessDenied" });
-    s3.fail("ListObjectsV2", { status: 403 });
-    await expect(items.fetch(ITEM, path())).rejects.toMatchObject({ code: "STORE_FORBIDDEN" });
+    s3.fail("ListObjectsV2", { status: 403, code: "AccessDenied" });
+    await expect(items.fetch(ITEM, path())).rejects.toMatchObject({ code: "AWS_ACCESS_DENIED" });
     s3.fail("GetObject", { status: 404, code: "NoSuchBucket" });
     await expect(items.fetch(ITEM, path())).rejects.toMatchObject({ code: "BUCKET_NOT_FOUND" });
     s3.fail("GetObject", { status: 500 }, { status: 500 });

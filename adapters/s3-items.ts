@@ -4,8 +4,9 @@ import { ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { messageOf } from "../protocol/errors.ts";
 import { LIST_MAX, type Arrival, type FetchOutcome, type Items } from "../protocol/ports.ts";
 import type { Item } from "../protocol/types.ts";
+import { statusOf } from "./aws-errors.ts";
 import { fileError } from "./file-errors.ts";
-import { isNoKey, nameOf, s3Error, statusOf, withoutQuotes, type S3Bucket } from "./s3-client.ts";
+import { isNoKey, nameOf, s3Error, withoutQuotes, type S3Bucket } from "./s3-client.ts";
 import { downloadParts } from "./s3-transfer.ts";
 
 /** An item names its bucket itself: `bucket` is the one that is listed. All of them have to belong to `owner`. */
@@ -33,7 +34,7 @@ class S3Items implements Items {
     this.#at = at;
   }
 
-  /** @throws {AccreteError} STORE_FORBIDDEN (the bucket itself), BUCKET_NOT_FOUND, AWS_NOT_SIGNED_IN, OUT_OF_DISK */
+  /** @throws {AccreteError} AWS_ACCESS_DENIED (the bucket itself), BUCKET_NOT_FOUND, AWS_CREDENTIALS_*, AWS_REGION_MISSING, OUT_OF_DISK */
   async fetch(item: Item, path: string): Promise<FetchOutcome> {
     const { key, etag, versionId, bucket } = item;
     try {
@@ -51,7 +52,7 @@ class S3Items implements Items {
     }
   }
 
-  /** @throws {AccreteError} STORE_FORBIDDEN, BUCKET_NOT_FOUND, AWS_NOT_SIGNED_IN */
+  /** @throws {AccreteError} AWS_ACCESS_DENIED, BUCKET_NOT_FOUND, AWS_CREDENTIALS_*, AWS_REGION_MISSING */
   async list(prefix: string, next?: string): Promise<{ items: readonly Arrival[]; next?: string | undefined }> {
     const { client, bucket, owner } = this.#at;
     try {

@@ -17,8 +17,9 @@ import { sha256 } from "../protocol/digest.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import { LIST_MAX, type FileDigest, type Page, type Store, type Stored, type Written } from "../protocol/ports.ts";
 import { once } from "./aws-client.ts";
+import { statusOf } from "./aws-errors.ts";
 import { fileError } from "./file-errors.ts";
-import { getWhole, isNoKey, outcomeOf, quoted, s3Error, statusOf, withoutQuotes, type S3Bucket } from "./s3-client.ts";
+import { getWhole, isNoKey, outcomeOf, quoted, s3Error, withoutQuotes, type S3Bucket } from "./s3-client.ts";
 import { copyParts, downloadParts, PART_BYTES, uploadParts } from "./s3-transfer.ts";
 
 /** readToFile() begins again with an object that was replaced while it was read. */
@@ -30,8 +31,8 @@ export interface S3StoreOptions extends S3Bucket {
 }
 
 /**
- * All methods throw AccreteError STORE_FORBIDDEN, BUCKET_NOT_FOUND, AWS_NOT_SIGNED_IN, UNSAFE_KEY or OUT_OF_DISK where a user can mend it,
- * and what the SDK throws where that may pass, its own retries being used up.
+ * All methods throw AccreteError as lastingFromAws() has them, UNSAFE_KEY or OUT_OF_DISK where a user can mend it, and
+ * what the SDK throws where that may pass, its own retries being used up.
  */
 export function openS3Store(options: S3StoreOptions): Store {
   return new S3Store(options);

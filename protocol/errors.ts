@@ -13,11 +13,7 @@ export const ADVICE = {
   STATE_MISSING: "A file that the log names is gone: `accrete verify --repair` makes it anew, or says what to do.",
   STORE_UNREADABLE: "Check that the state folder exists and that this user may read and write it.",
   UNSAFE_KEY: "Give the object another name: without `..`, empty parts, NUL or control characters.",
-  STORE_FORBIDDEN:
-    "Check that the role may do this, and that the bucket (and its key) belongs to the account that is named: 12 digits in ACCRETE_ACCOUNT or ACCRETE_DATA_ACCOUNT.",
   BUCKET_NOT_FOUND: "Check the bucket's name, and that AWS_REGION is the region in which it lies.",
-  AWS_NOT_SIGNED_IN:
-    "Sign in (`aws sso login`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and its secret, and AWS_REGION.",
   // configuration
   CONFIG_NOT_FOUND: "Run `accrete init` for a first one, or name the folder that has it with --dir.",
   CONFIG_NOT_LOADABLE: "Correct accrete.config.ts; the message says where it stops.",
@@ -91,7 +87,7 @@ export const ADVICE = {
   AWS_CREDENTIALS_EXPIRED: "Sign in again: `aws sso login`, or get new temporary credentials.",
   AWS_CREDENTIALS_REFUSED: "Check AWS_PROFILE and the keys: AWS does not know them, or they are of another partition.",
   AWS_ACCESS_DENIED:
-    "Use a role that has the stack's operator policy (its output OperatorPolicyArn); `accrete doctor --stack NAME` says who you are.",
+    "Use a role that may do this: for the CLI one with the stack's operator policy (its output OperatorPolicyArn); `accrete doctor` says who you are. A bucket has to belong to the account that is named.",
   AWS_UNREACHABLE: "Try again; check the network, the proxy (HTTPS_PROXY) and the region's name.",
 } as const;
 
