@@ -26,6 +26,7 @@ const Outputs = z.object({
   /** empty: none */
   TopicArn: z.string(),
   OperatorPolicyArn: Text,
+  RepairRoleArn: Text,
   ConfigDigest: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
   AccreteVersion: Text,
 });

@@ -3,6 +3,7 @@ import { BatchClient } from "@aws-sdk/client-batch";
 import { CloudFormationClient } from "@aws-sdk/client-cloudformation";
 import { CloudWatchLogsClient } from "@aws-sdk/client-cloudwatch-logs";
 import { ServiceQuotasClient } from "@aws-sdk/client-service-quotas";
+import type { S3Client } from "@aws-sdk/client-s3";
 import { SNSClient } from "@aws-sdk/client-sns";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { STSClient } from "@aws-sdk/client-sts";
@@ -18,11 +19,12 @@ import { openSqsTicks } from "../adapters/sqs-ticks.ts";
 import { notificationOf, quotaOf, regionOf, whoAmI } from "../adapters/stack-checks.ts";
 import { besideFile, missingItems, namesBelow, putFile, type DataBucket } from "../adapters/stack-data.ts";
 import { readLastLine, readLines } from "../adapters/stack-logs.ts";
+import { takeRepairRole, type TakenRole } from "../adapters/stack-repair.ts";
 import { bucketOf, readStack, type Stack } from "../adapters/stack-outputs.ts";
 import { configDigest, type PipelineConfig } from "../protocol/config.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import type { BucketNotifications } from "../protocol/own-bucket.ts";
-import type { Items, Job, Notify } from "../protocol/ports.ts";
+import type { Items, Job, Notify, Store } from "../protocol/ports.ts";
 import { printable } from "../protocol/printable.ts";
 import type { Quota } from "../protocol/quotas.ts";
 import { askAndLook } from "./await-ledger.ts";
@@ -64,6 +66,9 @@ function openClients({ config }: ConfigFile) {
     logs: new CloudWatchLogsClient(options),
     quotas: new ServiceQuotasClient(options),
     s3: openS3Client(region === null ? {} : { config: { region } }),
+    /** under another role */
+    s3As: (credentials: () => Promise<TakenRole>) =>
+      openS3Client({ config: { credentials, ...(region === null ? {} : { region }) } }),
     sns: new SNSClient(options),
     sqs: new SQSClient(options),
     sts: new STSClient(options),
@@ -95,13 +100,15 @@ function pipelineOf({ stack, config, folder, clients }: Opened): Pipeline {
   const { outputs, account } = stack;
   const state = bucketOf(outputs.StateUrl);
   const data = dataBucketOf(stack, config, clients);
-  const items = openS3Items(data);
+  const items = itemsBelow(openS3Items(data), config.data.prefix);
   const clock = systemClock();
+  const storeBy = (client: S3Client): Store =>
+    openS3Store({ client, bucket: state.bucket, prefix: state.prefix, owner: account });
   const pipeline: Pipeline = {
     config,
     folder,
     words: onStack(process.env["ACCRETE_STACK"] === stack.name ? undefined : stack.name),
-    store: openS3Store({ client: clients.s3, bucket: state.bucket, prefix: state.prefix, owner: account }),
+    store: storeBy(clients.s3),
     items: {
       fetch: (item, path) => items.fetch(item, path),
       list: (prefix, next) => items.list(prefix, next),
@@ -109,11 +116,23 @@ function pipelineOf({ stack, config, folder, clients }: Opened): Pipeline {
       missing: (asked) =>
         missingItems(data, asked, { list: (prefix, next) => items.list(prefix, next), prefix: config.data.prefix }),
     },
-    data: dataPlaceOf(data, items),
+    data: dataPlaceOf(data, items, config.data.prefix),
     jobs: openBatchJobs({ client: clients.batch, queue: outputs.JobQueue, onDemandQueue: outputs.OnDemandJobQueue }),
     clock,
     logOf: (job) => logOf(clients.logs, outputs.JobLogGroup, job),
     openOperator: async (notify) => operatorOf(pipeline, { clients, stack, notify }),
+    async openRepair() {
+      const take = () => takeRepairRole(clients.sts, outputs.RepairRoleArn);
+      let taken: Promise<TakenRole> | undefined = take();
+      await taken; // said before anything is looked at
+      return storeBy(
+        clients.s3As(() => {
+          const role = taken ?? take();
+          taken = undefined;
+          return role;
+        }),
+      );
+    },
     bundleToday: () => bundleToday({ folder }, config),
     undelivered: async () => [],
     takeIn: async () => undefined,
@@ -128,13 +147,28 @@ function dataBucketOf({ outputs }: Stack, { buckets }: PipelineConfig, clients: 
   return { client, bucket: bucketOf(outputs.DataUrl).bucket, owner: outputs.DataAccount };
 }
 
-function dataPlaceOf(at: DataBucket, items: Items): DataPlace {
+/** Without what lies beside the pipeline's prefix, however a key is typed: an operator may see no more. */
+function itemsBelow(items: Items, prefix: string): Items {
+  return {
+    fetch: (item, path) => items.fetch(item, path),
+    async list(start, next) {
+      if (start.startsWith(prefix)) return items.list(start, next);
+      return prefix.startsWith(start) ? items.list(prefix, next) : { items: [] };
+    },
+  };
+}
+
+/** @param prefix what the pipeline has of the bucket: an operator may see no more */
+function dataPlaceOf(at: DataBucket, items: Items, prefix: string): DataPlace {
   const url = `s3://${at.bucket}`;
   return {
     name: url,
     now: items,
     keyOf: (path) => (path.startsWith(`${url}/`) ? path.slice(url.length + 1) || undefined : undefined),
-    look: (folder) => namesBelow(at, folder),
+    async look(folder) {
+      if (folder.startsWith(prefix)) return namesBelow(at, folder);
+      return prefix.startsWith(folder) ? namesBelow(at, prefix) : [];
+    },
     beside: (key, file) => besideFile(at, key, file),
     put: (key, path, options) => putFile(at, key, path, options),
     together: 8,

@@ -177,6 +177,7 @@ export function openPipeline(workspace: Workspace, config: PipelineConfig): Loca
       const ledger = await openLedger(pipeline, { ticks: NO_TICKS, notify });
       return { ledger, tick: (why) => tick(ledger, why) };
     },
+    openRepair: async () => store,
     bundleToday: () => bundleToday(workspace, config),
     undelivered: () => outbox.undelivered(),
     async takeIn({ ledger, tick: makeTick }) {

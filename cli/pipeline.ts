@@ -75,6 +75,11 @@ export interface Pipeline {
   logOf(job: Job): JobLog | undefined;
   /** @throws {AccreteError} on this machine MODEL_NOT_LOADABLE, START_NOT_READABLE, START_NOT_MATCHING */
   openOperator(notify: Notify): Promise<Operator>;
+  /**
+   * The store, for who mends it: may write over what nobody else may.
+   * @throws {AccreteError} on AWS: the role for it can't be taken
+   */
+  openRepair(): Promise<Store>;
   /** The model as it lies beside the config; null if it can't be bundled. */
   bundleToday(): Promise<Ledger["code"] | null>;
   /** What did not reach people, by channel; on AWS that is SNS's to know. */

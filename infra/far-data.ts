@@ -17,7 +17,11 @@ export function forTheDatasOwner(
     pipeline: { buckets, data },
     names,
     roles,
-  }: { readonly pipeline: PipelineConfig; readonly names: PipelineNames; readonly roles: PipelineRoles },
+  }: {
+    readonly pipeline: PipelineConfig;
+    readonly names: Omit<PipelineNames, "repairRole">;
+    readonly roles: PipelineRoles;
+  },
 ): Readonly<Record<string, string>> {
   const stack = Stack.of(scope);
   if (buckets.data === null || (buckets.dataAccount === null && buckets.dataRegion === null)) return {};

@@ -18,9 +18,24 @@ export class PipelineRoles extends Construct {
   constructor(
     scope: Construct,
     id: string,
-    { names, boundary }: { readonly names: PipelineNames; readonly boundary: string | null },
+    {
+      names: others,
+      boundary,
+    }: { readonly names: Omit<PipelineNames, "repairRole">; readonly boundary: string | null },
   ) {
     super(scope, id);
+    this.repair = new iam.CfnRole(this, "Repair", {
+      description: `accrete: verify --repair of ${others.pipeline}`,
+      assumeRolePolicyDocument: documentOf([
+        {
+          Effect: "Allow",
+          Action: "sts:AssumeRole",
+          Principal: { AWS: `arn:${others.partition}:iam::${Stack.of(this).account}:root` },
+        },
+      ]),
+      ...(boundary === null ? {} : { permissionsBoundary: boundary }),
+    });
+    const names = { ...others, repairRole: this.repair.attrArn };
     const statements = policiesOf(names);
     const made = (id: string, of: Role, service: string, ownAccount = false): iam.CfnRole =>
       role(this, id, { service, statements: statements[of], boundary, wildcards: WILDCARDS, ownAccount });
@@ -30,25 +45,15 @@ export class PipelineRoles extends Construct {
     this.execution = made("Execution", "execution", "ecs-tasks.amazonaws.com", true);
     this.scheduler = made("Scheduler", "scheduler", "scheduler.amazonaws.com", true);
 
+    this.repair.policies = [{ policyName: "accrete", policyDocument: documentOf(statements.repairer) }];
     const operator = new iam.CfnManagedPolicy(this, "Operator", {
       description: `accrete: what the CLI needs for ${names.pipeline}`,
       policyDocument: documentOf(statements.operator),
+      // from here, as the policy names the role: the other way round they would wait for each other
+      roles: [this.repair.ref],
     });
     acknowledgeWildcards(operator, statements.operator, WILDCARDS);
     this.operatorPolicyArn = operator.ref;
-    this.repair = new iam.CfnRole(this, "Repair", {
-      description: `accrete: verify --repair of ${names.pipeline}`,
-      assumeRolePolicyDocument: documentOf([
-        {
-          Effect: "Allow",
-          Action: "sts:AssumeRole",
-          Principal: { AWS: `arn:${names.partition}:iam::${Stack.of(this).account}:root` },
-        },
-      ]),
-      managedPolicyArns: [operator.ref],
-      policies: [{ policyName: "accrete", policyDocument: documentOf(statements.repairer) }],
-      ...(boundary === null ? {} : { permissionsBoundary: boundary }),
-    });
     acknowledgeWildcards(this.repair, statements.repairer, WILDCARDS);
   }
 }

@@ -90,7 +90,7 @@ export class IncrementalTrainingPipeline extends Construct {
       runbook: props.runbook ?? "docs/operations.md",
     });
     const named = imageOf(pipeline, props.image);
-    const names: PipelineNames = {
+    const names: Omit<PipelineNames, "repairRole"> = {
       ...placesOf(this, stage, pipeline),
       stateBucket: state.arn,
       dataBucket: data.arn,
@@ -202,7 +202,14 @@ function placesOf(
   pipeline: PipelineConfig,
 ): Omit<
   PipelineNames,
-  "stateBucket" | "dataBucket" | "ticksQueue" | "arrivalsQueue" | "topic" | "imageRepositories" | "stateKey"
+  | "stateBucket"
+  | "dataBucket"
+  | "ticksQueue"
+  | "arrivalsQueue"
+  | "repairRole"
+  | "topic"
+  | "imageRepositories"
+  | "stateKey"
 > {
   const stack = Stack.of(scope);
   const at = { stage, pipeline: pipeline.name };

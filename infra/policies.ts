@@ -45,6 +45,8 @@ export interface PipelineNames {
   readonly topic: string | null;
   /** log groups, without a ":*" behind */
   readonly logGroups: { readonly intake: string; readonly ledger: string; readonly jobs: string };
+  /** taken for `verify --repair` */
+  readonly repairRole: string;
   /** ARN pattern of the pipeline's stack, "...:stack/NAME/*" */
   readonly stack: string;
   /** of the trainer's image, if it is in ECR; else none */
@@ -154,6 +156,8 @@ function operatorOf(names: PipelineNames): Statement[] {
       ["logs:FilterLogEvents"],
       [intake, ledger, jobs].flatMap((group) => [group, `${group}:*`]),
     ),
+    // what a repair may do is not an operator's until it is asked for, and CloudTrail has who did
+    allow("TakeRepairRole", ["sts:AssumeRole"], [names.repairRole]),
     allow("ReadStack", ["cloudformation:DescribeStacks"], [names.stack]),
     allow("ReadQuotas", ["servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota"], ["*"]),
     ...keysOf(names, ["s3", "sqs", "sns"]),

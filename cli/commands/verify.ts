@@ -3,6 +3,7 @@ import { repair, type Repaired } from "../../ledger/repair.ts";
 import type { Finding } from "../../ledger/verify-context.ts";
 import { verify, type Verified } from "../../ledger/verify.ts";
 import { AccreteError } from "../../protocol/errors.ts";
+import type { Store } from "../../protocol/ports.ts";
 import { printable } from "../../protocol/printable.ts";
 import { openPipelineOf } from "../compose.ts";
 import { digestThroughFile } from "../digest-of-object.ts";
@@ -26,7 +27,7 @@ export function verifyCommand(): Command {
   return new Command("verify")
     .summary("check every digest and link of what is stored, and mend what can be mended")
     .description(
-      "Checks each stored file by its digest and each link from the first entry to the head, and names what is damaged or missing. Without --repair it changes nothing. It may run beside `accrete up`. Exit code 1 if something is damaged.\n\n--repair mends what the rest of the state proves: a flipped bit in any file of up to 32 KiB, live.json, consumed/, quarantine/, a round's entry of the log, the bundled model. The damaged bytes are kept under damaged/ in the state folder.",
+      "Checks each stored file by its digest and each link from the first entry to the head, and names what is damaged or missing. Without --repair it changes nothing. It may run beside `accrete up`. Exit code 1 if something is damaged.\n\n--repair mends what the rest of the state proves: a flipped bit in any file of up to 32 KiB, live.json, consumed/, quarantine/, a round's entry of the log, the bundled model. The damaged bytes are kept under damaged/ in the state folder or bucket. On AWS it takes the stack's repair role (its output RepairRoleArn), which the operator's policy allows.",
     )
     .option("--repair", "mend what can be mended, and say of the rest what to do")
     .addHelpText(
@@ -38,13 +39,14 @@ export function verifyCommand(): Command {
       const pipeline = await openPipelineOf(options);
       const quiet = options.json === true;
       const repaired: Repaired[] = [];
+      const mending = options.repair === true ? await pipeline.openRepair() : undefined;
       let { verified, findings } = await check(pipeline, quiet);
       // what is mended may name more: a manifest the files of its checkpoint
-      for (let passes = 0; options.repair === true && verified.damaged > 0 && passes < REPAIR_PASSES_MAX; passes++) {
+      for (let passes = 0; mending !== undefined && verified.damaged > 0 && passes < REPAIR_PASSES_MAX; passes++) {
         const left = new Set(repaired.flatMap(({ did, key }) => (did === "left" ? [key] : [])));
         const keys = damagedKeys(findings).filter((key) => !left.has(key));
         if (keys.length === 0) break;
-        repaired.push(...(await mend(pipeline, keys, quiet)));
+        repaired.push(...(await mend(pipeline, mending, keys, quiet)));
         ({ verified, findings } = await check(pipeline, true));
       }
       if (quiet) printJson({ ...verified, findings, ...(options.repair === true ? { repaired } : {}) });
@@ -75,8 +77,8 @@ async function check({ store }: Pipeline, quiet: boolean): Promise<{ verified: V
   return { verified, findings };
 }
 
-async function mend(pipeline: Pipeline, keys: readonly string[], quiet: boolean): Promise<Repaired[]> {
-  const { store, config } = pipeline;
+async function mend(pipeline: Pipeline, store: Store, keys: readonly string[], quiet: boolean): Promise<Repaired[]> {
+  const { config } = pipeline;
   const code = await pipeline.bundleToday();
   const repaired = await repair({ store, config, code }, keys);
   for (const { key, did, message } of quiet ? [] : repaired)

@@ -231,6 +231,10 @@ const RULES: Readonly<Record<string, Rule>> = {
     ),
   ],
   "Service Quotas.GetAWSDefaultServiceQuota": anywhere("servicequotas:GetAWSDefaultServiceQuota"),
+  "STS.AssumeRole": (input, around) => {
+    const role = text(input, "RoleArn");
+    return [{ ...on(around, "sts:AssumeRole", role), account: role.split(":")[4]! }];
+  },
   // nobody needs a permission for it
   "STS.GetCallerIdentity": () => [],
 };

@@ -29,7 +29,11 @@ export interface Decision {
   readonly allowedBy: readonly string[];
 }
 
-const document = (statements: readonly Statement[]): object => ({ Version: "2012-10-17", Statement: statements });
+/** A role's trust policy names no resource: it is the role's own. */
+const document = (statements: readonly Statement[]): object => ({
+  Version: "2012-10-17",
+  Statement: statements.map(({ Resource, ...one }) => (Resource.length === 0 ? one : { ...one, Resource })),
+});
 
 /**
  * @param resourcePolicy that of the resource, if it has one

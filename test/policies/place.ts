@@ -18,6 +18,8 @@ export const TICKS_URL = `https://sqs.${REGION}.amazonaws.com/${ACCOUNT}/ticks`;
 
 const arn = (service: string, rest: string): string => `arn:aws:${service}:${REGION}:${ACCOUNT}:${rest}`;
 
+export const roleArn = (role: Role, account = ACCOUNT): string => `arn:aws:iam::${account}:role/accrete-${role}`;
+
 export const NAMES: PipelineNames = {
   partition: "aws",
   region: REGION,
@@ -37,13 +39,12 @@ export const NAMES: PipelineNames = {
     ledger: arn("logs", "log-group:/accrete/prod/sim/ledger"),
     jobs: arn("logs", "log-group:/accrete/prod/sim/jobs"),
   },
+  repairRole: roleArn("repairer"),
   stack: arn("cloudformation", "stack/accrete-prod-sim/*"),
   imageRepositories: [arn("ecr", "repository/trainer")],
   stateKey: null,
   dataKey: null,
 };
-
-export const roleArn = (role: Role, account = ACCOUNT): string => `arn:aws:iam::${account}:role/accrete-${role}`;
 
 /** Each role with its policy. A repairer is an operator with more. */
 export function callersOf(names: PipelineNames): Record<Role, Caller> {
@@ -62,7 +63,16 @@ export function callersOf(names: PipelineNames): Record<Role, Caller> {
   };
 }
 
-/** The policies of the buckets, by their ARN. */
+/** Who may take the repair role: whom the account's own policies let. */
+const OWN_ACCOUNT: ResourceStatement = {
+  Sid: "Account",
+  Effect: "Allow",
+  Principal: { AWS: [`arn:aws:iam::${ACCOUNT}:root`] },
+  Action: ["sts:AssumeRole"],
+  Resource: [],
+};
+
+/** The policies of buckets and of the repair role, by their ARN. */
 export function bucketPoliciesOf(
   names: PipelineNames,
   options: { repairer?: boolean } = {},
@@ -77,6 +87,7 @@ export function bucketPoliciesOf(
       }),
     ],
     [names.dataBucket, dataBucketStatements(names)],
+    [names.repairRole, [OWN_ACCOUNT]],
   ]);
 }
 

@@ -219,6 +219,16 @@ const NOT_GIVEN: Record<string, NotGiven> = {
     asked: other("batch:SubmitJob", `job-queue/${JOB_QUEUES[0]}`),
     but: { who: "ledger" },
   },
+  "the operator takes the ledger's role": {
+    who: "operator",
+    asked: { action: "sts:AssumeRole", resource: callers.ledger.arn, account: ACCOUNT, context: {} },
+    but: { asked: { action: "sts:AssumeRole", resource: callers.repairer.arn, account: ACCOUNT, context: {} } },
+  },
+  "the ledger takes the repair role": {
+    who: "ledger",
+    asked: { action: "sts:AssumeRole", resource: callers.repairer.arn, account: ACCOUNT, context: {} },
+    but: { who: "operator" },
+  },
   "the operator deletes a data object": {
     who: "operator",
     asked: data("DeleteObject", "f1"),

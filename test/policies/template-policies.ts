@@ -33,7 +33,7 @@ export interface TemplatePolicies {
   readonly roles: ReadonlyMap<string, TemplateRole>;
   /** managed policies, by logical id */
   readonly managed: ReadonlyMap<string, readonly Statement[]>;
-  /** of buckets, queues, topics and keys: by the ARN of the resource */
+  /** of buckets, queues, topics, keys and roles: by the ARN of the resource */
   readonly resources: ReadonlyMap<string, readonly ResourceStatement[]>;
   /** a value of the template as it could be in the account */
   resolve(value: unknown): unknown;
@@ -100,6 +100,8 @@ function resourcePolicies(
     void found.set(arn, [...(found.get(arn) ?? []), ...(statementsOf(document) as ResourceStatement[])]);
   for (const one of ofType("AWS::S3::BucketPolicy").values())
     add(`arn:${env.partition}:s3:::${string(one["Bucket"])}`, one["PolicyDocument"]);
+  for (const [id, one] of ofType("AWS::IAM::Role"))
+    add(`arn:${env.partition}:iam::${env.account}:role/${id}`, one["AssumeRolePolicyDocument"]);
   for (const one of ofType("AWS::SQS::QueuePolicy").values())
     for (const url of array(one["Queues"])) add(queueArn(string(url), env), one["PolicyDocument"]);
   for (const one of ofType("AWS::SNS::TopicPolicy").values())
