@@ -122,16 +122,21 @@ export interface FakePipeline {
 /** A ledger on a store, whose jobs train within submit(). */
 export function fakePipeline(
   store: Store,
-  pipeline: Partial<Pick<PipelineConfig, "gate" | "keep" | "schedule" | "budget">> & {
+  {
+    prefix = "",
+    ...pipeline
+  }: Partial<Pick<PipelineConfig, "gate" | "keep" | "schedule" | "budget">> & {
     trigger?: Partial<PipelineConfig["trigger"]>;
     jobs?: Partial<PipelineConfig["jobs"]>;
+    /** data.prefix */
+    prefix?: string;
   } = {},
 ): FakePipeline {
   const input: Parameters<typeof Config.parse>[0] = {
     pipelines: [
       {
         name: "fake",
-        data: { format: "csv" },
+        data: { format: "csv", prefix },
         trainer: { model: "./model.ts", epochs: 2 },
         ...pipeline,
         trigger: { quietPeriod: 0, ...pipeline.trigger },

@@ -6,7 +6,6 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openMemoryStore, type MemoryStore } from "../../adapters/memory-store.ts";
 import { otherAccountStatements } from "../../infra/bucket-policies.ts";
 import { instanceStatements } from "../../infra/instance-policy.ts";
-import type { PipelineNames, Role } from "../../infra/policies.ts";
 import type { ResourceStatement } from "../../infra/statement.ts";
 import { chooseCheckpoint, listCheckpoints } from "../../ledger/checkpoints.ts";
 import { promote, rollback } from "../../ledger/commands.ts";
@@ -27,89 +26,18 @@ import { jsonl, Place as TrainingPlace, tableRows } from "../../trainer/testing/
 import { A, BAD, fakeHistory, learn } from "../fake-history.ts";
 import { fakePipeline, fakeStart } from "../fake-trainer.ts";
 import { memoryStore } from "../small-states.ts";
-import { askedFor, type AwsCall, type Surroundings } from "./aws-calls.ts";
-import { deploy, type Deployed } from "./deployed.ts";
+import { deploy } from "./deployed.ts";
 import { decide, type Asked } from "./evaluate.ts";
+import { AROUND, ARRIVALS_URL, call, Judge, kindsOf, placeOf, type Place } from "./judge.ts";
 import { recordHistory, Recorder } from "./recorded.ts";
 import type { Recorded } from "./memory-aws.ts";
-import {
-  ACCOUNT,
-  bucketPoliciesOf,
-  callersOf,
-  DATA,
-  NAMES,
-  PIPELINE,
-  policyFor,
-  REGION,
-  roleArn,
-  STATE,
-  STRANGER,
-  TICKS_URL,
-} from "./place.ts";
+import { ACCOUNT, DATA, NAMES, PIPELINE, REGION, roleArn, STATE, STRANGER, TICKS_URL } from "./place.ts";
 
-const ARRIVALS_URL = TICKS_URL.replace("ticks", "arrivals");
-const AROUND: Surroundings = {
-  partition: "aws",
-  region: REGION,
-  account: ACCOUNT,
-  owners: {},
-  keys: {},
-  messageKey: null,
-  queues: { [TICKS_URL]: NAMES.ticksQueue, [ARRIVALS_URL]: NAMES.arrivalsQueue },
-};
-
-interface Place extends Deployed {
-  readonly around: Surroundings;
-}
 /** as it is synthesised */
 const STACK: Place = { ...deploy(""), around: AROUND };
-
-/** By the statements alone. @param more policies of resources, by their ARN */
-function placeOf(
-  names: PipelineNames,
-  around: Surroundings = AROUND,
-  more: readonly (readonly [string, readonly ResourceStatement[]])[] = [],
-): Place {
-  return { callers: callersOf(names), around, resources: new Map([...bucketPoliciesOf(names), ...more]) };
-}
-
-/** Of the statements what a call was allowed by. */
-const used = new Set<string>();
-
-/** What of these calls is refused, each once: who, what, on what, and why. */
-async function refused(
-  calls: readonly Recorded[],
-  { callers, around, resources }: Place = STACK,
-  only: (one: Asked) => boolean = () => true,
-): Promise<string[]> {
-  const asked = new Map<string, { by: Role; one: Asked }>();
-  for (const call of calls)
-    for (const one of askedFor(call, around).filter(only))
-      asked.set(`${call.by} ${JSON.stringify(one)}`, { by: call.by as Role, one });
-  const found: string[] = [];
-  for (const { by, one } of asked.values()) {
-    const { result, refusedBy, allowedBy } = await decide(callers[by], one, policyFor(resources, one.resource));
-    for (const match of allowedBy) used.add(`${by} ${match}`);
-    if (result !== "Allowed")
-      found.push(`${by} ${one.action} ${one.resource} ${JSON.stringify(one.context)} ${result} ${refusedBy.join()}`);
-  }
-  return found;
-}
-
-/** Which calls were made by whom, each once. */
-function kindsOf(calls: readonly Recorded[]): Record<string, string[]> {
-  const kinds = new Map<string, Set<string>>();
-  for (const { by, service, command } of calls)
-    kinds.set(by, (kinds.get(by) ?? new Set()).add(`${service}.${command}`));
-  return Object.fromEntries([...kinds].toSorted().map(([by, all]) => [by, [...all].toSorted()]));
-}
-
-const call = (by: Role, service: string, command: string, input: AwsCall["input"]): Recorded => ({
-  by,
-  service,
-  command,
-  input,
-});
+const judge = new Judge();
+const refused = (calls: readonly Recorded[], place = STACK, only?: (one: Asked) => boolean): Promise<string[]> =>
+  judge.refused(calls, place, only);
 
 describe("all is allowed that is asked for", () => {
   const all: Recorded[] = [];
@@ -240,7 +168,7 @@ describe("all is allowed that is asked for", () => {
     expect(await refused(calls)).toEqual([]);
   });
 
-  it("by the commands of the CLI", async () => {
+  it("by the ledger's own code that the CLI runs", async () => {
     const recorder = new Recorder();
     const memory = memoryStore();
     const fake = await fakeHistory(memory);
@@ -277,34 +205,6 @@ describe("all is allowed that is asked for", () => {
     const calls = await recorder.settled();
     all.push(...calls);
     expect(await refused(calls)).toEqual([]);
-  });
-
-  it("by --stack: the stack itself, the data bucket, logs, quotas", async () => {
-    const on = { Bucket: DATA, Key: "f1" };
-    const calls = [
-      call("operator", "STS", "GetCallerIdentity", {}),
-      call("operator", "CloudFormation", "DescribeStacks", { StackName: "accrete-prod-sim" }),
-      call("operator", "S3", "HeadObject", on),
-      call("operator", "S3", "PutObject", { ...on, IfNoneMatch: "*" }),
-      call("operator", "S3", "PutObject", on),
-      call("operator", "S3", "CreateMultipartUpload", on),
-      call("operator", "S3", "UploadPart", on),
-      call("operator", "S3", "CompleteMultipartUpload", on),
-      call("operator", "S3", "AbortMultipartUpload", on),
-      call("operator", "S3", "ListObjectsV2", { Bucket: DATA, Prefix: "f/", Delimiter: "/", MaxKeys: 1_000 }),
-      call("operator", "S3", "HeadBucket", { Bucket: DATA }),
-      call("operator", "S3", "GetBucketNotificationConfiguration", { Bucket: DATA }),
-      call("operator", "CloudWatch Logs", "GetLogEvents", {
-        logGroupName: "/accrete/prod/sim/jobs",
-        logStreamName: "default/0f3a",
-      }),
-      call("operator", "Service Quotas", "GetServiceQuota", { ServiceCode: "ec2", QuotaCode: "L-3819A6DF" }),
-      call("operator", "Service Quotas", "GetAWSDefaultServiceQuota", { ServiceCode: "ec2", QuotaCode: "L-3819A6DF" }),
-    ];
-    all.push(...calls);
-    expect(await refused(calls)).toEqual([]);
-    // of a part of the bucket as well: HeadBucket says no prefix
-    expect(await refused(calls, placeOf(NAMES))).toEqual([]);
   });
 
   it("in a role's name by Lambda and the scheduler", async () => {
@@ -356,13 +256,9 @@ describe("all is allowed that is asked for", () => {
 });
 
 describe("nothing is allowed that nobody asks for", () => {
-  it.each(["intake", "ledger", "trainer", "operator"] as const)("by the policy of %s", (role) => {
-    const given = STACK.callers[role].statements.flatMap(({ Sid, Action, Resource }) =>
-      Action.flatMap((action) => Resource.map((resource) => `${Sid} ${action} ${resource}`)),
-    );
-    // Lambda's own, and what people ask for by other programs
-    const others = /^(WriteLogs|TailLogs) /;
-    expect(given.filter((one) => !used.has(`${role} ${one}`) && !others.test(one))).toEqual([]);
+  // the operator's: cli/stack.test.ts
+  it.each(["intake", "ledger", "trainer"] as const)("by the policy of %s", (role) => {
+    expect(judge.unused(role, STACK)).toEqual([]);
   });
 });
 

@@ -64,7 +64,8 @@ export class SmallS3 {
       case "HEAD":
         return read(bucket, key, request);
       case "DELETE":
-        bucket.delete(key);
+        if (query.has("uploadId")) this.#uploads.delete(query.get("uploadId")!);
+        else bucket.delete(key);
         return { status: 204 };
       default:
         return failure(501, "NotImplemented");

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Jobs } from "../../protocol/ports.ts";
 import { openServer } from "../http-server.ts";
+import { callOf, type SmallCall } from "./calls.ts";
 import { SmallS3, type S3Answer, type S3Request } from "./s3.ts";
 
 export const ACCOUNT = "111122223333";
@@ -32,11 +33,13 @@ export interface SmallAws {
   /** bodies of messages, and of SNS the messages */
   readonly sent: string[];
   readonly published: string[];
-  /** "service action" -> what it fails with; "*" for all */
+  /** "service action", or the SDK's name of a call -> what it fails with; "*" for all */
   readonly failures: Map<string, Failure>;
   /** of each call: "service action" */
   readonly calls: string[];
-  jobs: Pick<Jobs, "describe" | "terminate"> | undefined;
+  /** the same calls as the SDK names them, with what was asked */
+  readonly asked: SmallCall[];
+  jobs: Jobs | undefined;
   /** called with each message before it is answered */
   onMessage: (body: string) => Promise<void>;
   close(): Promise<void>;
@@ -52,6 +55,7 @@ export async function openSmallAws(): Promise<SmallAws> {
     published: [],
     failures: new Map(),
     calls: [],
+    asked: [],
     jobs: undefined,
     onMessage: async () => undefined,
   };
@@ -99,7 +103,9 @@ async function answerTo(aws: Omit<SmallAws, "url" | "env" | "close">, request: S
   const name =
     typeof target === "string" ? target.split(".").at(-1)! : (batch ?? form["Action"] ?? `s3 ${request.method}`);
   aws.calls.push(name);
-  const failing = aws.failures.get(name) ?? aws.failures.get("*");
+  const call = callOf(request);
+  aws.asked.push(call);
+  const failing = aws.failures.get(name) ?? aws.failures.get(call.command) ?? aws.failures.get("*");
   if (failing !== undefined) return failed(failing, isForm ? "query" : name.startsWith("s3 ") ? "s3" : "json");
   if (name.startsWith("s3 ")) return aws.s3.answer(request);
   const input = isForm ? form : (JSON.parse(body.toString() || "{}") as Record<string, unknown>);
@@ -143,6 +149,12 @@ const ANSWERS: Readonly<Record<string, Answerer>> = {
       "GetCallerIdentity",
       `<Account>${ACCOUNT}</Account><Arn>arn:aws:iam::${ACCOUNT}:user/ada</Arn><UserId>A</UserId>`,
     ),
+  /** Whoever takes a role is known by its name afterwards. */
+  AssumeRole: (_aws, { RoleArn }) =>
+    query(
+      "AssumeRole",
+      `<Credentials><AccessKeyId>${String(RoleArn).split("/").at(-1)}</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials>`,
+    ),
   Publish({ published }, { Message }) {
     published.push(String(Message));
     return query("Publish", "<MessageId>1</MessageId>");
@@ -185,6 +197,24 @@ const ANSWERS: Readonly<Record<string, Answerer>> = {
         container: { exitCode: job.exitCode, logStreamName: job.log },
       })),
     });
+  },
+  async listjobs({ jobs }, { filters }) {
+    const name = (filters as { values: string[] }[])[0]!.values[0]!;
+    const known = (await jobs?.findByName(name)) ?? [];
+    return json({ jobSummaryList: known.map((job) => ({ jobId: job.id, jobName: job.name })) });
+  },
+  async submitjob({ jobs }, { jobName, containerOverrides, timeout, jobDefinition }) {
+    const { environment } = containerOverrides as { environment: { name: string; value: string }[] };
+    const valueOf = (name: string): string => environment.find((one) => one.name === name)!.value;
+    const submitted = await jobs!.submit({
+      name: String(jobName),
+      planKey: valueOf("ACCRETE_PLAN"),
+      attempt: Number(valueOf("ACCRETE_ATTEMPT")),
+      timeLimitMs: Number((timeout as { attemptDurationSeconds: number }).attemptDurationSeconds) * 1_000,
+      jobDefinition: String(jobDefinition),
+      onDemand: false,
+    });
+    return json({ jobId: submitted.outcome === "submitted" ? submitted.id : "", jobName });
   },
   async terminatejob({ jobs }, { jobId, reason }) {
     await jobs?.terminate(String(jobId), String(reason));
