@@ -95,6 +95,8 @@ beforeAll(async () => {
   });
 });
 let takeIn: () => Promise<void>;
+/** `logs --follow` waits for what CloudWatch shows late: beside the tests that follow */
+let followed: { ended: Promise<CliResult>; out: string };
 afterEach(() => aws.failures.clear());
 afterAll(async () => {
   await aws.close();
@@ -186,7 +188,7 @@ describe("a pipeline on AWS", () => {
     await follower.says(/end\n/);
     aws.logs.get(`${GROUP} /logs/job-1.txt`)!.push("late");
     await fake.ledger.jobs.terminate("job-1", "");
-    expect(await follower.ended).toEqual({ code: 0, err: "", out: `${log}late\n` });
+    followed = { ended: follower.ended, out: `${log}late\n` };
   });
 
   it("rollback writes its entry here, tells of it, and asks for a tick", async () => {
@@ -340,6 +342,10 @@ describe("a pipeline on AWS", () => {
     expect(deeper).toMatchObject({ out: keys, err: "" });
     expect(beside).toMatchObject({ out: "objects\n", err: "" });
     expect(await complete(line.replace("fake", "none"))).toMatchObject({ out: "", err: "" });
+  });
+
+  it("logs --follow has ended with its job, with the lines that came late", async () => {
+    expect(await followed.ended).toEqual({ code: 0, err: "", out: followed.out });
   });
 
   it("retry, rehearse and drop are the stack's to follow up", async () => {
