@@ -212,6 +212,7 @@ const ANSWERS: Readonly<Record<string, Answerer>> = {
       attempt: Number(valueOf("ACCRETE_ATTEMPT")),
       timeLimitMs: Number((timeout as { attemptDurationSeconds: number }).attemptDurationSeconds) * 1_000,
       jobDefinition: String(jobDefinition),
+      mayRestart: true,
       onDemand: false,
     });
     return json({ jobId: submitted.outcome === "submitted" ? submitted.id : "", jobName });
