@@ -8,6 +8,7 @@ import { SNSClient } from "@aws-sdk/client-sns";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { STSClient } from "@aws-sdk/client-sts";
 import { awsClientOptions } from "../adapters/aws-client.ts";
+import { fromAws } from "../adapters/aws-errors.ts";
 import { openBatchJobs } from "../adapters/batch-jobs.ts";
 import { systemClock } from "../adapters/clock.ts";
 import type { ConfigFile } from "../adapters/config-file.ts";
@@ -240,7 +241,10 @@ export async function openStackDoctor(options: GlobalOptions, name: string): Pro
   const clients = openClients(file);
   return {
     file,
-    region: async () => clients.sts.config.region(),
+    region: () =>
+      clients.sts.config.region().catch((error: unknown) => {
+        throw fromAws(error, "the region");
+      }),
     identity: () => whoAmI(clients.sts),
     stack: () => readStack(clients.cloudFormation, name),
     configOf: (stack) => configOf(stack, file, options.pipeline),

@@ -488,6 +488,10 @@ describe("what is wrong", () => {
     const bare = { ...NOTHING_OF_THE_USERS, AWS_ENDPOINT_URL: aws.url };
     await fails({}, { code: "AWS_REGION_MISSING" }, bare);
     await fails({}, { code: "AWS_CREDENTIALS_MISSING" }, { ...bare, AWS_REGION: REGION });
+    expect(await runCli(folder, ["doctor", "--stack", STACK], bare)).toMatchObject({
+      code: 1,
+      out: expect.stringMatching(/missing +region .*Region is missing\n +what to do: Set AWS_REGION/),
+    });
   });
 
   it("CloudFormation refuses to answer", async () => {
