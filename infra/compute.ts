@@ -70,7 +70,7 @@ function fargateFault({ vcpus, memory, scratch }: ComputeConfig): string | undef
   const [from, to, step] = range;
   const asked = (memory ?? Math.max(from, 6) * GiB) / GiB;
   if (asked < from || asked > to || (asked - from) % step !== 0)
-    return `memory: ${asked} GiB: with ${vcpus} vcpus fargate has ${from} to ${to} GiB in steps of ${step}`;
+    return `memory: ${Number(asked.toFixed(2))} GiB: with ${vcpus} vcpus fargate has ${from} to ${to} GiB in steps of ${step}`;
   if (scratch > FARGATE_SCRATCH_GIB.to * GiB)
     return `scratch: ${scratch / GiB} GiB: fargate has at most ${FARGATE_SCRATCH_GIB.to} GiB`;
   return undefined;

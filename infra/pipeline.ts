@@ -56,7 +56,13 @@ export interface IncrementalTrainingPipelineProps {
  * One model that keeps learning: buckets, queues, rules, functions, job definition, schedules, alarms. Its jobs run in the
  * `TrainingPlatform` of the same stage, region and account. Idle it costs less than a dollar a month
  * with up to 480,000 objects in its data bucket: docs/cost.md.
- * One in a stack: the CLI finds it by the stack's outputs.
+ * One in a stack: the CLI finds it by the stack's outputs. The platform's stack has to be there first, which CDK is to be told:
+ * ```ts
+ * new TrainingPlatform(platform, "Platform", { pipelines: [pipeline] });
+ * const code = await pipelineCode({ pipeline, folder: import.meta.dirname });
+ * new IncrementalTrainingPipeline(stack, "Digits", { pipeline, code });
+ * stack.addStackDependency(platform);
+ * ```
  */
 export class IncrementalTrainingPipeline extends Construct {
   readonly stateBucketName: string;

@@ -560,6 +560,7 @@ describe("what AWS would refuse, or nobody wants", () => {
       { compute: { platform: "fargate", gpus: 0, vcpus: 1, memory: "12 GiB" } },
       /memory: 12 GiB: with 1 vcpus fargate has 2 to 8/,
     ],
+    [{ compute: { platform: "fargate", gpus: 0, vcpus: 2, memory: "8 GB" } }, /memory: 7.45 GiB: with 2 vcpus/],
     [{ compute: { platform: "fargate", gpus: 0, scratch: "300 GiB" } }, /scratch: 300 GiB: fargate has at most 200/],
     [{ compute: { vcpus: 32 } }, /maxVcpus: 16 is less than the 32 vcpus/],
     [{ buckets: { data: "same-bucket", state: "same-bucket" } }, /can't be the state bucket as well/],
