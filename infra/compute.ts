@@ -1,5 +1,5 @@
 /** What a pipeline's jobs need, as AWS Batch is told it: defaults filled in, and what AWS would refuse refused before. */
-import type { ComputeConfig } from "../protocol/aws-config.ts";
+import { gpusOf, type ComputeConfig } from "../protocol/aws-config.ts";
 import type { PipelineConfig } from "../protocol/config.ts";
 import { AccreteError } from "../protocol/errors.ts";
 
@@ -43,7 +43,7 @@ export function computeOf({ name, compute }: Pick<PipelineConfig, "name" | "comp
   const scratchGiB = Math.ceil(compute.scratch / GiB);
   return {
     fargate,
-    gpus: compute.gpus,
+    gpus: gpusOf(compute),
     vcpus: compute.vcpus,
     memoryMiB: Math.floor((compute.memory ?? defaultMemory(compute)) / MiB),
     scratchGiB: fargate ? Math.max(FARGATE_SCRATCH_GIB.from, scratchGiB) : scratchGiB,
@@ -55,14 +55,14 @@ export function computeOf({ name, compute }: Pick<PipelineConfig, "name" | "comp
 }
 
 /** A machine's own system takes some: 14 of g4dn.xlarge's 16 GiB, 6 of c7i.xlarge's 8. */
-function defaultMemory({ platform, gpus, vcpus }: ComputeConfig): number {
-  const least = FARGATE_MEMORY[vcpus]?.[0] ?? 0;
-  if (platform === "fargate") return Math.max(least, 6) * GiB;
-  return (gpus > 0 ? 14 : 6) * GiB;
+function defaultMemory(compute: ComputeConfig): number {
+  const least = FARGATE_MEMORY[compute.vcpus]?.[0] ?? 0;
+  if (compute.platform === "fargate") return Math.max(least, 6) * GiB;
+  return (gpusOf(compute) > 0 ? 14 : 6) * GiB;
 }
 
-const defaultTypes = ({ gpus }: ComputeConfig): readonly string[] =>
-  gpus > 0 ? ["g4dn.xlarge"] : ["c7i.xlarge", "m7i.xlarge"];
+const defaultTypes = (compute: ComputeConfig): readonly string[] =>
+  gpusOf(compute) > 0 ? ["g4dn.xlarge"] : ["c7i.xlarge", "m7i.xlarge"];
 
 function fargateFault({ vcpus, memory, scratch }: ComputeConfig): string | undefined {
   const range = FARGATE_MEMORY[vcpus];

@@ -555,7 +555,7 @@ describe("the stack and the CLI", () => {
 
 describe("what AWS would refuse, or nobody wants", () => {
   it.each([
-    [{ compute: { platform: "fargate", gpus: 0, vcpus: 3 } }, /vcpus: 3: fargate has 1, 2, 4, 8, 16/],
+    [{ compute: { platform: "fargate", vcpus: 3 } }, /vcpus: 3: fargate has 1, 2, 4, 8, 16/],
     [
       { compute: { platform: "fargate", gpus: 0, vcpus: 1, memory: "12 GiB" } },
       /memory: 12 GiB: with 1 vcpus fargate has 2 to 8/,

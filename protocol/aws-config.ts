@@ -18,8 +18,8 @@ const arn = (service: string) =>
 export const ComputeConfig = z.strictObject({
   /** fargate: no GPU, nothing to choose, starts within a minute; for small models */
   platform: z._default(z.enum(["ec2", "fargate"]), "ec2"),
-  /** of a job; 0: trained on processors */
-  gpus: z._default(z.int().check(z.gte(0), z.lte(16)), 1),
+  /** of a job; 0: trained on processors; null: 1, on fargate 0 */
+  gpus: z._default(z.nullable(z.int().check(z.gte(0), z.lte(16))), null),
   /** null: g4dn.xlarge with a GPU, c7i.xlarge and m7i.xlarge without */
   instanceTypes: z._default(
     z.nullable(
@@ -46,10 +46,15 @@ export const ComputeConfig = z.strictObject({
 });
 export type ComputeConfig = z.infer<typeof ComputeConfig>;
 
+/** Of a job. */
+export function gpusOf({ platform, gpus }: Pick<ComputeConfig, "platform" | "gpus">): number {
+  return gpus ?? (platform === "fargate" ? 0 : 1);
+}
+
 /** What of it can't go together; undefined if all can. */
 export function computeFault({ platform, gpus, instanceTypes }: ComputeConfig): string | undefined {
   if (platform === "ec2") return undefined;
-  if (gpus > 0) return "compute.gpus: fargate has no GPUs: set it to 0, or leave compute.platform out";
+  if (gpus !== null && gpus > 0) return "compute.gpus: fargate has no GPUs: leave it out, or compute.platform";
   if (instanceTypes !== null) return "compute.instanceTypes: fargate has none to choose: leave it out";
   return undefined;
 }

@@ -81,7 +81,7 @@ it("fills in all that is left out", () => {
     },
     compute: {
       platform: "ec2",
-      gpus: 1,
+      gpus: null,
       instanceTypes: null,
       vcpus: 4,
       memory: null,
@@ -255,9 +255,9 @@ describe("a config is refused, and the message says where", () => {
     ]),
     ...(
       [
-        [{ compute: { platform: "fargate" } }, "digits: compute.gpus: fargate has no GPUs: set it to 0"],
+        [{ compute: { platform: "fargate", gpus: 1 } }, "digits: compute.gpus: fargate has no GPUs: leave it out"],
         [
-          { compute: { platform: "fargate", gpus: 0, instanceTypes: ["c7i.large"] } },
+          { compute: { platform: "fargate", instanceTypes: ["c7i.large"] } },
           "digits: compute.instanceTypes: fargate has none to choose",
         ],
         [{ compute: { instanceTypes: ["big"] } }, 'an instance type is written like "g4dn.xlarge"'],

@@ -1,5 +1,5 @@
 /** Which quotas of an AWS account a pipeline's machines count for. */
-import type { ComputeConfig } from "./aws-config.ts";
+import { gpusOf, type ComputeConfig } from "./aws-config.ts";
 
 export interface Quota {
   /** of Service Quotas */
@@ -42,7 +42,7 @@ export function quotasOf(compute: ComputeConfig): Quota[] {
     const spot: Quota = { service: "fargate", code: "L-36FBB829", name: "Fargate Spot vCPU resource count" };
     return compute.spot ? [spot, onDemand] : [onDemand];
   }
-  const types = compute.instanceTypes ?? DEFAULT_TYPES[compute.gpus > 0 ? "gpu" : "cpu"];
+  const types = compute.instanceTypes ?? DEFAULT_TYPES[gpusOf(compute) > 0 ? "gpu" : "cpu"];
   const families = FAMILIES.filter(({ family }) => types.some((type) => family.test(type)));
   const found = families.flatMap(({ of, spot, onDemand }) => [
     ...(compute.spot && spot !== null ? [{ service: "ec2", code: spot, name: `${of} spot instances` } as const] : []),
