@@ -9,5 +9,3 @@ else {
   );
   process.exitCode = 1;
 }
-
-export {};
