@@ -357,6 +357,8 @@ describe.concurrent("a command that can't be done", () => {
       "rollback",
       "drop",
       "promote",
+      "logs",
+      "cost",
       "doctor",
       "native",
       "completion",

@@ -87,7 +87,7 @@ export const ADVICE = {
   AWS_CREDENTIALS_EXPIRED: "Sign in again: `aws sso login`, or get new temporary credentials.",
   AWS_CREDENTIALS_REFUSED: "Check AWS_PROFILE and the keys: AWS does not know them, or they are of another partition.",
   AWS_ACCESS_DENIED:
-    "Use a role that may do this: for the CLI one with the stack's operator policy (its output OperatorPolicyArn); `accrete doctor` says who you are. A bucket has to belong to the account that is named.",
+    "Use a role that may: for the CLI one with the stack's operator policy (output OperatorPolicyArn); `accrete doctor` says who you are. Or name the right account.",
   AWS_UNREACHABLE: "Try again; check the network, the proxy (HTTPS_PROXY) and the region's name.",
 } as const;
 

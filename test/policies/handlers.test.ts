@@ -61,6 +61,7 @@ beforeAll(async () => {
     ACCRETE_JOB_DEFINITION: `${NAMES.jobDefinition}:1`,
     ACCRETE_IMAGE: "image:1",
     ACCRETE_TOPIC: NAMES.topic!,
+    ACCRETE_METRICS: "prod-sim",
   }))
     vi.stubEnv(name, value);
 });
