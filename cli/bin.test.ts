@@ -16,5 +16,5 @@ it("says what it needs where Node is too old", () => {
     encoding: "utf8",
   });
   expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
-  expect(stderr).toMatch(/^accrete needs Node 24 or newer, and this is 20\.20\.2\.\nwhat to do: /);
+  expect(stderr).toMatch(/^Node 24 or newer is needed, and this is 20\.20\.2\.\nwhat to do: /);
 });

@@ -5,7 +5,7 @@ const LEAST = 24;
 if (Number(process.versions.node.split(".")[0]) >= LEAST) await import("./main.ts");
 else {
   console.error(
-    `accrete needs Node ${LEAST} or newer, and this is ${process.versions.node}.\nwhat to do: install it, or in your project \`npm install --save-dev node@${LEAST}\` and \`npm rebuild --ignore-scripts=false node\`: npx and npm scripts use that one then.`,
+    `Node ${LEAST} or newer is needed, and this is ${process.versions.node}.\nwhat to do: install it, or in your project \`npm install --save-dev node@${LEAST}\` and \`npm rebuild --ignore-scripts=false node\`: npx and npm scripts use that one then.`,
   );
   process.exitCode = 1;
 }
