@@ -12,7 +12,8 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { bundleFunction } from "../adapters/bundle-function.ts";
 import { parseConfig } from "../protocol/config.ts";
 import { canonicalJson, sha256 } from "../protocol/digest.ts";
-import { logKey, planKey } from "../protocol/keys.ts";
+import { INBOX, logKey, parseSegmentKey, planKey } from "../protocol/keys.ts";
+import type { Store } from "../protocol/ports.ts";
 import { parseDocument, type Item } from "../protocol/types.ts";
 import { openBatchServer, type BatchServer } from "../test/batch-server.ts";
 import { openCloudServer, type CloudServer } from "../test/cloud-server.ts";
@@ -165,10 +166,19 @@ it(
     await call("ledger, all are to be trained again", "ledger", sqsBatch([full]));
     expect(await state().get(logKey(head.seq + 1))).toBeDefined();
     const redo = head.round + 2;
-    expect(await planItems(redo)).toHaveLength(100_000);
+    // whole segments go into a plan, so the last ones may wait for their own round: none of them is missing
+    const again = (await planItems(redo)).length;
+    expect(again + (await waiting(state()))).toBe(100_000);
+    expect(again).toBeGreaterThan(99_000);
     await fakeTrain(state(), planKey(redo), 1);
     const { jobName = "" } = batch.submitted.at(-1)!;
     await call("ledger, a plan of 100,000 items is committed", "ledger", sqsBatch([jobChanged(jobName, "SUCCEEDED")]));
     expect(await state().get(logKey(head.seq + 2))).toBeDefined();
   },
 );
+
+/** Items in the inbox. */
+async function waiting(store: Store): Promise<number> {
+  const { objects } = await store.list(INBOX);
+  return objects.reduce((sum, { key }) => sum + parseSegmentKey(key)!.count, 0);
+}
