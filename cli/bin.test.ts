@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
-import { version } from "./version.ts";
+import { version } from "../adapters/version.ts";
 
 const BIN = fileURLToPath(new URL("./bin.ts", import.meta.url));
 const onNode = (node: string): string =>

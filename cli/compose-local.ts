@@ -34,7 +34,7 @@ import { openDataFolder } from "./data-folder.ts";
 import { fileLog } from "./job-tail.ts";
 import type { GlobalOptions, Pipeline } from "./pipeline.ts";
 import { userFolder } from "./user-folder.ts";
-import { version } from "./version.ts";
+import { version } from "../adapters/version.ts";
 import { ON_THIS_MACHINE } from "./words.ts";
 
 export interface Workspace {

@@ -26,7 +26,7 @@ import { rollbackCommand } from "./commands/rollback.ts";
 import { completeCommand, completionCommand } from "./commands/completion.ts";
 import { exitCodeOf, failureText } from "./failure.ts";
 import { withStack } from "./words.ts";
-import { version } from "./version.ts";
+import { version } from "../adapters/version.ts";
 
 function program(): Command {
   const root = new Command("accrete")

@@ -14,6 +14,7 @@ import { inboxPages, readHead, readSegments } from "../ledger/read.ts";
 import { openBatchServer, type BatchServer } from "../test/batch-server.ts";
 import { openCloudServer, type CloudFault, type CloudServer } from "../test/cloud-server.ts";
 import { fakeTrain } from "../test/fake-trainer.ts";
+import { functionEnv } from "../test/function-env.ts";
 import { jobChanged, objectCreated, sqsBatch } from "../test/function-events.ts";
 import { stateOf } from "../test/state-of-cloud.ts";
 
@@ -58,23 +59,8 @@ beforeEach(async () => {
   vi.spyOn(process.stdout, "write").mockImplementation((line) => lines.push(JSON.parse(String(line))) > 0);
   cloud = await openCloudServer(() => Date.now() + laterMs);
   batch = await openBatchServer({ command: null, folder, graceMs: 0 });
-  Object.assign(process.env, {
-    AWS_REGION: "eu-central-1",
-    AWS_ACCESS_KEY_ID: "AKIATEST",
-    AWS_SECRET_ACCESS_KEY: "test",
-    AWS_ENDPOINT_URL: cloud.url,
-    AWS_ENDPOINT_URL_BATCH: batch.url,
-    ACCRETE_STATE: "s3://state/digits",
-    ACCRETE_DATA: "s3://data",
-    ACCRETE_ACCOUNT: "123456789012",
-    ACCRETE_DATA_ACCOUNT: "123456789012",
-    ACCRETE_TICKS: `${cloud.url}/123456789012/ticks`,
-    ACCRETE_JOB_QUEUE: "spot",
-    ACCRETE_ONDEMAND_JOB_QUEUE: "ondemand",
+  Object.assign(process.env, functionEnv({ cloud: cloud.url, batch: batch.url }), {
     ACCRETE_JOB_DEFINITION: DEFINITION,
-    ACCRETE_IMAGE: "image:1",
-    ACCRETE_METRICS: "prod-digits",
-    ACCRETE_TOPIC: "",
   });
 });
 afterEach(async () => {

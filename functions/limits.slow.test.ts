@@ -18,6 +18,7 @@ import { parseDocument, type Item } from "../protocol/types.ts";
 import { openBatchServer, type BatchServer } from "../test/batch-server.ts";
 import { openCloudServer, type CloudServer } from "../test/cloud-server.ts";
 import { fakeTrain } from "../test/fake-trainer.ts";
+import { functionEnv } from "../test/function-env.ts";
 import { jobChanged, objectCreated, sqsBatch } from "../test/function-events.ts";
 import { stateOf } from "../test/state-of-cloud.ts";
 
@@ -92,20 +93,7 @@ async function call(what: string, name: "intake" | "ledger", event: object): Pro
       maxBuffer: 64 * 1_048_576,
       env: {
         ...process.env,
-        AWS_REGION: "eu-central-1",
-        AWS_ACCESS_KEY_ID: "AKIATEST",
-        AWS_SECRET_ACCESS_KEY: "test",
-        AWS_ENDPOINT_URL: cloud.url,
-        AWS_ENDPOINT_URL_BATCH: batch.url,
-        ACCRETE_STATE: "s3://state/digits",
-        ACCRETE_DATA: "s3://data",
-        ACCRETE_ACCOUNT: "123456789012",
-        ACCRETE_DATA_ACCOUNT: "123456789012",
-        ACCRETE_TICKS: `${cloud.url}/123456789012/ticks`,
-        ACCRETE_JOB_QUEUE: "spot",
-        ACCRETE_METRICS: "prod-digits",
-        ACCRETE_JOB_DEFINITION: "digits:1",
-        ACCRETE_IMAGE: "image:1",
+        ...functionEnv({ cloud: cloud.url, batch: batch.url }),
       },
     },
   );

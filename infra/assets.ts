@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { bundleFunction } from "../adapters/bundle-function.ts";
 import { bundleModel } from "../adapters/config-file.ts";
 import { openStartWeights } from "../adapters/start-weights.ts";
+import { version } from "../adapters/version.ts";
 import type { PipelineConfig, PipelineInput } from "../protocol/config.ts";
 import { canonicalJson } from "../protocol/digest.ts";
 import { AccreteError } from "../protocol/errors.ts";
@@ -34,13 +35,14 @@ export async function pipelineCode(options: {
     bundleModel(options.folder, pipeline),
   ]);
   const config = canonicalJson(pipeline);
-  const code = {
+  const code: PipelineCode = {
     intake: written(join(out, pipeline.name, "intake"), { "index.mjs": intake, "config.json": config }),
     ledger: written(join(out, pipeline.name, "ledger"), {
       "index.mjs": ledger,
       "config.json": config,
       "model.mjs": model.body,
     }),
+    version: version(),
   };
   const { start } = pipeline.trainer;
   if (start !== null) {

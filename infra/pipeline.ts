@@ -20,7 +20,6 @@ import type { PipelineNames } from "./policies.ts";
 import { Queues } from "./queues.ts";
 import { Schedules } from "./schedule.ts";
 import { tagsOf } from "./stage.ts";
-import { accreteVersion } from "./version.ts";
 
 export interface IncrementalTrainingPipelineProps {
   /** As in accrete.config.ts, with its buckets, schedule and compute. */
@@ -182,7 +181,7 @@ export class IncrementalTrainingPipeline extends Construct {
       OperatorPolicyArn: roles.operatorPolicyArn,
       RepairRoleArn: roles.repair.attrArn,
       ConfigDigest: configDigest(pipeline),
-      AccreteVersion: accreteVersion(),
+      AccreteVersion: props.code.version,
       ...forTheDatasOwner(this, { pipeline, names, roles }),
     });
   }

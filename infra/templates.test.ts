@@ -179,6 +179,7 @@ describe("AWS Batch", () => {
   it("on Fargate has neither tmpfs nor shared memory, but a root that can be written to", () => {
     const { Properties } = only(digits("fargate"), "AWS::Batch::JobDefinition");
     expect(Properties["PlatformCapabilities"]).toEqual(["FARGATE"]);
+    expect(JSON.stringify(Properties["ContainerProperties"])).not.toContain('"GPU"');
     expect(JSON.stringify(Properties["RetryStrategy"])).toContain("Your Spot Task was interrupted*");
     const container = Properties["ContainerProperties"];
     expect(container).toMatchObject({
@@ -557,11 +558,11 @@ describe("what AWS would refuse, or nobody wants", () => {
   it.each([
     [{ compute: { platform: "fargate", vcpus: 3 } }, /vcpus: 3: fargate has 1, 2, 4, 8, 16/],
     [
-      { compute: { platform: "fargate", gpus: 0, vcpus: 1, memory: "12 GiB" } },
+      { compute: { platform: "fargate", vcpus: 1, memory: "12 GiB" } },
       /memory: 12 GiB: with 1 vcpus fargate has 2 to 8/,
     ],
-    [{ compute: { platform: "fargate", gpus: 0, vcpus: 2, memory: "8 GB" } }, /memory: 7.45 GiB: with 2 vcpus/],
-    [{ compute: { platform: "fargate", gpus: 0, scratch: "300 GiB" } }, /scratch: 300 GiB: fargate has at most 200/],
+    [{ compute: { platform: "fargate", vcpus: 2, memory: "8 GB" } }, /memory: 7.45 GiB: with 2 vcpus/],
+    [{ compute: { platform: "fargate", scratch: "300 GiB" } }, /scratch: 300 GiB: fargate has at most 200/],
     [{ compute: { vcpus: 32 } }, /maxVcpus: 16 is less than the 32 vcpus/],
     [{ buckets: { data: "same-bucket", state: "same-bucket" } }, /can't be the state bucket as well/],
     [{ buckets: { data: "the-data", dataRegion: "us-east-1" } }, /name aws.region as well/],

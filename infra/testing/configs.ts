@@ -9,7 +9,7 @@ export const CONFIGS = {
   default: { pipelines: [pipeline()], aws: { image: IMAGE } },
   cpu: { pipelines: [pipeline({ compute: { gpus: 0 } })], aws: { image: IMAGE } },
   fargate: {
-    pipelines: [pipeline({ compute: { platform: "fargate", gpus: 0, vcpus: 2, scratch: "30 GiB" } })],
+    pipelines: [pipeline({ compute: { platform: "fargate", vcpus: 2, scratch: "30 GiB" } })],
     aws: { image: IMAGE },
   },
   "own VPC": {

@@ -59,7 +59,10 @@ export function synthesise(folder: string, input: ConfigInput): Synthesised {
     app,
     config,
     new Map(
-      config.pipelines.map(({ name }) => [name, { intake: code(`${name}-intake`), ledger: code(`${name}-ledger`) }]),
+      config.pipelines.map(({ name }) => [
+        name,
+        { intake: code(`${name}-intake`), ledger: code(`${name}-ledger`), version: "0.0.0" },
+      ]),
     ),
   );
   app.synth();

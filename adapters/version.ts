@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 
-/** Of package.json, which lies one folder up, and from dist/infra two. */
-export function accreteVersion(): string {
+/** Of package.json, which lies one folder up, and from dist/adapters two. */
+export function version(): string {
   for (const path of ["../package.json", "../../package.json"]) {
     try {
       const parsed: unknown = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
