@@ -34,7 +34,8 @@ export async function watchJobs(options: {
   await mkdir(folder, { recursive: true });
   const ended = new Set<string>();
   let closed = false;
-  let looking = false;
+  // until the first look is over: a job that ended before may still be writing its mark, and must not be told
+  let looking = true;
   let again = false;
 
   /** Describes only those that are not known to have ended; describing also ends what nobody else will end. */
@@ -74,6 +75,8 @@ export async function watchJobs(options: {
     close();
     throw error;
   }
+  looking = false;
+  if (again) void look();
   return { close };
 }
 

@@ -16,7 +16,7 @@ import {
   stopped,
   type Behaviour,
 } from "../test/contract/jobs.ts";
-import { jobId, readJobFile, writeJobFile } from "./job-folder.ts";
+import { ENDED, jobId, readJobFile, writeJobFile } from "./job-folder.ts";
 import { identityOf, isAlive, kill } from "./process-alive.ts";
 import { pruneJobs, watchJobs } from "./process-jobs-watch.ts";
 import { jobIds, openProcessJobs, type ProcessJobsOptions } from "./process-jobs.ts";
@@ -320,6 +320,35 @@ it("tells soon that a job has ended, each once, and not what had ended before", 
     await vi.waitFor(() => expect(told.toSorted()).toEqual(ids.toSorted()), { timeout: 30_000 });
     await sleep(100);
     expect(told).toHaveLength(2);
+  } finally {
+    watching.close();
+  }
+});
+
+it("does not tell what had ended before, though its mark comes while the first look is taken", async () => {
+  const jobs = open(folder);
+  const old = await submit(jobs, { exitCode: 0, afterMs: 0 });
+  await jobOnce(jobs, old, stopped);
+  const told: string[] = [];
+  const slow: Jobs = {
+    ...jobs,
+    describe: async (ids) => {
+      const described = await jobs.describe(ids);
+      await writeFile(join(folder, ENDED), "");
+      await sleep(300);
+      return described;
+    },
+  };
+  const watching = await watchJobs({
+    folder,
+    jobs: slow,
+    onEnded: (ids) => told.push(...ids),
+    onError: (error) => told.push(String(error)),
+    lookMs: 600_000,
+  });
+  try {
+    await sleep(500);
+    expect(told).toEqual([]);
   } finally {
     watching.close();
   }
