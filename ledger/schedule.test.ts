@@ -107,10 +107,22 @@ describe("a full retraining", () => {
     expect(stopped).toContain("the gate refused round 4: an operator decides");
     expect((await readStatus(ledger)).next).toMatchObject({ is: "paused", code: "GATE_REFUSED" });
     // the next due time changes nothing about that
-    const asked: Tick[] = [];
-    const asking = { ...ledger, ticks: { ask: async (why: Tick) => void asked.push(why) } };
+    const asked: [Tick, number][] = [];
+    const asking = { ...ledger, ticks: { ask: async (...one: [Tick, number]) => void asked.push(one) } };
     expect(await tick(asking, due(800, "full"))).toBe(stopped);
-    expect(asked, "but it is not lost: once an operator has decided it is due").toEqual([due(800, "full")]);
+    // but it is not lost: once an operator has decided it is due. Until then it costs as few messages as can be
+    expect(asked).toEqual([[due(800, "full"), 15 * 60_000]]);
+  });
+
+  it("that falls due while a round is blocked asks again as seldom as a message can", async () => {
+    const { store } = memory();
+    const fake = fakePipeline(store, { schedule: FULL, jobs: { attempts: 1 } });
+    fake.ends = "failed";
+    await learn(fake, [A], null);
+    const asked: [Tick, number][] = [];
+    const asking = { ...fake.ledger, ticks: { ask: async (...one: [Tick, number]) => void asked.push(one) } };
+    expect(await tick(asking, due(700, "full"))).toContain("is blocked");
+    expect(asked).toEqual([[due(700, "full"), 15 * 60_000]]);
   });
 
   it("of nothing is none", async () => {

@@ -30,6 +30,11 @@ const PASSES_MAX = 1_000;
 
 /** A tick that is wanted later, but has nothing to name a time, is asked for again after this. */
 const ASK_AGAIN_MS = 60_000;
+/**
+ * ... and where an operator has to do something first, which may be days away, after this: as long as a message can wait. Each due time of a
+ * schedule is a tick that asks so.
+ */
+const ASK_BLOCKED_MS = 15 * 60_000;
 
 /** @returns why the tick stopped, for the log */
 export async function tick(ledger: Ledger, why: Tick): Promise<string> {
@@ -67,7 +72,7 @@ async function onePass(ledger: Ledger, head: Head, passing: Passing): Promise<Pa
     const { onFail } = ledger.config.gate ?? { onFail: "hold" };
     const wasRedo = head.entry?.kind === "round" && head.entry.wasRedo;
     if (onFail === "pause" || (onFail === "rollback" && wasRedo)) {
-      if (schedule !== undefined) await ledger.ticks.ask(why, ASK_AGAIN_MS);
+      if (schedule !== undefined) await ledger.ticks.ask(why, ASK_BLOCKED_MS);
       return blocked(ledger, head.round, 0, `the gate refused round ${head.round}: an operator decides how to go on`);
     }
     if (onFail === "rollback") return takeBack(ledger, head);
@@ -153,7 +158,7 @@ async function waitForBudget(
 
 async function blocked(ledger: Ledger, round: number, attempt: number, message: string): Promise<Pass> {
   await ledger.notify.notify({ kind: "blocked", pipeline: ledger.config.name, round, attempt, message });
-  return { stopped: message };
+  return { stopped: message, laterMs: ASK_BLOCKED_MS };
 }
 
 /** THE commit: the head's checkpoint and what is consumed change by this one write. */
