@@ -190,7 +190,7 @@ describe("jobs of AWS Batch", () => {
 
   it.each<[boolean, string, Partial<JobDetail>, Partial<JobDetail>[]]>([
     [true, "was told to stop twice, and saved", exited(75), [exited(75), exited(75)]],
-    [true, "was told to stop twice, with nothing to save", exited(143), [exited(143), exited(143)]],
+    [true, "was told to stop twice, before the trainer was there", exited(143), [exited(143), exited(143)]],
     [true, "was told to stop once, and then failed", exited(70), [exited(143), exited(70)]],
     [true, "lost its machine once, and then failed", exited(70), [exited(70, HOST), exited(70)]],
     [
@@ -206,7 +206,7 @@ describe("jobs of AWS Batch", () => {
       [exited(75)],
     ],
     [false, "was terminated, and saved", exited(75, "the round was closed"), [exited(75)]],
-    [false, "was terminated with nothing to save", exited(143, "the round was closed"), [exited(143)]],
+    [false, "was terminated before the trainer was there", exited(143, "the round was closed"), [exited(143)]],
     [
       false,
       "ran too long",

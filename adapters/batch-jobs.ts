@@ -22,7 +22,7 @@ const HOST_LOST = /^(Host EC2|Your Spot Task was interrupted)/;
 const NEVER_RAN = /^(Cannot|ResourceInitializationError|Task failed to start)/;
 /** ... and where it has ended, whatever made it: not of a job that was terminated, or whose time was over. */
 const ENDED_BY_ITSELF = /^Essential container in task exited/;
-/** How the trainer ends on SIGTERM: before there is anything to save, and saved. A hang ends with 75, too: it can't be told from that. */
+/** How a job ends on SIGTERM: in the first moments of the container's init, and by the trainer. A hang ends with 75, too: it can't be told from that. */
 const SIGTERM_EXITS: ReadonlySet<number | undefined> = new Set([143, 75]);
 /** What ends a job ends its container within this; a job that ends later has waited for another machine. */
 const SAME_END_MS = 300_000;

@@ -2,6 +2,8 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import * as z from "zod/mini";
+import { missingForGpu } from "../protocol/gpu-libraries.ts";
+import { unopenedLibraries } from "./native-gpu.ts";
 import { TENSORFLOW, type NativeLibrary } from "./native-library.ts";
 
 export type NativeCheck =
@@ -9,7 +11,7 @@ export type NativeCheck =
       readonly works: true;
       /** TensorFlow has registered a GPU */
       readonly gpuSeen: boolean;
-      /** what TensorFlow says of it, where a library for GPUs sees none */
+      /** where a library for GPUs sees none: the library or driver that is missing, else what TensorFlow says */
       readonly whyNoGpu: string | null;
     }
   | { readonly works: false; readonly problem: string };
@@ -32,7 +34,11 @@ export async function checkNative({ addon, gpu }: Pick<NativeLibrary, "addon" | 
   if (tensorflow !== TENSORFLOW) return { works: false, problem: `it is TensorFlow ${tensorflow}, not ${TENSORFLOW}` };
   if (values.join() !== EXPECTED.join())
     return { works: false, problem: `a product of matrices is ${values.join()}, not ${EXPECTED.join()}` };
-  return { works: true, gpuSeen: found.data.gpu, whyNoGpu: gpu && !found.data.gpu ? whyNoGpu(said) : null };
+  return {
+    works: true,
+    gpuSeen: found.data.gpu,
+    whyNoGpu: gpu && !found.data.gpu ? await whyNoGpu(addon, said) : null,
+  };
 }
 
 function runSelfTest(addon: string, gpu: boolean): Promise<{ failure: string | null; out: string; said: string }> {
@@ -62,8 +68,12 @@ function runSelfTest(addon: string, gpu: boolean): Promise<{ failure: string | n
   });
 }
 
-/** TensorFlow's own line on what is missing: of the driver, or of a library. */
-function whyNoGpu(said: string): string {
+async function whyNoGpu(addon: string, said: string): Promise<string> {
+  return missingForGpu(await unopenedLibraries(addon)) ?? ownWords(said);
+}
+
+/** TensorFlow's own line on why it sees no GPU. */
+function ownWords(said: string): string {
   const lines = said.split("\n").map(withoutStamp);
   const found = ["failed call to cuInit", "Cannot dlopen", "Could not find cuda drivers", "GPU"]
     .map((word) => lines.find((line) => line.includes(word)))

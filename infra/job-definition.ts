@@ -22,7 +22,7 @@ const retryWhen = ({ fargate }: Compute): Omit<batch.CfnJobDefinition.EvaluateOn
   { onStatusReason: fargate ? "Your Spot Task was interrupted*" : "Host EC2*" }, // the machine was taken back, or died
   { onReason: "CannotPullContainerError:*" },
   { onExitCode: "75" }, // the trainer's "try again": saved on SIGTERM, or a hang
-  { onExitCode: "143" }, // SIGTERM before there was anything to save
+  { onExitCode: "143" }, // SIGTERM in the first moments of the container's init
 ];
 
 export interface JobDefinitionProps {

@@ -89,6 +89,8 @@ export const ADVICE = {
   AWS_ACCESS_DENIED:
     "Use a role that may: for the CLI one with the stack's operator policy (output OperatorPolicyArn); `accrete doctor` says who you are. Or name the right account.",
   AWS_UNREACHABLE: "Try again; check the network, the proxy (HTTPS_PROXY) and the region's name.",
+  GPU_NOT_SEEN:
+    "Mend what the message names; then `accrete retry`, or after a new deploy `accrete rollback --to head`. On one machine leave ACCRETE_GPUS away.",
 } as const;
 
 export type ErrorCode = keyof typeof ADVICE;
@@ -114,7 +116,6 @@ export const EXIT = {
   bug: 70,
   interrupted: 75,
   config: 78,
-  killedBySigterm: 143,
 } as const;
 
 /** The message of whatever was thrown. */

@@ -56,8 +56,13 @@ cpSync(join(ROOT, "infra/host"), join(DIST, "infra/host"), {
 rmSync(join(DIST, "trainer"), { recursive: true, force: true });
 mkdirSync(join(DIST, "trainer"));
 await build({
-  entryPoints: ["main", "reader", "batches-worker", "save-worker", "watchdog-worker", "export"].map((name) =>
-    join(ROOT, `trainer/${name}.ts`),
+  entryPoints: Object.fromEntries(
+    [
+      ...["main", "reader", "batches-worker", "save-worker", "watchdog-worker", "export"].map(
+        (name) => `trainer/${name}`,
+      ),
+      ...["native-open", "native-self-test"].map((name) => `adapters/${name}`), // programs of their own
+    ].map((path) => [basename(path), join(ROOT, `${path}.ts`)]),
   ),
   outdir: join(DIST, "trainer"),
   bundle: true,

@@ -42,14 +42,14 @@ export function isOver({ waited }: Stopping, { patience }: Pick<Config, "patienc
 /** Early stopping in the loop of a round. */
 export class EarlyStopping {
   readonly #config: Config | null;
-  readonly #holdoutLoss: (() => number) | null;
+  readonly #holdoutLoss: (() => Promise<number>) | null;
   #stopping: Stopping | undefined;
 
   /**
    * @param holdoutLoss with the weights as they are when it is called; null: nothing stops early
    * @param begun of the state that the loop begins from
    */
-  constructor(config: Config | null, holdoutLoss: (() => number) | null, begun: Stopping | undefined) {
+  constructor(config: Config | null, holdoutLoss: (() => Promise<number>) | null, begun: Stopping | undefined) {
     this.#config = config;
     this.#holdoutLoss = holdoutLoss;
     this.#stopping = begun;
@@ -65,9 +65,12 @@ export class EarlyStopping {
   }
 
   /** @returns what is to be written about the epoch */
-  epochEnded(epoch: { step: number; epochIndex: number }): { readonly holdout?: { readonly loss: number } } {
+  async epochEnded(epoch: {
+    step: number;
+    epochIndex: number;
+  }): Promise<{ readonly holdout?: { readonly loss: number } }> {
     if (this.#holdoutLoss === null || this.#config === null) return {};
-    const loss = this.#holdoutLoss();
+    const loss = await this.#holdoutLoss();
     this.#stopping = afterEpoch(this.#stopping ?? NOTHING_MEASURED, { ...epoch, loss }, this.#config);
     return Number.isFinite(loss) ? { holdout: { loss } } : {};
   }

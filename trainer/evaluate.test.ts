@@ -16,7 +16,7 @@ it("mse, mae and loss of values, as a whole and by round", async () => {
     labels: Float32Array.of(3, 4, -2),
     rounds: Int32Array.of(1, 1, 4),
   };
-  const metrics = evaluate(
+  const metrics = await evaluate(
     tf,
     through,
     holdout,
@@ -34,6 +34,20 @@ it("mse, mae and loss of values, as a whole and by round", async () => {
   });
 });
 
+it("lets signals and timers come between its batches", async () => {
+  const { tf } = await loadTf(WITHOUT_NATIVE);
+  const shape = { inputShape: [1], classes: 1, task: "regression", loss: "mse", labelSmoothing: 0 } as const;
+  const [features, labels] = [new Float32Array(600), new Float32Array(600)];
+  let turns = 0;
+  const timer = setImmediate(function count() {
+    turns++;
+    setImmediate(count).unref();
+  });
+  await evaluate(tf, through, { count: 600, width: 1, features, labels, rounds: new Int32Array(600) }, shape, null);
+  clearImmediate(timer);
+  expect(turns).toBeGreaterThanOrEqual(2);
+});
+
 it("accuracy and cross-entropy of scores, also of extreme ones and over more than a batch", async () => {
   const { tf } = await loadTf(WITHOUT_NATIVE);
   const shape = {
@@ -46,7 +60,7 @@ it("accuracy and cross-entropy of scores, also of extreme ones and over more tha
   const count = 600;
   const features = Float32Array.from({ length: count * 2 }, (_, i) => (i % 2 === 0 ? Math.log(3) : 0)); // 3/4 for the first class
   const labels = Int32Array.from({ length: count }, (_, i) => (i < 450 ? 0 : 1));
-  const metrics = evaluate(
+  const metrics = await evaluate(
     tf,
     through,
     { count, width: 2, features, labels, rounds: new Int32Array(count).fill(2) },
@@ -63,7 +77,7 @@ it("accuracy and cross-entropy of scores, also of extreme ones and over more tha
     labels: Int32Array.of(0),
     rounds: Int32Array.of(1),
   };
-  expect(evaluate(tf, through, extreme, shape, null)).toMatchObject({ loss: 0, accuracy: 1 });
+  expect(await evaluate(tf, through, extreme, shape, null)).toMatchObject({ loss: 0, accuracy: 1 });
 });
 
 it("a figure that is not finite is left out, and inputs are scaled as in training", async () => {
@@ -76,9 +90,11 @@ it("a figure that is not finite is left out, and inputs are scaled as in trainin
     rounds: Int32Array.of(1),
   };
   const shape = { inputShape: [1], classes: 1, task: "regression", loss: "mse", labelSmoothing: 0 } as const;
-  expect(evaluate(tf, through, holdout, shape, null)).toEqual({ holdoutRecords: 1 });
+  expect(await evaluate(tf, through, holdout, shape, null)).toEqual({ holdoutRecords: 1 });
   const normalisation = { count: 4, mean: [10], m2: [16], frozen: false }; // (14 - 10) / 2 = 2
-  expect(evaluate(tf, through, { ...holdout, features: Float32Array.of(14) }, shape, normalisation)["mae"]).toBe(1);
+  expect(
+    (await evaluate(tf, through, { ...holdout, features: Float32Array.of(14) }, shape, normalisation))["mae"],
+  ).toBe(1);
 });
 
 it.each([
@@ -94,7 +110,7 @@ it.each([
     rounds: Int32Array.of(1, 1, 1),
   };
   const shape = { inputShape: [1], classes: 1, task: "regression", loss, labelSmoothing: 0 } as const;
-  const metrics = evaluate(tf, through, holdout, shape, null);
+  const metrics = await evaluate(tf, through, holdout, shape, null);
   expect(metrics["loss"]).toBeCloseTo(expected, 12);
   expect(metrics["mse"]).toBeCloseTo((0.25 + 9 + 1) / 3, 12);
 });
@@ -116,7 +132,7 @@ it("f1 of classes: the mean over those that a record has or was said to have", a
     labels: Int32Array.of(0, 1, 1, 1, 0),
     rounds: Int32Array.of(1, 1, 2, 2, 2),
   };
-  const metrics = evaluate(tf, through, holdout, shape, null);
+  const metrics = await evaluate(tf, through, holdout, shape, null);
   // class 0: 1 hit, 1 wrong, 1 missed; class 1: 2 hits, 1 missed; class 2: 1 wrong; class 3: never
   expect(metrics["f1"]).toBeCloseTo((2 / 4 + 4 / 5 + 0) / 3, 12);
   expect(metrics).toMatchObject({
@@ -142,7 +158,7 @@ it("multi-label: a class is said above a score of 0; loss over records and class
     labels: Float32Array.of(1, 0, 1, 0, 0, 0),
     rounds: Int32Array.of(1, 1, 2),
   };
-  const metrics = evaluate(tf, through, holdout, shape, null);
+  const metrics = await evaluate(tf, through, holdout, shape, null);
   const no = (score: number): number => Math.log1p(Math.exp(score));
   const yes = (score: number): number => Math.log1p(Math.exp(-score));
   expect(metrics["loss"]).toBeCloseTo((yes(2) + no(-1) + yes(3) + no(1) + no(-1) + no(0.5)) / 6, 12);

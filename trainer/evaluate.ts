@@ -3,6 +3,7 @@ import type { Metrics } from "../protocol/types.ts";
 import type { Holdout } from "./holdout-state.ts";
 import { measureOf } from "./measures.ts";
 import type { Model } from "./model.ts";
+import { nextTurn } from "./next-turn.ts";
 import { modelComputes } from "./model-throws.ts";
 import { floatsInto, inputArray, kindOf } from "./packed/row-layout.ts";
 import { normaliseInto, type Normalisation } from "./scale.ts";
@@ -14,15 +15,16 @@ const BATCH = 256;
 /**
  * What measures.ts has for the task, over the holdouts of all rounds; and for each round accuracy or mse of its own, as
  * `accuracy.round<n>`. Without a record in the holdout only `holdoutRecords: 0`.
+ * Signals and timers come between its batches.
  * @throws {AccreteError} MODEL_INVALID if the model throws
  */
-export function evaluate(
+export async function evaluate(
   tf: Tf,
   model: Model,
   holdout: Holdout,
   shape: Shape,
   normalisation: Normalisation | null,
-): Metrics {
+): Promise<Metrics> {
   if (holdout.count === 0) return { holdoutRecords: 0 };
   const { classes } = shape;
   const labels = holdout.labels.length / holdout.count;
@@ -39,6 +41,7 @@ export function evaluate(
         holdout.labels.subarray((from + i) * labels, (from + i + 1) * labels),
         holdout.rounds[from + i]!,
       );
+    await nextTurn();
   }
   const metrics: Metrics = { holdoutRecords: holdout.count, ...measure.metrics() };
   return Object.fromEntries(Object.entries(metrics).filter(([, value]) => Number.isFinite(value)));

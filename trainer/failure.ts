@@ -15,6 +15,7 @@ const LASTING: Partial<Record<ErrorCode, number>> = {
   LOSS_NOT_FINITE: EXIT.bug,
   TOO_MANY_REJECTED: EXIT.dataUnusable,
   BACKEND_NOT_USABLE: EXIT.unavailable,
+  GPU_NOT_SEEN: EXIT.unavailable,
 };
 
 /** The data is unusable; names the items, the first few. */

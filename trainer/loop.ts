@@ -4,9 +4,11 @@ import { AccreteError, EXIT } from "../protocol/errors.ts";
 import type { Store } from "../protocol/ports.ts";
 import type { Checkpoint, Plan } from "../protocol/types.ts";
 import { EarlyStopping } from "./early-stopping.ts";
+import { nextTurn } from "./next-turn.ts";
 import { Progress } from "./progress.ts";
 import { Saving } from "./saving.ts";
 import type { Saver, Trained } from "./session.ts";
+import { SlowWork } from "./slow-work.ts";
 import type { Position, State } from "./state.ts";
 import { supersededBy } from "./superseded.ts";
 import type { Timings } from "./timings.ts";
@@ -28,7 +30,7 @@ export interface LoopOptions {
   /** of the checkpoint that it begins from */
   readonly metricsText: string;
   /** the loss on the holdout as the weights are now; null: no early stopping */
-  readonly holdoutLoss: (() => number) | null;
+  readonly holdoutLoss: (() => Promise<number>) | null;
 }
 
 /** ended: with this exit code, before the round was done. */
@@ -56,6 +58,7 @@ class Loop {
   readonly #before: Before;
   readonly #early: EarlyStopping;
   readonly #saving: Saving;
+  readonly #slow: SlowWork;
   #position: Position;
   #metricsText: string;
   #lastSave: { readonly step: number; readonly ms: number };
@@ -76,6 +79,7 @@ class Loop {
     };
     this.#early = new EarlyStopping(plan.trainer.earlyStopping, holdoutLoss, begun.stopping);
     this.#saving = new Saving(() => supersededBy(store, { round: plan.round, attempt }));
+    this.#slow = new SlowWork(options.say);
     this.#position = position;
     this.#metricsText = options.metricsText;
     this.#lastSave = { step: position.step, ms: options.nowMs() };
@@ -108,10 +112,12 @@ class Loop {
     for await (const done of trainFrom(stepper, this.#set, plan, this.#position, this.#before.updates, { begin })) {
       this.#position = done.position;
       watchdog.end();
-      timings.step(nowMs() - beganMs, done.batchRecords);
+      const tookMs = nowMs() - beganMs;
+      timings.step(tookMs, done.batchRecords);
+      this.#slow.took("a step", tookMs);
       progress.step(done);
       if (done.epochEnded) await this.#epochEnded(done);
-      await new Promise((resolve) => setImmediate(resolve)); // signals and timers come between steps
+      await nextTurn();
       const stop = stopAsked();
       if (stop || isSaveDue(plan, done, this.#lastSave, nowMs())) await this.#save();
       const stopped = this.#stoppedIfSuperseded() ?? (stop ? await this.#interrupted() : undefined);
@@ -122,13 +128,15 @@ class Loop {
   }
 
   async #epochEnded({ learningRate }: StepDone): Promise<void> {
-    const { plan, watchdog, timings, hangLeastMs } = this.#options;
+    const { plan, watchdog, timings, hangLeastMs, nowMs } = this.#options;
     const { epochIndex, step, epochLoss: trainLoss } = this.#position;
     const at = { epoch: this.#before.epoch + epochIndex, step: this.#before.step + step };
     const batches = Math.ceil(this.#trained.holdout.count / plan.trainer.batchSize);
     watchdog.begin("evaluation", step, evaluationLimitMs(hangLeastMs, timings.medianStepMs, batches));
     const ended = { step: at.step, epochIndex: epochIndex - 1 };
+    const beganMs = nowMs();
     const measured = await timings.measure("evaluate", () => this.#early.epochEnded(ended));
+    this.#slow.took("measuring the holdout after an epoch", nowMs() - beganMs);
     watchdog.end();
     this.#metricsText += epochLine({ round: plan.round, ...at, trainLoss, learningRate, ...measured });
   }

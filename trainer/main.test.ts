@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -74,6 +75,7 @@ describe.concurrent("the trainer's process", () => {
       [{ ...env, ACCRETE_BACKEND: "tpu" }, "ACCRETE_BACKEND has to be one of native, wasm, cpu, not tpu"],
       [{ ...env, ACCRETE_THREADS: "0" }, "ACCRETE_THREADS has to be from 1 to 1024, not 0"],
       [{ ...env, ACCRETE_THREADS: "many" }, "ACCRETE_THREADS has to be a whole number, not many"],
+      [{ ...env, ACCRETE_GPUS: "one" }, "ACCRETE_GPUS has to be a whole number, not one"],
     ];
     const before = await place.keys();
     for (const [names, why] of cases) {
@@ -89,6 +91,9 @@ describe.concurrent("the trainer's process", () => {
     const { exit, output } = await main({ ...env, AWS_BATCH_JOB_ATTEMPT: "3" });
     expect(exit, output).toBe(0);
     expect(output.trim().split("\n").at(-1)).toBe("round 1: done");
+    const about =
+      /^accrete \d[^ ]*, node 24[\d.]*, TensorFlow.*, no GPU, \d+ threads?, memory [\d.]+ GiB, scratch .* free in (.*)\n/;
+    expect(about.exec(output)?.[1], output).toBe(scratch);
     expect((await place.result()).attempt).toBe("2.3");
     expect(readdirSync(scratch)).toEqual([]);
     const again = await main(env);
@@ -104,7 +109,7 @@ describe.concurrent("the trainer's process", () => {
     expect(readdirSync(scratch)).toEqual([]);
   });
 
-  it("exits 143 at once on a signal while it reads, however much there is, and has written nothing", async () => {
+  it("exits 75 at once on a signal while it reads, however much there is, and has written nothing", async () => {
     const { env, place, scratch } = await started();
     for (let i = 0; i < 1_000; i++) place.put(`bad${i}.csv`, '"'); // read to the end, they would be too many: 65
     await place.store.delete(planKey(1));
@@ -114,7 +119,7 @@ describe.concurrent("the trainer's process", () => {
       if (!sent && all.includes("items staged")) kill("SIGTERM");
       sent ||= all.includes("items staged");
     });
-    expect(exit, output).toBe(143);
+    expect(exit, output).toBe(75);
     expect((await place.keys("rounds/")).map((key) => key.split("/").at(-1))).toEqual(["plan.json"]);
     expect(readdirSync(scratch)).toEqual([]);
   });
@@ -149,6 +154,17 @@ describe.concurrent("the trainer's process", () => {
     expect(await place.failure(2)).toMatchObject({ code: "BACKEND_NOT_USABLE", exit: 69 });
   });
 
+  it("exits 69 with a failure record before it reads anything if a GPU is promised and not used", async () => {
+    const { env, place } = await started();
+    const { exit, output } = await main({ ...env, ACCRETE_BACKEND: "wasm", ACCRETE_GPUS: "1" });
+    expect(exit, output).toBe(69);
+    expect(output).toMatch(
+      /GPU_NOT_SEEN: ACCRETE_BACKEND=wasm never uses one; the job's definition promises 1 GPU \nwhat to do: /,
+    );
+    expect(output).not.toContain("items staged");
+    expect(await place.failure(2)).toMatchObject({ code: "GPU_NOT_SEEN", exit: 69 });
+  });
+
   it.each(["wasm", "cpu"])("trains on %s if that is asked for", async (backend) => {
     const { env, place } = await started();
     const { exit, output } = await main({ ...env, ACCRETE_BACKEND: backend });
@@ -164,9 +180,77 @@ describe.concurrent("the trainer's process", () => {
       const asked = { ACCRETE_NATIVE_DIR: nativeRoot(), ACCRETE_BACKEND: "native", ACCRETE_THREADS: "1" };
       const { exit, output } = await main({ ...env, ...asked });
       expect(exit, output).toBe(0);
-      for (const line of output.trim().split("\n")) expect(line).toMatch(/^(round 1|backend: TensorFlow sees no GPU)/);
+      for (const line of output.trim().split("\n"))
+        expect(line).toMatch(/^(accrete |round 1|backend: TensorFlow sees no GPU)/);
       const { environment } = await place.manifest((await place.result()).checkpoint.manifest);
       expect(environment).toMatchObject({ backend: "native", threads: "1", tensorflow: expect.stringMatching(/^2\./) });
     },
   );
+});
+
+describe("SIGTERM", () => {
+  /** Says when the process begins to listen, so that a test need not guess how long a start takes. */
+  const LISTENING = `const on = process.on;
+process.on = function (name, ...more) {
+  const result = on.call(this, name, ...more);
+  if (name === "SIGTERM") console.log("listening");
+  return result;
+};`;
+
+  it.each([0, 5, 20, 100, 300, 1_000])("%d ms after it listens ends it with 75", async (afterMs) => {
+    const { env, scratch } = await started({ trainer: { epochs: 100_000 } });
+    const preload = `--import=data:text/javascript,${encodeURIComponent(LISTENING)}`;
+    let sent = false;
+    const { exit, output } = await main({ ...env, NODE_OPTIONS: preload }, (all, kill) => {
+      if (sent || !all.includes("listening")) return;
+      sent = true;
+      setTimeout(() => kill("SIGTERM"), afterMs);
+    });
+    expect(exit, output).toBe(75);
+    expect(readdirSync(scratch)).toEqual([]);
+  });
+
+  it("is listened to before anything but Node's own modules is loaded", async () => {
+    const source = await readFile(join(import.meta.dirname, "main.ts"), "utf8");
+    const before = source.slice(0, source.indexOf('process.on("SIGTERM"'));
+    const loaded = [...source.matchAll(/^import (?!type\b).*from "([^"]+)"/gm)].map(([, name]) => name);
+    expect(loaded).toEqual(["node:fs"]);
+    expect(before).not.toMatch(/\bawait\b/);
+  });
+
+  /** It takes its time over each batch of the holdout, and says so. */
+  const SLOW_TO_MEASURE = `
+export default { build({ tf, inputShape, classes }) {
+  class Slow extends tf.layers.Layer {
+    static className = "Slow";
+    computeOutputShape(shape) { return shape; }
+    call(inputs, { training }) {
+      if (training === false) {
+        console.log("measuring");
+        for (const began = performance.now(); performance.now() - began < 300; );
+      }
+      return Array.isArray(inputs) ? inputs[0] : inputs;
+    }
+  }
+  return tf.sequential({ layers: [${dense("classes", "out", INPUT)}, new Slow({})] });
+} };`;
+
+  it("while the last figures are measured does not wait for all of the holdout, and the next run has the same result", async () => {
+    const { env, place } = await started({ trainer: { epochs: 1 } });
+    for (let i = 1; i < 100; i++) place.put(`${i}.csv`, csv(40 * i, 40 * (i + 1)));
+    await place.store.delete(planKey(1));
+    await place.plan({ data: { format: "csv", holdout: 0.9 }, trainer: { epochs: 1 }, module: SLOW_TO_MEASURE });
+    let sent = false;
+    const wasm = { ...env, ACCRETE_BACKEND: "wasm" };
+    const { exit, output } = await main(wasm, (all, kill) => {
+      if (!sent && all.includes("measuring")) kill("SIGTERM");
+      sent ||= all.includes("measuring");
+    });
+    expect(exit, output).toBe(75);
+    const again = await main(wasm);
+    expect(again.exit, again.output).toBe(0);
+    expect(again.output).toMatch(/resumes at step (\d+) of \1\n/);
+    const batches = (text: string): number => text.split("measuring").length - 1;
+    expect(batches(output)).toBeLessThan(batches(again.output) / 2);
+  });
 });

@@ -2,17 +2,17 @@
  * The trainer's process. The environment names the plan (ACCRETE_PLAN), the state and data stores (ACCRETE_STATE, ACCRETE_DATA: file: or
  * s3: URLs, with the buckets' accounts in ACCRETE_ACCOUNT, ACCRETE_DATA_ACCOUNT) and the attempt. SIGTERM is listened to before anything that takes time is loaded.
  */
-import { rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import type { PlaceAt } from "../adapters/open-place.ts";
 import type { Backend } from "../protocol/backend.ts";
 
 let stopAsked = false;
-let training = false;
+let unsaved = false;
 let scratch: string | undefined;
 process.on("SIGTERM", () => {
   stopAsked = true;
-  if (training) return;
-  process.exit(143); // nothing to save yet: however long the data takes to be read, this is the end
+  if (unsaved) return;
+  process.exit(75); // EXIT.interrupted: with nothing to save, however long the data takes to be read, this is the end
 });
 // after the reader, which ends on exit before this, for it writes there too
 process.on("exit", () => {
@@ -24,21 +24,26 @@ process.on("exit", () => {
 });
 process.on("SIGINT", () => {}); // Ctrl-C in the terminal of `accrete up` is its affair: it ends jobs by SIGTERM
 
-const [{ mkdtemp, rm }, { availableParallelism, tmpdir }, { join }, { randomBytes }] = await Promise.all([
+const [{ rm, statfs }, { tmpdir, totalmem }, { join }, { randomBytes }] = await Promise.all([
   import("node:fs/promises"),
   import("node:os"),
   import("node:path"),
   import("node:crypto"),
 ]);
+const { usableProcessors } = await import("../adapters/cgroup.ts");
 const { countRequests, requestsText } = await import("../adapters/counted-store.ts");
 const { openItems, openStore, placeFault } = await import("../adapters/open-place.ts");
+const { checkNative } = await import("../adapters/native-check.ts");
+const { unopenedLibraries } = await import("../adapters/native-gpu.ts");
 const { findNative } = await import("../adapters/native-library.ts");
 const { readNvidiaGpu } = await import("../adapters/nvidia-smi.ts");
+const { version } = await import("../adapters/version.ts");
 const { fileError } = await import("../adapters/file-errors.ts");
 const { BACKENDS, isBackend } = await import("../protocol/backend.ts");
 const { AccreteError, EXIT } = await import("../protocol/errors.ts");
 const { isPlanKey } = await import("../protocol/keys.ts");
 const { printable } = await import("../protocol/printable.ts");
+const { aboutMachine } = await import("./about-machine.ts");
 const { exitCodeOf, recordFailure } = await import("./failure.ts");
 const { readPlan, runTrainer } = await import("./run.ts");
 const { startWatchdog } = await import("./watchdog.ts");
@@ -64,9 +69,9 @@ function countOf(name: string, otherwise = 1): number {
 /** More than any machine has: TensorFlow would start them all. */
 const THREADS_MAX = 1_024;
 
-/** Of one of TensorFlow's operations: the bits depend on it. A container may have fewer processors than Node sees. */
+/** Of one of TensorFlow's operations: the bits depend on it. A job of Batch is told its vCPUs: on EC2 they are no quota, only a share. */
 function threads(): number {
-  const count = countOf("ACCRETE_THREADS", availableParallelism());
+  const count = countOf("ACCRETE_THREADS", usableProcessors());
   return count >= 1 && count <= THREADS_MAX ? count : wrongUsage("ACCRETE_THREADS", `from 1 to ${THREADS_MAX}`);
 }
 
@@ -74,6 +79,25 @@ function backend(): Backend | undefined {
   const value = process.env["ACCRETE_BACKEND"];
   if (value === undefined || isBackend(value)) return value;
   return wrongUsage("ACCRETE_BACKEND", `one of ${BACKENDS.join(", ")}`);
+}
+
+/** What TensorFlow says of a GPU that it does not see, tried in a process of its own. */
+async function saysWhy(addon: string): Promise<string> {
+  const check = await checkNative({ addon, gpu: true });
+  return check.works ? (check.whyNoGpu ?? "TensorFlow saw none, but does now") : check.problem;
+}
+
+/** Of the container, else of the machine. Without a limit the kernel's word for none is a number, too. */
+function memoryBytes(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+}
+
+async function freeBytes(folder: string): Promise<number | undefined> {
+  return statfs(folder).then(
+    ({ bavail, bsize }) => bavail * bsize,
+    () => undefined,
+  );
 }
 
 const say = (line: string): void => console.log(printable(line));
@@ -89,18 +113,29 @@ async function main(): Promise<number> {
     threads: threads(),
     backend: backend(),
   };
+  const gpus = countOf("ACCRETE_GPUS", 0);
   const hangLeastMs = countOf("ACCRETE_HANG_MS", 0); // for tests: 0 is what it is elsewhere
   const state = placeOf("ACCRETE_STATE", "ACCRETE_ACCOUNT");
   const data = { ...placeOf("ACCRETE_DATA", "ACCRETE_DATA_ACCOUNT"), region: process.env["ACCRETE_DATA_REGION"] };
   const { store, requests } = countRequests(await openStore(state));
   const items = await openItems(data);
-  scratch = await mkdtemp(join(process.env["ACCRETE_SCRATCH"] ?? tmpdir(), "accrete-"));
+  const scratchRoot = process.env["ACCRETE_SCRATCH"] ?? tmpdir();
+  scratch = mkdtempSync(join(scratchRoot, "accrete-")); // at once: a signal in between would leave the folder
+  const usesNative = native !== undefined && (computing.backend ?? "native") === "native";
+  const facts = {
+    version: version(),
+    node: process.version,
+    backend: usesNative ? `TensorFlow ${native.tensorflow} native` : `TensorFlow.js on ${computing.backend ?? "wasm"}`,
+    threads: usesNative ? computing.threads : 1,
+    memoryBytes: memoryBytes(),
+    scratchFreeBytes: await freeBytes(scratchRoot),
+    scratch: scratchRoot,
+  };
   const writer = new SaveThread({ state, folder: join(scratch, "save") });
   try {
     const { plan, sha256 } = await readPlan(store, planKey);
     try {
       const run = randomBytes(8).toString("hex");
-      const begin = (): void => void (training = true);
       return await runTrainer(
         {
           store,
@@ -111,12 +146,14 @@ async function main(): Promise<number> {
           scratch,
           say,
           stopAsked: () => stopAsked,
-          begin,
+          unsaved: (is) => void (unsaved = is),
           nowMs: () => performance.now(),
           ...computing,
           watchdog: startWatchdog(say),
           hangLeastMs: hangLeastMs === 0 ? undefined : hangLeastMs,
           readGpu: readNvidiaGpu,
+          aboutMachine: () => aboutMachine({ ...facts, gpu: usesNative && native.gpu ? readNvidiaGpu() : undefined }),
+          promised: gpus === 0 ? undefined : { count: gpus, unopened: unopenedLibraries, saysWhy },
           writer,
         },
         plan,

@@ -56,9 +56,9 @@ async function measure(
 }
 
 /** The backend was chosen for the round's own model. */
-async function evaluateOther(at: BeginAt, tf: Tf, figures: () => Metrics): Promise<Metrics> {
+async function evaluateOther(at: BeginAt, tf: Tf, figures: () => Promise<Metrics>): Promise<Metrics> {
   try {
-    return figures();
+    return await figures();
   } catch (cause) {
     const missing = missingKernel(tf, cause);
     if (missing === undefined && cause instanceof AccreteError) throw cause;

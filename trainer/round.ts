@@ -14,6 +14,7 @@ import { emptyHoldout, extendHoldout, type Holdout } from "./holdout-state.ts";
 import { trainLoop } from "./loop.ts";
 import { measureLive } from "./measure-live.ts";
 import { buildModel, loadDefinition, type Model } from "./model.ts";
+import { nextTurn } from "./next-turn.ts";
 import { stepRecords } from "./micro-batches.ts";
 import { emptyNormalisation, normalisedRecords, updateNormalisation } from "./normalise.ts";
 import { augmentationOf } from "./packed/augment.ts";
@@ -35,6 +36,8 @@ export interface RoundOptions extends BeginAt, LoadOptions, EnvironmentOptions {
   readonly attempt: number;
   /** SIGTERM has come: save and end */
   readonly stopAsked: () => boolean;
+  /** told whether there may be something to save: while so, `stopAsked` is looked at between steps; else a signal may end the process at once */
+  readonly unsaved: (is: boolean) => void;
   readonly nowMs: () => number;
   /** @default nobody looks whether it hangs */
   readonly watchdog?: Watchdog | undefined;
@@ -61,6 +64,7 @@ export class Round {
   readonly #own: boolean;
   readonly #data: Data;
   readonly #timings: Timings;
+  readonly #loaded: Loaded | undefined;
   readonly #startedMs: number;
   readonly #watchdog: Watchdog;
   readonly #hangLeastMs: number;
@@ -68,7 +72,7 @@ export class Round {
   constructor(
     options: RoundOptions,
     name: RunName,
-    from: { beginning: Beginning | null; own: boolean; data: Data; timings: Timings },
+    from: { beginning: Beginning | null; own: boolean; data: Data; timings: Timings; loaded?: Loaded | undefined },
   ) {
     this.#options = options;
     this.#name = name;
@@ -76,6 +80,7 @@ export class Round {
     this.#own = from.own;
     this.#data = from.data;
     this.#timings = from.timings;
+    this.#loaded = from.loaded;
     this.#watchdog = options.watchdog ?? UNWATCHED;
     this.#hangLeastMs = options.hangLeastMs ?? HANG_LEAST_MS;
     this.#startedMs = options.nowMs();
@@ -95,7 +100,7 @@ export class Round {
 
     const { plan } = this.#name;
     const augmentation = augmentationOf(plan.data.augment, schema.inputShape);
-    const began = await loadTf(this.#options);
+    const began = this.#loaded ?? (await loadTf(this.#options));
     const { tf } = began;
     const normalisation = this.#normalisation(schema);
     const classWeights = classWeightsOf(plan.trainer, schema, records);
@@ -213,8 +218,11 @@ export class Round {
     const holdoutLoss = this.#holdoutLoss(trained, shape);
     const [timings, watchdog, hangLeastMs] = [this.#timings, this.#watchdog, this.#hangLeastMs];
     const options = { ...this.#options, plan, saver, metricsText, holdoutLoss, timings, watchdog, hangLeastMs };
+    await nextTurn(); // a signal that came while the model was tried: there is nothing to save for it yet
+    this.#options.unsaved(true);
     const ended = await trainLoop(options, trained, set, begun);
     if (ended.outcome === "ended") return ended.exit;
+    this.#options.unsaved(false);
     trained.stepper.pull();
     const { checkpoint, position } = ended.outcome === "done" ? ended : await this.#goBack(trained, ended.step);
     return this.#finish(checkpoint, trained, shape, {
@@ -227,15 +235,15 @@ export class Round {
   }
 
   /** For early stopping; null: none is asked for, or there is nothing to go by. */
-  #holdoutLoss({ tf, model, stepper, holdout, normalisation }: Trained, shape: Shape): (() => number) | null {
+  #holdoutLoss({ tf, model, stepper, holdout, normalisation }: Trained, shape: Shape): (() => Promise<number>) | null {
     if (this.#name.plan.trainer.earlyStopping === null) return null;
     if (holdout.count === 0) {
       this.#options.say("there is no record in the holdout yet: no early stopping in this round");
       return null;
     }
-    return () => {
+    return async () => {
       stepper.pull();
-      return evaluate(tf, model, holdout, shape, normalisation)["loss"] ?? NaN;
+      return (await evaluate(tf, model, holdout, shape, normalisation))["loss"] ?? NaN;
     };
   }
 

@@ -8,6 +8,7 @@ import { ownBeginning, parentBeginning, type Beginning } from "./begin.ts";
 import { fetchCode } from "./code.ts";
 import { DataUnusable } from "./failure.ts";
 import { knownContents } from "./holdout-state.ts";
+import { loadWithGpu, type PromisedGpus } from "./promised-gpus.ts";
 import { Reader } from "./reader-process.ts";
 import { readRecords } from "./records.ts";
 import { Round, type Data, type RoundOptions } from "./round.ts";
@@ -21,8 +22,10 @@ export interface RunOptions extends RoundOptions {
   readonly retry: number;
   /** drawn at the start of the process: [0-9a-z]{1,32} */
   readonly run: string;
-  /** told when there may be something to save: from here on `stopAsked` is looked at between steps */
-  readonly begin: () => void;
+  /** said once there is something to do. @default nothing is said */
+  readonly aboutMachine?: () => string;
+  /** @default none */
+  readonly promised?: PromisedGpus | undefined;
   /** @default one of this run's own, within the plan's limits; a given one stays open */
   readonly reader?: Reader;
 }
@@ -44,6 +47,10 @@ export async function runTrainer(options: RunOptions, plan: Plan, planSha256: st
   }
   const definitionPath = join(options.scratch, "model.mjs");
   await fetchCode(store, plan.code, definitionPath);
+  const { aboutMachine, promised } = options;
+  if (aboutMachine !== undefined) say(aboutMachine());
+  // before gigabytes are read: a job that can't have what it was promised
+  const loaded = promised === undefined ? undefined : await loadWithGpu(options, promised);
   const timings = new Timings(options.nowMs);
   const { beginning, own, data } = await beginAndRead(options, timings, plan, planSha256);
   const tooMany = data.rejected.length > 10 && data.rejected.length > plan.items.length / 100;
@@ -52,11 +59,10 @@ export async function runTrainer(options: RunOptions, plan: Plan, planSha256: st
       `${data.rejected.length} of ${plan.items.length} items can't be used; the first: ${data.rejected[0]!.item.key}: ${data.rejected[0]!.message}`,
       data.rejected.map(({ item }) => item.key),
     );
-  if (options.stopAsked()) return EXIT.killedBySigterm;
-  options.begin();
+  if (options.stopAsked()) return EXIT.interrupted;
 
   const name: RunName = { plan, planSha256, attempt: `${options.attempt}.${options.retry}`, run: options.run };
-  const round = new Round(options, name, { beginning, own, data, timings });
+  const round = new Round(options, name, { beginning, own, data, timings, loaded });
   return round.train(definitionPath);
 }
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DataConfig } from "../../protocol/data-config.ts";
 import { Reader } from "../reader-process.ts";
 
-process.on("SIGTERM", () => process.exit(143));
+process.on("SIGTERM", () => process.exit(75));
 const [folder = "", key = ""] = process.argv.slice(2);
 const data = DataConfig.parse({ format: "jsonl" });
 const reader = new Reader({

@@ -116,7 +116,7 @@ export class Place {
       scratch: newFolder(),
       say: (line: string): void => void said.push(line),
       stopAsked: input.stopAsked ?? (() => false),
-      begin: () => undefined,
+      unsaved: () => undefined,
       nowMs: input.nowMs ?? (() => performance.now()),
       addon: (input.backend ?? WITHOUT_NATIVE).addon,
       threads: (input.backend ?? WITHOUT_NATIVE).threads,
