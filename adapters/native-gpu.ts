@@ -18,11 +18,15 @@ const Found = z.array(z.strictObject({ name: z.string(), why: z.string() }));
  * is left to TensorFlow.
  * @param addon path of tfjs-node's addon beside them
  */
-export function unopenedLibraries(addon: string, env: NodeJS.ProcessEnv = process.env): Promise<Unopened[]> {
+export function unopenedLibraries(
+  addon: string,
+  env: NodeJS.ProcessEnv = process.env,
+  names: readonly string[] = GPU_LIBRARIES,
+): Promise<Unopened[]> {
   return new Promise((resolve) => {
     execFile(
       process.execPath,
-      [PROGRAM, join(dirname(addon), CUDA_FOLDER), ...GPU_LIBRARIES],
+      [PROGRAM, join(dirname(addon), CUDA_FOLDER), ...names],
       { timeout: LIMIT_MS, killSignal: "SIGKILL", env: { ...env, NODE_OPTIONS: "" } },
       (error, out) => resolve(error === null ? parsed(out) : []),
     );
