@@ -15,6 +15,12 @@ const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const DIST = join(ROOT, "dist");
 const require = createRequire(import.meta.url);
 
+/** Of the trainer: processes and threads of their own. */
+const PROGRAMS = [
+  ...["main", "reader", "batches-worker", "save-worker", "watchdog-worker", "export"].map((name) => `trainer/${name}`),
+  ...["native-open", "native-self-test"].map((name) => `adapters/${name}`),
+];
+
 /**
  * tfjs-node's kernels ask for the whole of TensorFlow.js, with WebGL, converters and data sets, and for the messages of TensorBoard. They use what
  * the trainer has anyway, and no message.
@@ -56,14 +62,7 @@ cpSync(join(ROOT, "infra/host"), join(DIST, "infra/host"), {
 rmSync(join(DIST, "trainer"), { recursive: true, force: true });
 mkdirSync(join(DIST, "trainer"));
 await build({
-  entryPoints: Object.fromEntries(
-    [
-      ...["main", "reader", "batches-worker", "save-worker", "watchdog-worker", "export"].map(
-        (name) => `trainer/${name}`,
-      ),
-      ...["native-open", "native-self-test"].map((name) => `adapters/${name}`), // programs of their own
-    ].map((path) => [basename(path), join(ROOT, `${path}.ts`)]),
-  ),
+  entryPoints: PROGRAMS.map((path) => ({ in: join(ROOT, `${path}.ts`), out: basename(path) })),
   outdir: join(DIST, "trainer"),
   bundle: true,
   splitting: true, // so that what a round does not need is not loaded

@@ -1,5 +1,5 @@
 /** The trainer's process: what its environment has to name, its exit codes, and that a signal ends it at any time. */
-import { spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -30,6 +30,8 @@ async function started(plan: PlanInput = {}): Promise<Started> {
     env: { ...env, ACCRETE_STATE: pathToFileURL(state).href, ACCRETE_DATA: pathToFileURL(place.dataFolder).href },
   };
 }
+
+const CAN_MOUNT = process.getuid?.() === 0 && spawnSync("unshare", ["--mount", "true"]).status === 0;
 
 const compiled = newFolder(); // many short processes: each has the others' compiled code
 
@@ -164,6 +166,24 @@ describe.concurrent("the trainer's process", () => {
     expect(output).not.toContain("items staged");
     expect(await place.failure(2)).toMatchObject({ code: "GPU_NOT_SEEN", exit: 69 });
   });
+
+  it.skipIf(!CAN_MOUNT)(
+    "exits 70 with OUT_OF_DISK if its scratch folder is full (needs the right to mount one)",
+    async () => {
+      const { env, scratch } = await started({
+        module: moduleOf(`${dense("20000", "wide", INPUT)}, ${dense("classes", "out")}`),
+      });
+      execFileSync("mount", ["-t", "tmpfs", "-o", "size=200k", "tmpfs", scratch]);
+      try {
+        const { exit, output } = await main(env);
+        expect(exit, output).toBe(70);
+        expect(output).toMatch(/OUT_OF_DISK: .*ENOSPC: .*\(in .*save\) \nwhat to do: /);
+        expect(readdirSync(scratch)).toEqual([]);
+      } finally {
+        execFileSync("umount", [scratch]);
+      }
+    },
+  );
 
   it.each(["wasm", "cpu"])("trains on %s if that is asked for", async (backend) => {
     const { env, place } = await started();
