@@ -135,7 +135,7 @@ describe("a workspace that learns", () => {
     expect(logs).toMatchObject({
       code: 0,
       err: "",
-      out: expect.stringMatching(/^round 1: .*items staged[^]*epoch 5\/5/),
+      out: expect.stringMatching(/^accrete .*\nround 1: .*items staged[^]*epoch 5\/5/),
     });
     expect((await accrete("logs", "1", "--follow")).out).toBe(logs.out); // it has ended
     expect(other).toMatchObject({ code: 1, err: expect.stringContaining("NOT_FOUND: round 1 has attempts 1") });
