@@ -70,7 +70,7 @@ await build({
   format: "esm",
   platform: "node",
   target: "node24",
-  external: ["@duckdb/node-api", "sharp"], // native: dependencies of the package
+  external: ["sharp"], // native: a dependency of the package
   // what CommonJS modules take for granted: without __dirname the wasm backend does not start
   banner: {
     js: 'import{createRequire as __accreteRequire}from"node:module";var require=__accreteRequire(import.meta.url),__dirname=import.meta.dirname,__filename=import.meta.filename;',

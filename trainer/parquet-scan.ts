@@ -1,117 +1,103 @@
-/** Parquet, through DuckDB: columns have types, so numbers come as numbers, and a column that is no number and no text is named. */
-import { closeSync, createWriteStream, openSync, readSync, statSync } from "node:fs";
+/** Parquet: columns have types, so numbers come as numbers, and a column that is no number and no text is named. Page by page. */
+import { closeSync, createWriteStream, fstatSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { DuckDBDoubleVector, type DuckDBConnection, type DuckDBVector } from "@duckdb/node-api";
-import { messageOf } from "../protocol/errors.ts";
 import { sizeText } from "../protocol/units.ts";
 import { chunksOf, openBytes, type ByteSource } from "./byte-source.ts";
 import { COLUMNS_MAX } from "./csv-scan.ts";
-import { identifier, literal } from "./duckdb.ts";
 import { BadItem, shown } from "./item-records.ts";
-import { AS_LIST, AS_NUMBER, AS_STRING, AS_TEXT, NONE, type Cells, type TableScan } from "./table-scan.ts";
+import { Cursor, type Mode } from "./parquet/cursor.ts";
+import { asDamaged, damaged } from "./parquet/damaged.ts";
+import { encrypted, readFooter, type Footer } from "./parquet/footer.ts";
+import { Room, type Source } from "./parquet/pages.ts";
+import { AS_LIST, AS_STRING, AS_TEXT, type Cells, type TableScan } from "./table-scan.ts";
 
 export const parquetRecord = (record: number): string => `row ${record + 1}`;
 
-/**
- * @param scratch a packed file is unpacked to there: Parquet is not read from its front to its end
- * @throws {BadItem}
- */
-export async function openParquet(
-  connection: DuckDBConnection,
-  path: string,
-  options: { readonly scratch: string; readonly bytesMax: number },
-): Promise<TableScan> {
-  const scan = new ParquetScan(connection, await unpacked(path, options), path);
-  await scan.open(options.bytesMax);
-  return scan;
+export interface ParquetOptions {
+  /** a packed file is unpacked to there: Parquet is not read from its front to its end */
+  readonly scratch: string;
+  /** bytes: data.limits.bytes */
+  readonly bytesMax: number;
+  /** bytes that footer and pages may take */
+  readonly memory: number;
 }
 
-async function unpacked(path: string, { scratch, bytesMax }: { scratch: string; bytesMax: number }): Promise<string> {
-  const source = openBytes(path, bytesMax);
-  if (source.packing === null) return path;
-  const to = join(scratch, "unpacked");
+/** @throws {BadItem} */
+export async function openParquet(path: string, options: ParquetOptions): Promise<TableScan> {
+  const source = openBytes(path, options.bytesMax);
+  if (source.packing === null) return new ParquetScan(path, options);
+  const to = join(options.scratch, "unpacked");
   await pipeline(Readable.from(copied(source), { objectMode: false }), createWriteStream(to));
-  return to;
+  return new ParquetScan(to, options);
 }
 
 async function* copied(source: ByteSource): AsyncGenerator<Uint8Array> {
   for await (const chunk of chunksOf(source)) yield Buffer.from(chunk); // a stream may hold several
 }
 
-const NUMBERS = /^(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\))$/;
+const NUMBERS = /^(U?(TINY|SMALL|BIG)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\))$/;
 const FLOATS = /^(FLOAT|DOUBLE)$/;
-const TEXTS = /^(VARCHAR|BOOLEAN|UUID|ENUM\(.*\))$/;
+const TEXTS = /^(VARCHAR|BOOLEAN|UUID)$/;
 const TIMES = /^(DATE|TIMESTAMP.*)$/;
 const LISTS = /^(VARCHAR|U?(TINY|SMALL|BIG)?INT(EGER)?)\[\]$/;
 
 class ParquetScan implements TableScan {
-  names: readonly string[] = [];
+  readonly names: readonly string[];
   readonly typed = true;
-  readonly #connection: DuckDBConnection;
   readonly #path: string;
-  /** as a message must not show it */
-  readonly #staged: string;
-  #types: readonly string[] = [];
-  #rows = 0;
+  readonly #options: ParquetOptions;
+  readonly #footer: Footer;
+  readonly #end: number;
   #row = 0;
-  /** of the chunk at hand, by column */
-  #vectors: (DuckDBVector | undefined)[] = [];
-  #at = 0;
+  #cursors: readonly Cursor[] = [];
 
-  constructor(connection: DuckDBConnection, path: string, staged: string) {
-    this.#connection = connection;
+  constructor(path: string, options: ParquetOptions) {
     this.#path = path;
-    this.#staged = staged;
-  }
-
-  async open(bytesMax: number): Promise<void> {
-    checkMagic(this.#path);
-    const file = literal(this.#path);
-    const described = await this.#rowsOf(`DESCRIBE SELECT * FROM read_parquet(${file})`);
-    this.names = described.map(([name]) => String(name));
-    this.#types = described.map(([, type]) => String(type));
-    if (this.names.length > COLUMNS_MAX) throw new BadItem(`${this.names.length} columns are more than ${COLUMNS_MAX}`);
-    const [[rows] = []] = await this.#rowsOf(`SELECT sum(num_rows) FROM parquet_file_metadata(${file})`);
-    const [[bytes] = []] = await this.#rowsOf(`SELECT sum(total_uncompressed_size) FROM parquet_metadata(${file})`);
-    this.#rows = Number(rows);
-    // a row of a few bits may be any number of them: what comes of it counts
-    const expected = Math.max(Number(bytes), 4 * this.#rows * this.names.length);
-    if (expected > bytesMax)
-      throw new BadItem(
-        `its ${this.#rows} rows of ${this.names.length} columns have ${sizeText(expected)}: more than ${sizeText(bytesMax)} (data.limits.bytes)`,
-      );
+    this.#options = options;
+    const file = openSync(path, "r");
+    try {
+      const { bytes, start } = footerBytes(file, options.memory);
+      this.#end = start;
+      this.#footer = readFooter(bytes, options.memory);
+    } catch (error) {
+      throw asDamaged(error, "its footer");
+    } finally {
+      closeSync(file);
+    }
+    this.names = this.#footer.columns.map(({ name }) => name);
+    this.#checkSize(options.bytesMax);
   }
 
   async read(cells: Cells, each: () => boolean): Promise<void> {
-    const asked = this.names.flatMap((_, column) => (cells.as[column] === 0 ? [] : [column]));
-    const selected = asked.map((column) => this.#select(column, cells.as[column]!));
+    const { columns, groups, rows } = this.#footer;
+    const cursors = columns.flatMap((_, column) =>
+      cells.as[column] === 0 ? [] : [this.#cursor(column, cells.as[column]!)],
+    );
+    this.#cursors = cursors;
     this.#row = 0;
+    const file = openSync(this.#path, "r");
+    const room = new Room(this.#options.memory, this.#options.bytesMax);
+    const source: Source = { file, end: this.#end, room };
     try {
-      const result = await this.#connection.stream(
-        `SELECT ${selected.join(", ") || "1"} FROM read_parquet(${literal(this.#path)})`,
-      );
-      for (;;) {
-        const chunk = await result.fetchChunk();
-        if (chunk === null || chunk.rowCount === 0) break;
-        this.#vectors = this.names.map(() => undefined);
-        asked.forEach((column, i) => (this.#vectors[column] = chunk.getColumnVector(i)));
-        if (!this.#chunk(cells, asked, chunk.rowCount, each)) return;
+      for (const group of groups) {
+        if (group.rows === 0) continue;
+        for (const cursor of cursors) cursor.start(source, group);
+        for (let left = group.rows; left > 0;) {
+          const count = nextRows(cursors, left);
+          if (!this.#rows(cells, count, each)) return;
+          left -= count;
+        }
       }
-    } catch (error) {
-      throw this.#asBad(error);
+    } finally {
+      closeSync(file);
     }
-    if (this.#row !== this.#rows)
-      throw new BadItem(`it says that it has ${this.#rows} rows, but ${this.#row} could be read`);
+    if (this.#row !== rows) throw new BadItem(`it says that it has ${rows} rows, but ${this.#row} could be read`);
   }
 
   cell(column: number): unknown {
-    const vector = this.#vectors[column];
-    const item = vector?.getItem(this.#at) ?? null;
-    if (LISTS.test(this.#types[column]!) && typeof item === "string") return JSON.parse(item);
-    if (typeof item === "number") return Number.isNaN(item) ? null : item;
-    return typeof item === "string" ? item : null;
+    return this.#cursors.find((cursor) => cursor.column === column)?.cell() ?? null;
   }
 
   place(): string {
@@ -119,82 +105,83 @@ class ParquetScan implements TableScan {
   }
 
   expected(): number {
-    return this.#rows;
+    return this.#footer.rows;
   }
 
-  #chunk(cells: Cells, asked: readonly number[], rows: number, each: () => boolean): boolean {
-    for (let at = 0; at < rows; at++) {
-      this.#at = at;
-      for (const column of asked) this.#store(cells, column, cells.as[column]!, this.#vectors[column]!, at);
+  #checkSize(bytesMax: number): void {
+    const { rows, bytes } = this.#footer;
+    const columns = this.names.length;
+    if (columns > COLUMNS_MAX) throw new BadItem(`${columns} columns are more than ${COLUMNS_MAX}`);
+    // a row of a few bits may be any number of them: what comes of it counts
+    const expected = Math.max(bytes, 4 * rows * columns);
+    if (expected > bytesMax)
+      throw new BadItem(
+        `its ${rows} rows of ${columns} columns have ${sizeText(expected)}: more than ${sizeText(bytesMax)} (data.limits.bytes)`,
+      );
+  }
+
+  #rows(cells: Cells, count: number, each: () => boolean): boolean {
+    const cursors = this.#cursors;
+    for (let i = 0; i < count; i++) {
+      for (const cursor of cursors) cursor.store(cells);
       if (!each()) return false;
+      for (const cursor of cursors) cursor.at++;
       this.#row++;
     }
     return true;
   }
 
-  #store(cells: Cells, column: number, how: number, vector: DuckDBVector, at: number): void {
-    if (vector instanceof DuckDBDoubleVector) {
-      const value = vector.getItem(at) ?? NaN;
-      cells.numbers[column] = value;
-      if ((how & AS_TEXT) !== 0)
-        // with numbers asked for as well it only matters whether there is something
-        cells.indexes[column] = Number.isNaN(value)
-          ? NONE
-          : (how & AS_NUMBER) !== 0
-            ? 0
-            : cells.texts[column]!.ofText(String(value));
-      if ((how & AS_STRING) !== 0) cells.strings[column] = Number.isNaN(value) ? null : String(value);
-      return;
-    }
-    cells.numbers[column] = NaN;
-    const item = vector.getItem(at);
-    const text = typeof item === "string" ? item : null;
-    if ((how & AS_TEXT) !== 0) cells.indexes[column] = text === null ? NONE : cells.texts[column]!.ofText(text);
-    if ((how & AS_STRING) !== 0) cells.strings[column] = LISTS.test(this.#types[column]!) ? null : text;
-  }
-
   /** @throws {BadItem} for a type that can't be what is asked for */
-  #select(column: number, how: number): string {
-    const [name, type] = [identifier(this.names[column]!), this.#types[column]!];
-    const isText = how === AS_TEXT || (how & AS_STRING) !== 0;
-    if (NUMBERS.test(type) && (FLOATS.test(type) || !isText))
-      return `CASE WHEN ${name} IS NULL THEN 'nan'::DOUBLE WHEN isnan(CAST(${name} AS DOUBLE)) THEN 'inf'::DOUBLE ELSE CAST(${name} AS DOUBLE) END`;
-    if (NUMBERS.test(type) || TEXTS.test(type)) return `CAST(${name} AS VARCHAR)`;
-    if ((how & AS_STRING) !== 0 && TIMES.test(type)) return `CAST(${name} AS VARCHAR)`;
-    if ((how & AS_LIST) !== 0 && LISTS.test(type)) return `CAST(to_json(${name}) AS VARCHAR)`;
-    throw new BadItem(
-      `column ${shown(this.names[column])} has the type ${shown(type).replaceAll('"', "")}: expected numbers, texts or booleans; data.features can leave it out`,
-    );
-  }
-
-  async #rowsOf(query: string): Promise<readonly (readonly unknown[])[]> {
-    try {
-      return (await this.#connection.runAndReadAll(query)).getRowsJson();
-    } catch (error) {
-      throw this.#asBad(error);
-    }
-  }
-
-  #asBad(error: unknown): unknown {
-    const text = messageOf(error);
-    if (error instanceof BadItem || /out of memory|no space left|^IO Error/i.test(text)) return error;
-    if (/encrypt/i.test(text)) return new BadItem("it is encrypted: expected Parquet that is not");
-    const said = text.split("\n")[0]!.replaceAll(this.#path, "file").replaceAll(this.#staged, "file");
-    return new BadItem(`it can't be read as Parquet: ${said}`);
+  #cursor(column: number, how: number): Cursor {
+    const of = this.#footer.columns[column]!;
+    const mode = modeOf(of.type, how);
+    if (mode === undefined || of.leaf === undefined)
+      throw new BadItem(
+        `column ${shown(of.name)} has the type ${shown(of.type).replaceAll('"', "")}: expected numbers, texts or booleans; data.features can leave it out`,
+      );
+    return new Cursor(column, how, mode, { column: of, leaf: of.leaf, where: `column ${shown(of.name)}` });
   }
 }
 
-function checkMagic(path: string): void {
-  const file = openSync(path, "r");
-  const [start, end] = [Buffer.alloc(4), Buffer.alloc(4)];
-  try {
-    const { size } = statSync(path);
-    readSync(file, start, 0, 4, 0);
-    readSync(file, end, 0, 4, Math.max(0, size - 4));
-  } finally {
-    closeSync(file);
+function modeOf(type: string, how: number): Mode | undefined {
+  const isText = how === AS_TEXT || (how & AS_STRING) !== 0;
+  if (NUMBERS.test(type) && (FLOATS.test(type) || !isText)) return "number";
+  if (NUMBERS.test(type) || TEXTS.test(type)) return "text";
+  if ((how & AS_STRING) !== 0 && TIMES.test(type)) return "text";
+  return (how & AS_LIST) !== 0 && LISTS.test(type) ? "list" : undefined;
+}
+
+/** So many rows are there in the pages at hand. */
+function nextRows(cursors: readonly Cursor[], left: number): number {
+  let count = left;
+  for (const cursor of cursors) {
+    cursor.fill();
+    count = Math.min(count, cursor.length - cursor.at);
   }
-  if (start.toString("latin1") === "PARE") throw new BadItem("it is encrypted: expected Parquet that is not");
-  if (start.toString("latin1") !== "PAR1") throw new BadItem("it is no Parquet: such a file begins with PAR1");
-  if (end.toString("latin1") !== "PAR1") throw new BadItem("it is cut short: a Parquet file ends with PAR1");
+  return count;
+}
+
+const MAGIC_BYTES = 4;
+
+/** @param memory bytes that it may take @throws {BadItem} */
+function footerBytes(file: number, memory: number): { bytes: Buffer; start: number } {
+  const { size } = fstatSync(file);
+  const [front, back] = [read(file, 0, MAGIC_BYTES), read(file, Math.max(0, size - 2 * MAGIC_BYTES), 2 * MAGIC_BYTES)];
+  const [start, end] = [front.toString("latin1"), back.toString("latin1").slice(-MAGIC_BYTES)];
+  if (start === "PARE") throw encrypted();
+  if (start !== "PAR1") throw new BadItem("it is no Parquet: such a file begins with PAR1");
+  if (end !== "PAR1" || size < 3 * MAGIC_BYTES) throw new BadItem("it is cut short: a Parquet file ends with PAR1");
+  const length = back.readUInt32LE(0);
+  const at = size - 2 * MAGIC_BYTES - length;
+  if (at < MAGIC_BYTES) throw damaged(`its footer of ${sizeText(length)} is larger than the file`);
+  if (length > memory / 4)
+    throw damaged(`its footer of ${sizeText(length)} needs more memory than data.limits.memory allows`);
+  return { bytes: read(file, at, length), start: at };
+}
+
+function read(file: number, from: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  let at = 0;
+  for (let got = 1; got > 0 && at < length; at += got) got = readSync(file, bytes, at, length - at, from + at);
+  return bytes.subarray(0, at);
 }

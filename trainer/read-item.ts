@@ -1,10 +1,8 @@
 /** Reads one item, whatever its format. Only the reader does this: what is read may crash the libraries that read it. */
-import type { DuckDBConnection } from "@duckdb/node-api";
 import type { SharpConstructor } from "sharp";
 import type { DataConfig } from "../protocol/data-config.ts";
 import { openBytes } from "./byte-source.ts";
 import { openCsv } from "./csv-scan.ts";
-import { openDuckDb } from "./duckdb.ts";
 import { LABEL_KINDS, type FileToRead, type Layout, type RecordsOfItem } from "./item-records.ts";
 import { openJsonl } from "./jsonl-scan.ts";
 import { openParquet } from "./parquet-scan.ts";
@@ -28,22 +26,16 @@ export interface ItemReader {
   where(file: FileToRead, data: DataConfig, record: number): Promise<string>;
 }
 
-/** @param options.folder that the files are in @param options.scratch for temporary files @param options.memory bytes of the process */
-export function openItemReader(options: {
-  readonly folder: string;
-  readonly scratch: string;
-  readonly memory: number;
-}): ItemReader {
-  let duckDb: DuckDBConnection | undefined;
+/** @param options.scratch for temporary files @param options.memory bytes of the process */
+export function openItemReader(options: { readonly scratch: string; readonly memory: number }): ItemReader {
   let sharp: SharpConstructor | undefined;
   const room: FeatureRoom = { features: new Float32Array(0) };
-  const tables = async (): Promise<DuckDBConnection> =>
-    // the other half is for the texts and numbers that come out of it
-    (duckDb ??= (await openDuckDb({ ...options, memory: Math.floor(options.memory / 2) })).connection);
+  // the other half is for the texts and numbers that come out of it
+  const memory = Math.floor(options.memory / 2);
   const openTable = async ({ path }: FileToRead, data: DataConfig): Promise<TableScan> => {
     const { format } = data;
     const bytesMax = data.limits.bytes;
-    if (format === "parquet") return openParquet(await tables(), path, { scratch: options.scratch, bytesMax });
+    if (format === "parquet") return openParquet(path, { scratch: options.scratch, bytesMax, memory });
     const source = openBytes(path, bytesMax);
     if (format === "text") return openText(source, data);
     return format === "jsonl" ? openJsonl(source) : openCsv(source, format === "tsv" ? "\t" : data.delimiter);
@@ -68,7 +60,6 @@ export function openItemReader(options: {
   };
   return {
     async open({ format }) {
-      if (format === "parquet") await tables();
       if (format === "images") sharp ??= await openImages();
     },
     read: readRecords,

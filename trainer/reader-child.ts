@@ -19,8 +19,6 @@ export class ReaderEnded extends Error {
 }
 
 export interface ChildOptions {
-  /** that the files are in */
-  readonly folder: string;
   /** the only folder that it may write to; it exists */
   readonly scratch: string;
   /** bytes */
@@ -172,7 +170,7 @@ export class ReaderChild {
   }
 }
 
-function commandOf({ folder, scratch, memory, program }: ChildOptions): string[] {
+function commandOf({ scratch, memory, program }: ChildOptions): string[] {
   const kib = Math.ceil((memory + RESERVED_BYTES) / 1_024);
   return [
     "-c",
@@ -187,7 +185,6 @@ function commandOf({ folder, scratch, memory, program }: ChildOptions): string[]
     `--allow-fs-write=${scratch}`,
     "--no-warnings",
     program,
-    folder,
     scratch,
     String(memory),
   ];

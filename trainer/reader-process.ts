@@ -18,8 +18,6 @@ import { addCount, idsOf } from "./text-tokens.ts";
 const START_MS = 120_000;
 
 export interface ReaderOptions {
-  /** that the files are in */
-  readonly folder: string;
   /** for the reader's temporary files, and nobody else's; it is made */
   readonly scratch: string;
   /** bytes */
@@ -179,12 +177,12 @@ export class Reader implements AsyncDisposable {
   async #started(data: DataConfig): Promise<ReaderChild> {
     if (this.#child === undefined || this.#child.isOver) {
       await this.close();
-      const { folder, scratch, memory, program = PROGRAM } = this.#options;
+      const { scratch, memory, program = PROGRAM } = this.#options;
       await rm(scratch, { recursive: true, force: true });
       await mkdir(scratch, { recursive: true });
       this.#opened.clear();
       this.#file = new ReaderFile(scratch);
-      this.#child = new ReaderChild({ folder, scratch, memory, program, file: this.#file });
+      this.#child = new ReaderChild({ scratch, memory, program, file: this.#file });
     }
     if (this.#opened.has(data.format)) return this.#child;
     const opened = await orEnded(() => this.#child!.request({ op: "open", data: { ...data, labels: null } }, START_MS));

@@ -81,7 +81,6 @@ async function beginAndRead(
     }),
   );
   await using readerOfRun = new Reader({
-    folder: join(scratch, "items"),
     scratch: join(scratch, "reader"),
     memory: plan.data.limits.memory,
   });

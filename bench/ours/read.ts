@@ -38,7 +38,7 @@ try {
 async function ours(of: "csv" | "jsonl"): Promise<number> {
   const body = readFileSync(path);
   const item = { bucket: "data", key: "table", etag: sha256(body), size: statSync(path).size };
-  await using reader = new Reader({ folder: items, scratch: join(folder, "reader"), memory: 4 * 2 ** 30 });
+  await using reader = new Reader({ scratch: join(folder, "reader"), memory: 4 * 2 ** 30 });
   const data = DataConfig.parse({ format: of, holdout: 0 });
   const read = async (to: string, schema: Schema | null): Promise<Schema> => {
     const { records, schema: found } = await readRecords([{ item, path }], {

@@ -6,8 +6,8 @@ import type { FileToRead, RecordsOfItem } from "../item-records.ts";
 import { openItemReader } from "../read-item.ts";
 import { READER_SOCKET, serveReader } from "../reader-server.ts";
 
-const [folder = "", scratch = "", memory = ""] = process.argv.slice(2);
-const real = openItemReader({ folder, scratch, memory: Number(memory) });
+const [scratch = "", memory = ""] = process.argv.slice(2);
+const real = openItemReader({ scratch, memory: Number(memory) });
 
 const CRASHES: Readonly<Record<string, () => void | Promise<void>>> = {
   abort: () => process.abort(),

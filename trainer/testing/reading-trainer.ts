@@ -7,7 +7,6 @@ process.on("SIGTERM", () => process.exit(75));
 const [folder = "", key = ""] = process.argv.slice(2);
 const data = DataConfig.parse({ format: "jsonl" });
 const reader = new Reader({
-  folder,
   scratch: join(folder, "scratch"),
   memory: data.limits.memory,
   program: join(import.meta.dirname, "crashing-reader.ts"),

@@ -22,7 +22,6 @@ export const CRASHING_READER = join(import.meta.dirname, "crashing-reader.ts");
 /** For the files of this module; with the program of the tests, or limits of its own. */
 export function newReader(options: { memory?: number; program?: string } = {}): Reader {
   const reader = new Reader({
-    folder: files,
     scratch: join(folder, `reader-${readers++}`),
     memory: 2 ** 31,
     ...options,

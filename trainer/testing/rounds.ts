@@ -35,7 +35,7 @@ export {
 const temporary = mkdtempSync(join(tmpdir(), "accrete-rounds-"));
 const readers: Reader[] = [];
 export function newReader(program?: string): Reader {
-  const reader = new Reader({ folder: temporary, scratch: newFolder(), memory: 2 ** 31, program });
+  const reader = new Reader({ scratch: newFolder(), memory: 2 ** 31, program });
   readers.push(reader);
   return reader;
 }
