@@ -1,6 +1,6 @@
 /**
- * npm run fixtures -- PYTHON: numbers of other libraries that tests compare ours with, made anew: each scripts/fixtures/NAME.py, run by a
- * Python that has torch, keras and tensorflow, gives test/fixtures/NAME.json. Its tests need no Python.
+ * npm run fixtures -- PYTHON: numbers and files of other libraries that tests compare ours with, made anew: each scripts/fixtures/NAME.py,
+ * run by a Python that has torch, keras, tensorflow and pyarrow, gives test/fixtures/NAME.json. Its tests need no Python.
  */
 import { execFileSync } from "node:child_process";
 import { globSync, mkdirSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const [python] = process.argv.slice(2);
 if (python === undefined) {
-  console.error("npm run fixtures -- PYTHON: the path of a Python that has torch, keras and tensorflow");
+  console.error("npm run fixtures -- PYTHON: the path of a Python that has torch, keras, tensorflow and pyarrow");
   process.exit(64);
 }
 

@@ -161,7 +161,7 @@ export class Pages {
     if (!known || count * atLeast > size) throw damaged(`the dictionary of ${this.#where} is damaged`);
     this.#dictionaryBytes = this.#claim(size, packed, count);
     const bytes = this.#unpack(this.#take(packed), size);
-    this.#dictionary = decodeValues(bytes, count, PLAIN, this.#leaf, this.#source.room.left);
+    this.#dictionary = this.#decode(bytes, count, PLAIN);
   }
 
   #claim(size: number, packed: number, count: number): number {
@@ -174,6 +174,11 @@ export class Pages {
     this.#source.room.unpack(size);
     const unpacked = this.#decompress(bytes, size);
     return Buffer.from(unpacked.buffer, unpacked.byteOffset, unpacked.length);
+  }
+
+  #decode(bytes: Buffer, count: number, encoding: number): Values {
+    const [leaf, where, bytesMax] = [this.#leaf, this.#where, this.#source.room.left];
+    return decodeValues(bytes, { count, encoding, leaf, where, bytesMax });
   }
 
   #checkCount(values: unknown, countMax: number): number {
@@ -222,12 +227,12 @@ export class Pages {
     let there = count;
     if (levels.values !== undefined) for (const level of levels.values) if (level !== max) there--;
     if (encoding !== RLE_DICTIONARY && encoding !== PLAIN_DICTIONARY) {
-      const values = decodeValues(bytes, there, encoding, this.#leaf, this.#source.room.left);
+      const values = this.#decode(bytes, there, encoding);
       return { levels, count, values, indexes: undefined };
     }
     const indexes = new Int32Array(there);
     // all of them null: there may be no dictionary
-    const values = this.#dictionary ?? decodeValues(bytes, 0, PLAIN, this.#leaf, 0);
+    const values = this.#dictionary ?? this.#decode(bytes, 0, PLAIN);
     if (there > 0) hybrid(bytes.subarray(1), bytes.readUInt8(0), indexes, values.count);
     return { levels, count, values, indexes };
   }

@@ -57,7 +57,7 @@ function checkUtf8(values: Values, leaf: Leaf): void {
     const [from, to] = placeOf(values, leaf, i);
     let bits = 0;
     for (let at = from; at < to; at++) bits |= bytes[at]!;
-    if (bits >= 0x80 && !isUtf8(bytes.subarray(from, to))) throw damaged("a text in it is not UTF-8");
+    if (bits >= 0x80 && !isUtf8(bytes.subarray(from, to))) throw damaged("a text is not UTF-8");
   }
 }
 

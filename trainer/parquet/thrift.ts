@@ -2,6 +2,7 @@
  * Thrift's compact protocol, in which Parquet has its footer and the headers of its pages. hyparquet reads it; before that, one pass here
  * makes sure that nothing in it claims more than there is: a list's length is room that the reading takes at once.
  */
+import { isUtf8 } from "node:buffer";
 import { deserializeTCompactProtocol } from "hyparquet/src/thrift.js";
 import { damaged } from "./damaged.ts";
 
@@ -142,5 +143,6 @@ export function structsOf(value: unknown): Struct[] {
 
 export function textOf(value: unknown): string {
   if (!(value instanceof Uint8Array)) throw damaged("its metadata lacks a name");
+  if (!isUtf8(value)) throw damaged("the name of a column is not UTF-8");
   return Buffer.from(value.buffer, value.byteOffset, value.length).toString();
 }

@@ -18,14 +18,19 @@ export interface Values {
 export const [PLAIN, PLAIN_DICTIONARY, RLE, DELTA, DELTA_LENGTH, DELTA_BYTES, RLE_DICTIONARY, SPLIT] = [
   0, 2, 3, 5, 6, 7, 8, 9,
 ];
-const NAMES: ReadonlyMap<number, string> = new Map([[4, "BIT_PACKED"]]);
 
-/**
- * @param bytes from the first value to the page's end
- * @param bytesMax that the values may have
- * @throws {Error} where they are damaged
- */
-export function decodeValues(bytes: Buffer, count: number, encoding: number, leaf: Leaf, bytesMax: number): Values {
+export interface ToDecode {
+  readonly count: number;
+  readonly encoding: number;
+  readonly leaf: Leaf;
+  /** that the values may have */
+  readonly bytesMax: number;
+  /** for messages: "column "x"" */
+  readonly where: string;
+}
+
+/** @param bytes from the first value to the page's end @throws {Error} where they are damaged */
+export function decodeValues(bytes: Buffer, { count, encoding, leaf, bytesMax, where }: ToDecode): Values {
   const { physical, width } = leaf;
   if (count === 0) return fixed(bytes.subarray(0, 0), 0);
   if (physical === "boolean" && encoding === RLE) {
@@ -46,10 +51,8 @@ export function decodeValues(bytes: Buffer, count: number, encoding: number, lea
   }
   if (encoding === DELTA_LENGTH && physical === "bytes") return lengthsFirst(bytes, count);
   if (encoding === DELTA_BYTES && (physical === "bytes" || physical === "fixed"))
-    return checkWidth(prefixed(bytes, count, bytesMax), width);
-  throw damaged(
-    `its values are in the encoding ${NAMES.get(encoding) ?? encoding}, which is not read for ${leaf.type}`,
-  );
+    return checkWidth(prefixed(bytes, count, bytesMax, where), width);
+  throw damaged(`${where} has values of the type ${leaf.type} in encoding ${encoding}, which is not read`);
 }
 
 const fixed = (bytes: Buffer, count: number): Values => ({ count, bytes, starts: undefined, gap: 0 });
@@ -92,14 +95,21 @@ function lengthsBefore(bytes: Buffer, count: number): Values {
 
 type Reader = Parameters<typeof deltaBinaryUnpack>[0];
 
-/** hyparquet believes what stands at the front: with blocks of a negative size it goes back, and never ends. */
+/**
+ * hyparquet believes what stands at the front: with blocks of a negative size it goes back, and never ends. And of a 32-bit column's first
+ * value it loses the 33rd bit, which DuckDB writes for an unsigned one; each value after it is then wrong by as much.
+ */
 function unpack(reader: Reader, into: Int32Array | BigInt64Array): void {
-  const { offset } = reader;
+  const { offset, view } = reader;
   const [block, parts, count] = [readVarInt(reader), readVarInt(reader), readVarInt(reader)];
   const isSound = block > 0 && block <= 1_048_576 && parts > 0 && block % parts === 0 && (block / parts) % 8 === 0;
   if (!isSound || count !== into.length) throw new Error("no such blocks");
+  const first = reader.offset;
+  readVarInt(reader);
+  const is33 = reader.offset - first === 5 && (view.getUint8(first + 4) & 0x10) !== 0;
   reader.offset = offset;
   deltaBinaryUnpack(reader, into.length, into);
+  if (is33 && into instanceof Int32Array) for (let i = 0; i < into.length; i++) into[i] = into[i]! ^ -0x8000_0000;
 }
 
 function lengthsOf(reader: Reader, count: number): Int32Array {
@@ -124,7 +134,7 @@ function lengthsFirst(bytes: Buffer, count: number): Values {
 }
 
 /** DELTA_BYTE_ARRAY: each begins as the one before it does. */
-function prefixed(bytes: Buffer, count: number, bytesMax: number): Values {
+function prefixed(bytes: Buffer, count: number, bytesMax: number, where: string): Values {
   const reader = { view: viewOf(bytes), offset: 0 };
   const same = lengthsOf(reader, count);
   const ends = lengthsFirst(bytes.subarray(reader.offset), count);
@@ -134,7 +144,7 @@ function prefixed(bytes: Buffer, count: number, bytesMax: number): Values {
     if (same[i]! > (i === 0 ? 0 : starts[i]! - starts[i - 1]!)) throw new Error("a prefix of nothing");
     at += same[i]! + from[i + 1]! - from[i]!;
     // few bytes can stand for any number of them
-    if (at > bytesMax) throw damaged("its values have more bytes than data.limits.memory allows");
+    if (at > bytesMax) throw damaged(`the values of ${where} have more bytes than data.limits.memory allows`);
     starts[i + 1] = at;
   }
   const whole = Buffer.allocUnsafe(starts[count]!);
