@@ -73,8 +73,7 @@ class Walk {
     const byte = this.#byte();
     const type = byte & 0x0f;
     const length = byte >> 4 === 15 ? this.#length() : byte >> 4;
-    // each of them has a byte at least, so a list that is not all there takes no room
-    if (length > this.#bytes.length - this.at) throw new EndReached();
+    // each of them has a byte at least, so a list that is not all there ends here
     for (let i = 0; i < length; i++) this.#value(type === TRUE || type === FALSE ? BYTE : type, depth);
   }
 
