@@ -1,5 +1,6 @@
 /** tfjs-node's addon, its sources unchanged, compiled for TensorFlow's library beside it. */
 import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,6 +9,9 @@ import { lastLine, notBuilt, runProgram, type Tools } from "./native-tools.ts";
 
 /** Node-API's version that tfjs-node's sources are written for: each Node from 12 on has it. */
 const NAPI_VERSION = 8;
+
+/** Of the compiler, on each platform. */
+export const FLAGS = ["-O2", "-std=c++17", "-fPIC", "-shared", "-w", `-DNAPI_VERSION=${NAPI_VERSION}`];
 
 interface Sources {
   /** has tfjs-node's binding/ in it */
@@ -30,13 +34,26 @@ function sources(): Sources {
   };
 }
 
+/** All that the addons are compiled of but TensorFlow's own headers: texts by names, which are the same on each machine. */
+export async function addonSources(): Promise<ReadonlyMap<string, Uint8Array>> {
+  const { tfjs, headers, own } = sources();
+  const found = new Map<string, Uint8Array>();
+  for (const [name, folder] of [
+    ["binding", join(tfjs, "binding")],
+    ["node-api", headers],
+  ] as const)
+    for (const file of (await readdir(folder)).filter((one) => /\.(cc|h)$/.test(one)).sort())
+      found.set(`${name}/${file}`, await readFile(join(folder, file)));
+  return found.set("mute.cc", await readFile(join(own, "mute.cc")));
+}
+
 /** @param part has the library and its headers; gets the addons @throws {AccreteError} NATIVE_NOT_BUILT */
 export async function compileAddon(part: string, { compiler }: Tools, signal?: AbortSignal): Promise<void> {
   const isMac = process.platform === "darwin";
   const { tfjs, headers, own } = sources();
   const library = join(part, "tensorflow");
   const end = isMac ? "2.dylib" : "so.2";
-  const common = ["-O2", "-std=c++17", "-fPIC", "-shared", "-w", `-DNAPI_VERSION=${NAPI_VERSION}`, "-I", headers];
+  const common = [...FLAGS, "-I", headers];
   if (isMac) common.push("-undefined", "dynamic_lookup");
   const binding = [
     "-I",

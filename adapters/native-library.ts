@@ -24,12 +24,16 @@ const About = z.strictObject({
 
 /** ACCRETE_NATIVE_DIR, or accrete/native in the user's cache folder. */
 export function nativeRoot(env: NodeJS.ProcessEnv = process.env): string {
-  if (env["ACCRETE_NATIVE_DIR"]) return env["ACCRETE_NATIVE_DIR"];
+  return env["ACCRETE_NATIVE_DIR"] || join(cacheRoot(env), "native");
+}
+
+/** accrete/ in the user's cache folder: what can be made or fetched anew. */
+export function cacheRoot(env: NodeJS.ProcessEnv = process.env): string {
   const cache = env["XDG_CACHE_HOME"];
-  if (cache?.startsWith("/")) return join(cache, "accrete", "native");
+  if (cache?.startsWith("/")) return join(cache, "accrete");
   return process.platform === "darwin"
-    ? join(homedir(), "Library", "Caches", "accrete", "native")
-    : join(homedir(), ".cache", "accrete", "native");
+    ? join(homedir(), "Library", "Caches", "accrete")
+    : join(homedir(), ".cache", "accrete");
 }
 
 /** The TensorFlow that this version is built for, and tested with. */

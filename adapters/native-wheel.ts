@@ -11,7 +11,7 @@ const PYTHON_OF_WHEEL = ["--implementation", "cp", "--python-version", "3.12", "
 const CUDA_FOLDER = "nvidia/cuda_runtime/lib";
 
 /** What is kept of a wheel: names in it, and the folder that they go to; null: the one that they come from. */
-const KEPT: readonly (readonly [pattern: string, folder: string | null])[] = [
+export const KEPT: readonly (readonly [pattern: string, folder: string | null])[] = [
   [String.raw`tensorflow/libtensorflow_(cc|framework)\.(so\.2|2\.dylib)`, null],
   [
     String.raw`tensorflow/include/(tensorflow/c/.*|tensorflow/core/platform/ctstring\w*|tsl/platform/ctstring\w*|xla/tsl/c/.*)\.h`,

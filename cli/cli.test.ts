@@ -361,6 +361,7 @@ describe.concurrent("a command that can't be done", () => {
       "cost",
       "doctor",
       "native",
+      "image",
       "completion",
     ]);
     for (const { out } of await Promise.all(verbs.slice(0, 4).map((verb) => failing(verb, "--help")))) {

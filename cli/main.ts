@@ -6,6 +6,7 @@ import { EXIT } from "../protocol/errors.ts";
 import { addCommand } from "./commands/add.ts";
 import { costCommand } from "./commands/cost.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { imageCommand } from "./commands/image.ts";
 import { initCommand } from "./commands/init.ts";
 import { logCommand } from "./commands/log.ts";
 import { logsCommand } from "./commands/logs.ts";
@@ -73,6 +74,7 @@ function program(): Command {
     costCommand,
     doctorCommand,
     nativeCommand,
+    imageCommand,
     completionCommand,
   ];
   for (const make of verbs) {

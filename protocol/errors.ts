@@ -91,6 +91,10 @@ export const ADVICE = {
   AWS_UNREACHABLE: "Try again; check the network, the proxy (HTTPS_PROXY) and the region's name.",
   GPU_NOT_SEEN:
     "Mend what the message names; then `accrete retry`, or after a new deploy `accrete rollback --to head`. On one machine leave ACCRETE_GPUS away.",
+  DOCKER_MISSING:
+    "Install Docker, or start it; or name an image that exists in `compute.image` or `aws.image`. Without Docker: `accrete image --context DIR`.",
+  IMAGE_NOT_BUILT:
+    "Mend what the message says, then run `accrete image` again; or name an image that exists in `compute.image` or `aws.image` of the config.",
 } as const;
 
 export type ErrorCode = keyof typeof ADVICE;

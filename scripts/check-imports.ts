@@ -27,10 +27,18 @@ const RULES: readonly Rule[] = [
   },
   {
     folder: "cli",
-    but: ["cli/main.ts", "cli/compose.ts", "cli/compose-local.ts", "cli/compose-aws.ts", "cli/compose-native.ts"],
+    but: [
+      "cli/main.ts",
+      "cli/compose.ts",
+      "cli/compose-local.ts",
+      "cli/compose-aws.ts",
+      "cli/compose-native.ts",
+      "cli/compose-image.ts",
+    ],
     ours: ["cli", "ledger", "protocol"],
   },
   { folder: "functions", but: ["functions/compose.ts"], ours: ["functions", "ledger", "protocol"] },
+  { folder: "image", ours: ["image", "adapters", "protocol"] },
   { folder: "infra", but: ["infra/app.ts", "infra/assets.ts"], ours: ["infra", "protocol"] },
 ];
 
