@@ -529,7 +529,9 @@ describe("what is wrong", () => {
 
   it("commands that are about this machine", async () => {
     await Promise.all([
-      ...[["up"], ["init", "x"], ["native"], ["doctor", "--notify"]].map((args) => failsWith("USAGE", accrete(args))),
+      ...[["up"], ["init", "x"], ["native"], ["image"], ["doctor", "--notify"]].map((args) =>
+        failsWith("USAGE", accrete(args)),
+      ),
       failsWith("USAGE", runCli(folder, ["doctor", "--print-notification"])),
     ]);
   });

@@ -56,7 +56,7 @@ export function onStack(name: string | undefined): Words {
 }
 
 /** Those that work on this machine alone are left as they are. */
-const COMMAND = /`accrete (?!up\b|init\b|native\b|--|completion\b)([a-z]+)/g;
+const COMMAND = /`accrete (?!up\b|init\b|native\b|image\b|--|completion\b)([a-z]+)/g;
 
 /** "`accrete retry`" -> "`accrete retry --stack NAME`". */
 export function withStack(text: string, name: string): string {

@@ -1,13 +1,12 @@
 /** An image from nothing: prepared, built and named, unless it is there. */
 import { join } from "node:path";
 import { mkdir, rm } from "node:fs/promises";
-import { cacheRoot } from "../adapters/native-library.ts";
 import { makePart, removeLeftParts } from "../adapters/native-part.ts";
 import { imageInputs } from "./digest.ts";
 import { buildImage, findDocker, inspectImage, tagImage, type BuiltImage } from "./docker.ts";
 import { asNotBuilt } from "./errors.ts";
 import { BASE, imageName, type ImageKind } from "./kind.ts";
-import { prepareContext } from "./prepare.ts";
+import { imageCache, prepareContext } from "./prepare.ts";
 
 export interface MakeOptions {
   readonly kind: ImageKind;
@@ -49,7 +48,7 @@ interface Making extends Omit<MakeOptions, "tag"> {
 }
 
 async function make({ kind, base, name, inputs, say, signal }: Making): Promise<Made> {
-  const root = join(cacheRoot(), "image");
+  const root = imageCache();
   let part: string | undefined;
   try {
     await mkdir(root, { recursive: true });

@@ -20,7 +20,7 @@ import {
 import { basename, dirname, join, resolve } from "node:path";
 import * as z from "zod/mini";
 import { installNative, PLATFORM } from "../adapters/native-install.ts";
-import { cacheRoot } from "../adapters/native-library.ts";
+import { cacheRoot, nativeAt, nativeRoot } from "../adapters/native-library.ts";
 import { makePart, putInPlace, removeLeftParts } from "../adapters/native-part.ts";
 import { lastLine, runProgram } from "../adapters/native-tools.ts";
 import { version } from "../adapters/version.ts";
@@ -113,6 +113,11 @@ async function aboutOf(folder: string): Promise<z.infer<typeof About> | undefine
   }
 }
 
+/** What has been fetched for images is kept there. */
+export function imageCache(): string {
+  return join(cacheRoot(), "image");
+}
+
 interface Filling extends Pick<PrepareOptions, "kind" | "say" | "signal"> {
   readonly inputs: ImageInputs;
 }
@@ -136,9 +141,13 @@ async function fill(part: string, filling: Filling): Promise<Record<Layer, numbe
   return sizes;
 }
 
-/** TensorFlow's library as `accrete native` makes it, in the user's cache folder: most of a context, so its files are not copied if that can be. */
+/**
+ * TensorFlow's library as `accrete native` makes it: most of a context, so its files are not copied if that can be. Where that has not been asked
+ * for, it is put where this machine's own trainings do not find it: one for GPUs would be theirs from then on.
+ */
 async function placeNative(at: (layer: Layer) => string, { kind, say, signal }: Filling): Promise<void> {
-  const { library } = await installNative({ gpu: kind.gpu, say, signal });
+  const root = nativeAt(kind) === undefined ? join(imageCache(), "native") : nativeRoot();
+  const { library } = await installNative({ gpu: kind.gpu, say, signal, root });
   for (const name of await readdir(library.folder)) {
     const layer = name.startsWith("nvidia") ? "cuda" : name.startsWith("tensorflow") ? "tensorflow" : "app";
     const to = join(at(layer), "native", basename(library.folder), name);
@@ -171,7 +180,7 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
 
 async function placePackages(part: string, at: (layer: Layer) => string, { say, signal }: Filling): Promise<void> {
   const [node, ...modules] = await fetchPackages([NODE, ...MODULES], {
-    cache: join(cacheRoot(), "image"),
+    cache: join(imageCache(), "npm"),
     part,
     say,
     signal,

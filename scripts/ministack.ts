@@ -3,18 +3,15 @@
  * ministack-requirements.txt, and listens on a free port of 127.0.0.1 alone. `npm run ministack` starts one and says how to reach it.
  */
 import { spawn, type ChildProcess } from "node:child_process";
-import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { nativeRoot } from "../adapters/native-library.ts";
-import { runProgram } from "../adapters/native-tools.ts";
+import { installPackages, packagesFolder, PYTHON } from "./pip-packages.ts";
 
 const REQUIREMENTS = fileURLToPath(new URL("ministack-requirements.txt", import.meta.url));
-const PYTHON = process.env["PYTHON"] || "python3";
 /** It is there within a second; on a machine that is busy with other tests later. */
 const START_MS_MAX = 60_000;
 const LOOK_MS = 50;
@@ -40,14 +37,14 @@ export interface Ministack {
 
 /** Why there can be none here; undefined if there can. Installs it. With ACCRETE_MINISTACK_REQUIRED nothing is a reason. */
 export async function ministackFault(): Promise<string | undefined> {
-  const fault = await install();
+  const fault = await installPackages(REQUIREMENTS);
   if (fault !== undefined && process.env["ACCRETE_MINISTACK_REQUIRED"] !== undefined) throw new Error(fault);
   return fault;
 }
 
 /** Whoever starts one closes it. */
 export async function startMinistack(): Promise<Ministack> {
-  const fault = await install();
+  const fault = await installPackages(REQUIREMENTS);
   if (fault !== undefined) throw new Error(fault);
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), "accrete-ministack-"));
@@ -96,35 +93,8 @@ export async function startMinistack(): Promise<Ministack> {
   };
 }
 
-async function install(): Promise<string | undefined> {
-  const folder = packagesFolder();
-  if (existsSync(folder)) return undefined;
-  const pip = await runProgram(PYTHON, ["-m", "pip", "--version"]);
-  if (!pip.ok) return `ministack needs Python 3 with pip: ${PYTHON} -m pip does not run`;
-  mkdirSync(dirname(folder), { recursive: true });
-  const temporary = mkdtempSync(`${folder}.`);
-  const options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"];
-  const put = ["-m", "pip", "install", ...options, "--target", temporary, "-r", REQUIREMENTS];
-  const installed = await runProgram(PYTHON, put);
-  try {
-    if (installed.ok) renameSync(temporary, folder);
-  } catch {
-    // another process was first
-  }
-  rmSync(temporary, { recursive: true, force: true });
-  return installed.ok
-    ? undefined
-    : `ministack could not be installed: ${installed.said.trim().split("\n").at(-1) ?? ""}`;
-}
-
-/** Another set of versions gets another folder. */
-function packagesFolder(): string {
-  const digest = createHash("sha256").update(readFileSync(REQUIREMENTS)).update(PYTHON).digest("hex");
-  return join(dirname(nativeRoot()), `ministack-${digest.slice(0, 12)}`);
-}
-
 function pythonEnv(): Record<string, string> {
-  return { PATH: process.env["PATH"] ?? "", PYTHONPATH: packagesFolder(), PYTHONNOUSERSITE: "1" };
+  return { PATH: process.env["PATH"] ?? "", PYTHONPATH: packagesFolder(REQUIREMENTS), PYTHONNOUSERSITE: "1" };
 }
 
 async function freePort(): Promise<number> {

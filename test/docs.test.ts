@@ -75,7 +75,7 @@ describe("what documents say to type beside accrete itself", () => {
 });
 
 describe("a code of protocol/errors.ts", () => {
-  const sources = globSync("{protocol,ledger,adapters,trainer,cli}/**/*.ts", { cwd: ROOT })
+  const sources = globSync("{protocol,ledger,adapters,trainer,image,cli}/**/*.ts", { cwd: ROOT })
     .filter((file) => !file.endsWith(".test.ts") && file !== "protocol/errors.ts")
     .map((file) => stripComments(readSource(file)));
 
@@ -88,7 +88,7 @@ describe("a code of protocol/errors.ts", () => {
 describe("a code that a user can meet", () => {
   /** Given by no error of ours: the advice for a code that a trainer of the user's own has left. */
   const SHOWN_BY_NONE = new Set<string>(["TRAINER_FAILED"]);
-  const tests = globSync(["{protocol,ledger,adapters,trainer,cli,test}/**/*.test.ts", "test/contract/*.ts"], {
+  const tests = globSync(["{protocol,ledger,adapters,trainer,image,cli,test}/**/*.test.ts", "test/contract/*.ts"], {
     cwd: ROOT,
   })
     .filter((file) => file !== "test/docs.test.ts")
