@@ -91,6 +91,19 @@ try {
   );
   check("plain JavaScript imports it", run(project, "node", "plain.js").trim() === "function function function");
 
+  const inputs = (image: string): string =>
+    run(
+      project,
+      "node",
+      "-p",
+      `import(${JSON.stringify(image)}).then((one) => one.imageDigest({ gpu: false })).then(console.log), ""`,
+    );
+  check(
+    "the trainer's image has the name that a clone's has",
+    inputs(join(project, "node_modules/@accrete/pipeline/dist/image/digest.js")) ===
+      inputs(join(ROOT, "image/digest.ts")),
+  );
+
   accrete("init", "toy");
   const toy = join(project, "toy");
   // skipLibCheck: the declarations of TensorFlow.js itself do not pass TypeScript's checks

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { buildArguments } from "../../image/docker.ts";
-import { prepareContext } from "../../image/prepare.ts";
+import { prepareContext, type Context } from "../../image/prepare.ts";
 import { runCli } from "../run-cli.ts";
 import { docker, engineFault, LOCKED, TEST_BASE } from "./engine.ts";
 
@@ -94,15 +94,17 @@ console.log(JSON.stringify({ odd, scratch: [uid, gid], in: readdirSync("/scratch
       return all.slice(-5);
     };
     const said: string[] = [];
-    const context = await prepareContext({
-      kind: { gpu: false },
-      base: TEST_BASE,
-      out: join(folder, "context"),
-      say: (line) => void said.push(line),
-    });
+    const prepare = (out: string): Promise<Context> =>
+      prepareContext({
+        kind: { gpu: false },
+        base: TEST_BASE,
+        out: join(folder, out),
+        say: (line) => void said.push(line),
+      });
+    const [context, elsewhere] = [await prepare("context"), await prepare("elsewhere/context")];
     expect(said).toEqual([]); // all that is fetched was there
     expect(context).toMatchObject({ name, prepared: true });
-    const [before, again] = [await layers(context.folder), await layers(context.folder)];
+    const [before, again] = [await layers(context.folder), await layers(elsewhere.folder)];
     expect(again).toEqual(before);
     const main = join(context.folder, "app/opt/accrete/app/main.js");
     await writeFile(main, `${await readFile(main, "utf8")}\n// changed`);
