@@ -88,6 +88,7 @@ console.log(JSON.stringify({ odd, scratch: [uid, gid], in: readdirSync("/scratch
 
   it("made anew elsewhere has the same layers; of a changed trainer only the last one differs, and it is small", async () => {
     const layers = async (context: string): Promise<string[]> => {
+      await docker("image", "rm", "--force", OWN); // one without a name would stay
       const [first = "", ...rest] = buildArguments({ context, base: TEST_BASE, name: OWN });
       await docker(first, "--no-cache", ...rest);
       const all: string[] = JSON.parse(await docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", OWN));
@@ -125,6 +126,7 @@ console.log(JSON.stringify({ odd, scratch: [uid, gid], in: readdirSync("/scratch
       join(own, "Dockerfile"),
       text.replace(/^FROM .*$/m, `FROM ${TEST_BASE}\nCOPY something.txt /`).replaceAll("accrete-trainer:TAG", name),
     );
+    await docker("image", "rm", "--force", OWN);
     await docker("build", "--network", "none", "--tag", OWN, own);
     const started: unknown = await docker("run", ...LOCKED, OWN).catch((error: unknown) => error);
     expect(started).toMatchObject({ code: 64, stderr: expect.stringContaining("ACCRETE_PLAN has to be") });
