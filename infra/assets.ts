@@ -1,16 +1,19 @@
-/** The code of a pipeline's functions, as folders that CDK takes for assets: bundles, the config, and the model's module. */
+/** What CDK's CLI brings to AWS beside the templates: the code of a pipeline's functions, as folders, and the trainer's image. */
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { bundleFunction } from "../adapters/bundle-function.ts";
 import { bundleModel } from "../adapters/config-file.ts";
 import { openStartWeights } from "../adapters/start-weights.ts";
 import { version } from "../adapters/version.ts";
+import { imageDigest } from "../image/digest.ts";
 import type { PipelineConfig, PipelineInput } from "../protocol/config.ts";
 import { canonicalJson } from "../protocol/digest.ts";
 import { AccreteError } from "../protocol/errors.ts";
 import { checkedPipelines } from "./checked-pipelines.ts";
 import type { PipelineCode } from "./code.ts";
+import { imageKind, type ImageAsset, type TrainerImage } from "./image.ts";
 
 /** Lambda takes 250 MB of code, unpacked. */
 const START_BYTES_MAX = 200_000_000;
@@ -56,6 +59,40 @@ export async function pipelineCode(options: {
     copyFileSync(weights.path, join(code.ledger, "start.safetensors"));
   }
   return code;
+}
+
+const BUILD = fileURLToPath(
+  new URL(`../image/build.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url),
+);
+
+/**
+ * The image of the project's trainer, for the pipelines that name none. Nothing is built here and Docker isn't asked for: CDK's CLI does that before
+ * it changes a stack, where the bootstrap's repository doesn't have the image. It is tagged with the digest of all it is made of; models are not in it.
+ * @param options.base reference of the image that it is built on @default Debian's
+ */
+export async function trainerImage(options: {
+  readonly pipelines: readonly (PipelineInput | PipelineConfig)[];
+  readonly base?: string;
+}): Promise<TrainerImage> {
+  const { base } = options;
+  const kinds = new Set(
+    checkedPipelines(options.pipelines)
+      .filter(({ compute }) => compute.image === null)
+      .map(imageKind),
+  );
+  const assetOf = async (kind: keyof TrainerImage): Promise<ImageAsset> => ({
+    digest: await imageDigest({ gpu: kind === "gpu" }, base),
+    executable: [
+      process.execPath,
+      BUILD,
+      ...(kind === "gpu" ? ["--gpu"] : []),
+      ...(base === undefined ? [] : ["--base", base]),
+    ],
+  });
+  return {
+    ...(kinds.has("cpu") ? { cpu: await assetOf("cpu") } : {}),
+    ...(kinds.has("gpu") ? { gpu: await assetOf("gpu") } : {}),
+  };
 }
 
 function written(folder: string, files: Readonly<Record<string, Uint8Array | string>>): string {

@@ -64,7 +64,10 @@ export function jobDefinition(scope: Construct, id: string, props: JobDefinition
       executionRoleArn: props.executionRoleArn,
       user: JOB_USER,
       privileged: false,
-      environment: Object.entries(props.environment).map(([name, value]) => ({ name, value })),
+      environment: Object.entries({ ...props.environment, ...ofTheMachine(compute) }).map(([name, value]) => ({
+        name,
+        value,
+      })),
       resourceRequirements: requirements(compute),
       logConfiguration: {
         logDriver: "awslogs",
@@ -85,6 +88,11 @@ function requirements({ gpus, vcpus, memoryMiB }: Compute): batch.CfnJobDefiniti
     { type: "MEMORY", value: String(memoryMiB) },
     ...(gpus > 0 ? [{ type: "GPU", value: String(gpus) }] : []),
   ];
+}
+
+/** What a program can't see from inside: it is shown all of a machine's processors, and a missing GPU is no error to TensorFlow. */
+function ofTheMachine({ gpus, vcpus }: Compute): Readonly<Record<string, string>> {
+  return { ACCRETE_THREADS: String(vcpus), ...(gpus > 0 ? { ACCRETE_GPUS: String(gpus) } : {}) };
 }
 
 type Container = Partial<batch.CfnJobDefinition.ContainerPropertiesProperty>;

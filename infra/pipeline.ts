@@ -1,4 +1,4 @@
-import { ArnFormat, CfnOutput, CfnParameter, Stack, Token } from "aws-cdk-lib";
+import { ArnFormat, CfnOutput, Stack, Token } from "aws-cdk-lib";
 import { Construct } from "constructs";
 import { configDigest, type PipelineConfig, type PipelineInput } from "../protocol/config.ts";
 import { AccreteError } from "../protocol/errors.ts";
@@ -11,7 +11,7 @@ import { dashboard } from "./dashboard.ts";
 import { jobQueueArns, Rules } from "./events.ts";
 import { forTheDatasOwner } from "./far-data.ts";
 import { INTAKE_SECONDS, LEDGER_SECONDS, PipelineFunctions } from "./functions.ts";
-import { imageOf, imageRepositories } from "./image.ts";
+import { imageOf, imageRepositories, warnOfTag, type TrainerImage } from "./image.ts";
 import { jobDefinition, jobDefinitionArn } from "./job-definition.ts";
 import { checkNames, jobQueueName, logGroupName, metricsName } from "./names.ts";
 import { PipelineRoles } from "./pipeline-roles.ts";
@@ -28,8 +28,11 @@ export interface IncrementalTrainingPipelineProps {
   readonly code: PipelineCode;
   /** Part of every name; that of the platform. @default "prod" */
   readonly stage?: string;
-  /** The trainer's image, if the pipeline names none. @default - the stack asks for it: its parameter `TrainerImage` */
-  readonly image?: string;
+  /**
+   * What jobs run in, if the pipeline names no image: `await trainerImage({ pipelines })`, which CDK's CLI builds, or the name of
+   * one that is there. The platform's too. @default - the pipeline's `compute.image`
+   */
+  readonly image?: string | TrainerImage;
   /**
    * ARN of a key that encrypts state, queues, topic and logs. Its policy has to let EventBridge, CloudWatch and CloudWatch Logs use
    * it: docs/operations.md has the statements. @default - the services' own keys, which cost nothing
@@ -57,9 +60,10 @@ export interface IncrementalTrainingPipelineProps {
  * with up to 480,000 objects in its data bucket: docs/cost.md.
  * One in a stack: the CLI finds it by the stack's outputs. The platform's stack has to be there first, which CDK is to be told:
  * ```ts
- * new TrainingPlatform(platform, "Platform", { pipelines: [pipeline] });
+ * const image = await trainerImage({ pipelines: [pipeline] });
+ * new TrainingPlatform(platform, "Platform", { pipelines: [pipeline], image });
  * const code = await pipelineCode({ pipeline, folder: import.meta.dirname });
- * new IncrementalTrainingPipeline(stack, "Digits", { pipeline, code });
+ * new IncrementalTrainingPipeline(stack, "Digits", { pipeline, code, image });
  * stack.addStackDependency(platform);
  * ```
  */
@@ -94,7 +98,8 @@ export class IncrementalTrainingPipeline extends Construct {
       kmsKeyArn,
       runbook: props.runbook ?? "docs/operations.md",
     });
-    const named = imageOf(pipeline, props.image);
+    const image = imageOf(stack, pipeline, props.image);
+    warnOfTag(this, pipeline.name, pipeline, props.image);
     const names: Omit<PipelineNames, "repairRole"> = {
       ...placesOf(this, stage, pipeline),
       stateBucket: state.arn,
@@ -102,12 +107,11 @@ export class IncrementalTrainingPipeline extends Construct {
       ticksQueue: queues.ticks.attrArn,
       arrivalsQueue: queues.arrivals.attrArn,
       topic: topicArn === "" ? null : topicArn,
-      imageRepositories: imageRepositories(stack, [named]),
+      imageRepositories: imageRepositories([image]),
       stateKey: kmsKeyArn ?? null,
     };
     const roles = new PipelineRoles(this, "Roles", { names, boundary: props.permissionsBoundaryArn ?? null });
     protect(this, { state, data, pipeline, roles });
-    const image = named ?? imageParameter(stack);
     const everywhere = {
       ACCRETE_STATE: `s3://${state.name}/${pipeline.name}`,
       ACCRETE_DATA: `s3://${data.name}`,
@@ -117,7 +121,7 @@ export class IncrementalTrainingPipeline extends Construct {
     const definition = jobDefinition(this, "Job", {
       stage,
       pipeline,
-      image,
+      image: image.uri,
       jobRoleArn: roles.trainer.attrArn,
       executionRoleArn: roles.execution.attrArn,
       logRetentionDays: props.logRetentionDays ?? LOG_DAYS,
@@ -147,7 +151,7 @@ export class IncrementalTrainingPipeline extends Construct {
         ACCRETE_JOB_QUEUE: queueNames.JobQueue,
         ACCRETE_ONDEMAND_JOB_QUEUE: queueNames.OnDemandJobQueue,
         ACCRETE_JOB_DEFINITION: definition.ref,
-        ACCRETE_IMAGE: image,
+        ACCRETE_IMAGE: image.uri,
         ACCRETE_TOPIC: topicArn,
       },
     });
@@ -173,7 +177,7 @@ export class IncrementalTrainingPipeline extends Construct {
       ArrivalsUrl: queues.arrivals.ref,
       ...queueNames,
       JobDefinition: definition.ref,
-      Image: image,
+      Image: image.uri,
       JobLogGroup: logGroupName(at, "jobs"),
       IntakeFunction: functions.intake,
       LedgerFunction: functions.ledger,
@@ -264,15 +268,6 @@ function protect(
   // a policy would replace the one that an own bucket has
   if (pipeline.buckets.data === null)
     bucketPolicy(scope, "DataPolicy", data, dataBucketStatements({ dataBucket: data.arn }));
-}
-
-/** Until the config names an image, whoever deploys does: `--parameters TrainerImage=...`. */
-function imageParameter(stack: Stack): string {
-  return new CfnParameter(stack, "TrainerImage", {
-    type: "String",
-    description: "The trainer's image: aws.image or compute.image of accrete.config.ts names it for good",
-    minLength: 1,
-  }).valueAsString;
 }
 
 function outputs(scope: Construct, values: Readonly<Record<string, string>>): void {

@@ -7,7 +7,7 @@ import { PipelineBatch } from "./batch.ts";
 import { checkedPipelines } from "./checked-pipelines.ts";
 import { computeOf } from "./compute.ts";
 import { checkNames, logGroupName } from "./names.ts";
-import { imageOf, imageRepositories } from "./image.ts";
+import { imageOf, imageRepositories, type PipelineImage, type TrainerImage } from "./image.ts";
 import { jobSecurityGroup, PublicNetwork, type Network } from "./network.ts";
 import { instanceStatements } from "./instance-policy.ts";
 import { role } from "./roles.ts";
@@ -23,8 +23,8 @@ export interface TrainingPlatformProps {
    * @default - one is made: public subnets in three zones, no way in, S3 by a gateway endpoint, nothing that costs while idle
    */
   readonly network?: Network;
-  /** The trainer's image, for pipelines that name none. @default - asked for when the pipelines are deployed */
-  readonly image?: string;
+  /** What jobs of pipelines that name no image run in: as the pipelines' constructs are given it. @default - each pipeline's `compute.image` */
+  readonly image?: string | TrainerImage;
   /** ARN of a policy that bounds every role. @default - none */
   readonly permissionsBoundaryArn?: string;
   /** Dollars a month that AWS Budgets warns of, at 80 % and at 100 % (forecast). Needs `alarmEmail`. @default - none */
@@ -54,8 +54,10 @@ export class TrainingPlatform extends Construct {
     );
     this.network = props.network ?? new PublicNetwork(this, "Network");
     const securityGroup = jobSecurityGroup(this, "Jobs", this.network.vpcId);
-    const onMachines = pipelines.filter((pipeline) => !computeOf(pipeline).fargate);
-    const instanceProfileArn = onMachines.length === 0 ? "" : this.#instanceProfile(stage, onMachines, props).attrArn;
+    // of all pipelines: this stack comes first, and nothing of it is changed until an image that has to be built is built and pushed
+    const images = new Map(pipelines.map((pipeline) => [pipeline, imageOf(Stack.of(this), pipeline, props.image)]));
+    for (const pipeline of pipelines) if (computeOf(pipeline).fargate) images.delete(pipeline);
+    const instanceProfileArn = images.size === 0 ? "" : this.#instanceProfile(stage, images, props).attrArn;
     for (const pipeline of pipelines)
       new PipelineBatch(this, pipeline.name, {
         stage,
@@ -70,8 +72,8 @@ export class TrainingPlatform extends Construct {
 
   #instanceProfile(
     stage: string,
-    pipelines: readonly PipelineConfig[],
-    { image, permissionsBoundaryArn }: TrainingPlatformProps,
+    images: ReadonlyMap<PipelineConfig, PipelineImage>,
+    { permissionsBoundaryArn }: TrainingPlatformProps,
   ): iam.CfnInstanceProfile {
     const stack = Stack.of(this);
     const instance = role(this, "InstanceRole", {
@@ -83,7 +85,7 @@ export class TrainingPlatform extends Construct {
         partition: stack.partition,
         region: stack.region,
         account: stack.account,
-        jobLogGroups: pipelines.map(({ name }) =>
+        jobLogGroups: [...images.keys()].map(({ name }) =>
           stack.formatArn({
             service: "logs",
             resource: "log-group",
@@ -91,10 +93,7 @@ export class TrainingPlatform extends Construct {
             arnFormat: ArnFormat.COLON_RESOURCE_NAME,
           }),
         ),
-        imageRepositories: imageRepositories(
-          stack,
-          pipelines.map((pipeline) => imageOf(pipeline, image)),
-        ),
+        imageRepositories: imageRepositories([...images.values()]),
       }),
     });
     return new iam.CfnInstanceProfile(this, "InstanceProfile", { roles: [instance.ref] });

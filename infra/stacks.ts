@@ -2,6 +2,7 @@ import { Stack, Tags, type App } from "aws-cdk-lib";
 import type { AwsConfig } from "../protocol/aws-config.ts";
 import type { Config } from "../protocol/config.ts";
 import type { PipelineCode } from "./code.ts";
+import type { TrainerImage } from "./image.ts";
 import { checkNames, pipelineStackName, platformStackName } from "./names.ts";
 import { IncrementalTrainingPipeline } from "./pipeline.ts";
 import { TrainingPlatform } from "./platform.ts";
@@ -11,9 +12,15 @@ import { tagsOf } from "./stage.ts";
  * The stacks of an accrete.config.ts: the platform, and one for each pipeline. Nothing is looked up, so the same config gives the same
  * templates everywhere; without aws.account and aws.region they are for wherever they are deployed.
  * @param codes by the pipeline's name, as `pipelineCode()` makes them
+ * @param image for what names none, as `trainerImage()` makes it
  * @throws {AccreteError} CONFIG_INVALID
  */
-export function addStacks(app: App, config: Config, codes: ReadonlyMap<string, PipelineCode>): void {
+export function addStacks(
+  app: App,
+  config: Config,
+  codes: ReadonlyMap<string, PipelineCode>,
+  image: TrainerImage,
+): void {
   const { aws, pipelines } = config;
   const { stage, tags } = aws;
   checkNames(
@@ -24,7 +31,7 @@ export function addStacks(app: App, config: Config, codes: ReadonlyMap<string, P
     ...(aws.account === null ? {} : { account: aws.account }),
     ...(aws.region === null ? {} : { region: aws.region }),
   };
-  const common = commonOf(aws);
+  const common = commonOf(aws, image);
   const platform = new Stack(app, platformStackName(stage), {
     env,
     description: `accrete ${stage}: network, machines and job queues of all pipelines`,
@@ -58,17 +65,20 @@ export function addStacks(app: App, config: Config, codes: ReadonlyMap<string, P
 }
 
 /** What both constructs take. */
-function commonOf({ stage, tags, image, permissionsBoundary, alarms }: AwsConfig): {
+function commonOf(
+  { stage, tags, image: named, permissionsBoundary, alarms }: AwsConfig,
+  image: TrainerImage,
+): {
   readonly stage: string;
   readonly tags: Readonly<Record<string, string>>;
-  readonly image?: string;
+  readonly image: string | TrainerImage;
   readonly permissionsBoundaryArn?: string;
   readonly alarmEmail?: string;
 } {
   return {
     stage,
     tags,
-    ...(image === null ? {} : { image }),
+    image: named ?? image,
     ...(permissionsBoundary === null ? {} : { permissionsBoundaryArn: permissionsBoundary }),
     ...(alarms.email === null ? {} : { alarmEmail: alarms.email }),
   };

@@ -12,7 +12,7 @@ import { pipeline, synthesise, type Resource, type Synthesised } from "./testing
 
 const root = mkdtempSync(join(tmpdir(), "accrete-infra-"));
 const made = new Map<string, Synthesised>();
-const USED = ["default", "fargate", "own bucket with KMS", "cron schedule", "no image", "everything"] as const;
+const USED = ["default", "fargate", "own bucket with KMS", "cron schedule", "built image", "everything"] as const;
 const FAR = "data of another account and region";
 
 beforeAll(() => {
@@ -140,6 +140,17 @@ describe("AWS Batch", () => {
         },
       }),
     });
+  });
+
+  it("tells a job its vCPUs and GPUs: a container is shown all of the machine's, and TensorFlow misses no GPU", () => {
+    const environmentOf = (name: Name): Readonly<Record<string, unknown>> => {
+      const container = only(digits(name), "AWS::Batch::JobDefinition").Properties["ContainerProperties"];
+      const { Environment } = container as { Environment: { Name: string; Value: unknown }[] };
+      return Object.fromEntries(Environment.map(({ Name, Value }) => [Name, Value]));
+    };
+    expect(environmentOf("default")).toMatchObject({ ACCRETE_THREADS: "4", ACCRETE_GPUS: "1" });
+    expect(environmentOf("fargate")).toMatchObject({ ACCRETE_THREADS: "2" });
+    expect(environmentOf("fargate")).not.toHaveProperty("ACCRETE_GPUS");
   });
 
   it("tells a job its region, and that of data which is elsewhere: nothing else on a machine would", () => {
@@ -545,12 +556,11 @@ describe("the stack and the CLI", () => {
     );
   });
 
-  it("asks for an image where the config names none", () => {
-    digits("no image").hasParameter("TrainerImage", { Type: "String" });
-    digits().resourceCountIs("AWS::SSM::Parameter", 0);
-    expect(digits().findParameters("*")).toEqual({
-      BootstrapVersion: expect.anything(),
-    });
+  it("asks whoever deploys for nothing", () => {
+    for (const name of USED) {
+      digits(name).resourceCountIs("AWS::SSM::Parameter", 0);
+      expect(digits(name).findParameters("*"), name).toEqual({ BootstrapVersion: expect.anything() });
+    }
   });
 });
 

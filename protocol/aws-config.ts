@@ -14,6 +14,16 @@ const arn = (service: string) =>
     .string()
     .check(z.regex(new RegExp(`^arn:aws[a-z-]*:${service}:\\S+$`), `an ARN is expected: "arn:aws:${service}:..."`));
 
+/** As Docker takes it: where it is pulled from, with a port or not, and what it is; AWS Batch takes 255 characters. */
+const IMAGE =
+  /^(?=.{1,255}$)[a-zA-Z0-9][a-zA-Z0-9.-]*(?::\d+(?=\/))?(?:\/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$/;
+const IMAGE_EXPECTED =
+  'an image is written like "REGISTRY/NAME@sha256:DIGEST", of 64 hex digits, or "REGISTRY/NAME:TAG"';
+const Image = z.string().check(z.regex(IMAGE, IMAGE_EXPECTED));
+
+/** Why it names no image; undefined if it does. */
+export const imageFault = (image: string): string | undefined => (IMAGE.test(image) ? undefined : IMAGE_EXPECTED);
+
 /** The machine that a pipeline's jobs run on. */
 export const ComputeConfig = z.strictObject({
   /** fargate: no GPU, nothing to choose, starts within a minute; for small models */
@@ -41,8 +51,8 @@ export const ComputeConfig = z.strictObject({
   scratch: z._default(Size.check(z.gte(GiB, "at least 1 GiB is expected")), 100 * GiB),
   /** /dev/shm of a job, in bytes */
   sharedMemory: z._default(Size, GiB),
-  /** the trainer's image; null: that of `aws.image` */
-  image: z._default(z.nullable(Name), null),
+  /** that jobs run in; null: that of `aws.image` */
+  image: z._default(z.nullable(Image), null),
 });
 export type ComputeConfig = z.infer<typeof ComputeConfig>;
 
@@ -114,8 +124,8 @@ export const AwsConfig = z.strictObject({
   /** null: those of the credentials */
   account: z._default(z.nullable(Account), null),
   region: z._default(z.nullable(Region), null),
-  /** of the trainer, for pipelines that name none */
-  image: z._default(z.nullable(Name), null),
+  /** of the jobs of pipelines that name none; null: it is built of this project's trainer, with Docker, when the stack is deployed */
+  image: z._default(z.nullable(Image), null),
   /** null: one is made, with public subnets and no way in */
   vpc: z._default(
     z.nullable(

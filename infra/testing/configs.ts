@@ -2,7 +2,8 @@
 import type { ConfigInput } from "../../protocol/config.ts";
 import { pipeline } from "./synth.ts";
 
-const IMAGE = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/accrete:1.2.3";
+const IMAGE =
+  "111122223333.dkr.ecr.eu-central-1.amazonaws.com/accrete@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const KEY = "arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d-0000-4000-8000-000000000000";
 
 export const CONFIGS = {
@@ -21,7 +22,14 @@ export const CONFIGS = {
     aws: { image: IMAGE, kmsKey: KEY, alarms: { email: "ops@example.org" } },
   },
   "own image": {
-    pipelines: [pipeline({ compute: { image: "public.ecr.aws/a1b2c3d4/trainer@sha256:abcdef" } })],
+    pipelines: [
+      pipeline({
+        compute: {
+          image:
+            "public.ecr.aws/a1b2c3d4/trainer:1.2.3@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        },
+      }),
+    ],
   },
   "two pipelines": {
     pipelines: [pipeline(), pipeline({ name: "letters", data: { prefix: "letters/", format: "idx" } })],
@@ -32,7 +40,15 @@ export const CONFIGS = {
     aws: { image: IMAGE },
   },
   "no spot": { pipelines: [pipeline({ compute: { spot: false } })], aws: { image: IMAGE } },
-  "no image": { pipelines: [pipeline()] },
+  "built image": { pipelines: [pipeline()] },
+  "built images of both kinds": {
+    pipelines: [
+      pipeline(),
+      pipeline({ name: "letters", data: { prefix: "letters/", format: "idx" }, compute: { gpus: 0 } }),
+    ],
+    aws: { account: "111122223333", region: "eu-central-1" },
+  },
+  "built image on fargate": { pipelines: [pipeline({ compute: { platform: "fargate", vcpus: 2 } })] },
   "data of another account and region": {
     pipelines: [
       pipeline({

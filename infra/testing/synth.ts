@@ -1,4 +1,4 @@
-/** Templates of a config, made once for a test file; the functions' code is a stand-in of a few bytes. */
+/** Templates of a config, made once for a test file; the functions' code is a stand-in of a few bytes, the trainer's image a name. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { App } from "aws-cdk-lib";
@@ -27,6 +27,11 @@ export interface Synthesised {
   /** by the pipeline's name */
   readonly pipelines: Readonly<Record<string, Template>>;
 }
+
+export const IMAGES = {
+  cpu: { digest: "c".repeat(64), executable: ["/node", "/image/build.ts"] },
+  gpu: { digest: "9".repeat(64), executable: ["/node", "/image/build.ts", "--gpu"] },
+} as const;
 
 export function pipeline(input: Partial<PipelineInput> = {}): PipelineInput {
   return {
@@ -64,6 +69,7 @@ export function synthesise(folder: string, input: ConfigInput): Synthesised {
         { intake: code(`${name}-intake`), ledger: code(`${name}-ledger`), version: "0.0.0" },
       ]),
     ),
+    IMAGES,
   );
   app.synth();
   const template = (name: string): Template =>
