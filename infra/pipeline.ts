@@ -57,7 +57,7 @@ export interface IncrementalTrainingPipelineProps {
 /**
  * One model that keeps learning: buckets, queues, rules, functions, job definition, schedules, alarms. Its jobs run in the
  * `TrainingPlatform` of the same stage, region and account. Idle it costs less than a dollar a month
- * with up to 480,000 objects in its data bucket: docs/cost.md.
+ * with up to 480,000 objects in its data bucket, and the image's storage: docs/cost.md.
  * One in a stack: the CLI finds it by the stack's outputs. The platform's stack has to be there first, which CDK is to be told:
  * ```ts
  * const image = await trainerImage({ pipelines: [pipeline] });

@@ -42,8 +42,8 @@ export async function ministackFault(): Promise<string | undefined> {
   return fault;
 }
 
-/** Whoever starts one closes it. */
-export async function startMinistack(): Promise<Ministack> {
+/** Whoever starts one closes it. @param services of AWS that it has, as it names them, with commas between */
+export async function startMinistack(services = "s3"): Promise<Ministack> {
   const fault = await installPackages(REQUIREMENTS);
   if (fault !== undefined) throw new Error(fault);
   const port = await freePort();
@@ -55,7 +55,7 @@ export async function startMinistack(): Promise<Ministack> {
       ...pythonEnv(),
       BIND_HOST: "127.0.0.1",
       GATEWAY_PORT: String(port),
-      SERVICES: "s3",
+      SERVICES: services,
       IOT_MTLS_ENABLED: "0",
       SFTP_ENABLED: "0",
       LOG_LEVEL: "ERROR",

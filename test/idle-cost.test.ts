@@ -19,6 +19,7 @@ import { itemsOf, memoryStore } from "./small-states.ts";
 /** Dollars in us-east-1. */
 const PRICE = {
   alarm: 0.1,
+  ecr: 0.1,
   get: 0.4e-6,
   lambdaCall: 0.2e-6,
   lambdaGbSecond: 0.0000133334, // arm64
@@ -36,6 +37,8 @@ const POLLS = 5 * 3 * 60 * HOURS;
 /** docs/cost.md says what of it is measured. */
 const TICK_SECONDS = 0.5;
 const LEARNED = 10_000;
+/** GB in ECR, compressed: docs/operations.md says where it comes from. */
+const IMAGE = { gpu: 2.3, cpu: 0.27 } as const;
 /** objects a page of a LIST */
 const PAGE = 1_000;
 
@@ -119,6 +122,13 @@ it("is what the template and the requests come to, under a dollar with 10,000 ob
   const sum = (objects: number): number => Object.values(fixed).reduce((a, b) => a + b, sweepOf(objects));
   expect(row("**sum**")).toEqual(columns.map((objects) => sum(objects).toFixed(2)));
   expect(sum(LEARNED)).toBeLessThan(1);
+  // one for all pipelines, so beside the sum
+  expect(row("ECR: the trainer's image")).toEqual(columns.map(() => (IMAGE.gpu * PRICE.ecr).toFixed(2)));
+  expect(row("**with the image**")).toEqual(
+    columns.map((objects) => (sum(objects) + IMAGE.gpu * PRICE.ecr).toFixed(2)),
+  );
+  expect(text).toContain(`for GPUs ${IMAGE.gpu} GB at $0.10`);
+  expect(text).toContain(`for processors ${IMAGE.cpu} GB, which is ${(IMAGE.cpu * PRICE.ecr).toFixed(2)})`);
   const [, most] = /up to (\d+),000 objects it is less than a dollar/.exec(text) ?? [];
   expect(sum(Number(most) * 1_000)).toBeLessThan(1);
   // each number that the arithmetic has is the one that was counted
