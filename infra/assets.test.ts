@@ -1,12 +1,13 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { imageDigest } from "../image/digest.ts";
 import { parseConfig } from "../protocol/config.ts";
 import { canonicalJson } from "../protocol/digest.ts";
 import { safetensorsHeader } from "../protocol/safetensors.ts";
-import { pipelineCode } from "./assets.ts";
+import { pipelineCode, trainerImage } from "./assets.ts";
 import { pipeline } from "./testing/synth.ts";
 
 let folder: string;
@@ -48,4 +49,22 @@ it("the weights of a warm start lie beside the ledger", async () => {
 it("a model that can't be loaded is said before anything is made", async () => {
   writeFileSync(join(folder, "model.ts"), "export const nothing = 1;\n");
   await expect(made({}, "out")).rejects.toMatchObject({ code: "MODEL_NOT_LOADABLE" });
+});
+
+it("an image is for the pipelines that name none, by the digest of what it is made of and with the program that makes it", async () => {
+  const named = pipeline({ name: "named", compute: { image: "own:1" } });
+  expect(await trainerImage({ pipelines: [named] })).toEqual({});
+  const onProcessors = await trainerImage({ pipelines: [named, pipeline({ compute: { gpus: 0 } })] });
+  const build = fileURLToPath(new URL("../image/build.ts", import.meta.url));
+  expect(existsSync(build)).toBe(true);
+  expect(onProcessors).toEqual({
+    cpu: { digest: await imageDigest({ gpu: false }), executable: [process.execPath, build] },
+  });
+  const base = "mirror.example.org/debian:1";
+  expect(await trainerImage({ pipelines: [pipeline()], base })).toEqual({
+    gpu: {
+      digest: await imageDigest({ gpu: true }, base),
+      executable: [process.execPath, build, "--gpu", "--base", base],
+    },
+  });
 });

@@ -1,22 +1,24 @@
 /**
- * `npx cdk deploy` of the example where its image can't be made: CDK's own CLI against an AWS on loopback, whose ECR has no image. What has to be
- * true there is that nothing was changed, and that the words say what to do.
+ * `npx cdk deploy` of the example: CDK's own CLI against an AWS on loopback, whose ECR has no image. Where it can't be made, nothing may be changed,
+ * and the words have to say what to do. A real engine builds in test/image/.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CloudFormationClient, DescribeStacksCommand } from "@aws-sdk/client-cloudformation";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { imageDigest } from "../image/digest.ts";
 import { MINISTACK_ACCOUNT, ministackFault, startMinistack, type Ministack } from "../scripts/ministack.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
+const REPOSITORY = "127.0.0.1:1/repository";
 const fault = await ministackFault();
 
-describe.skipIf(fault !== undefined)(`without an image${fault === undefined ? "" : `: ${fault}`}`, () => {
+describe.skipIf(fault !== undefined)(`the trainer's image${fault === undefined ? "" : `: ${fault}`}`, () => {
   const root = mkdtempSync(join(tmpdir(), "accrete-deploy-"));
   let ministack: Ministack;
   let ecr: Server;
@@ -28,7 +30,7 @@ describe.skipIf(fault !== undefined)(`without an image${fault === undefined ? ""
     asked = [];
     const { code, said } = await cdk(["bootstrap", `aws://${MINISTACK_ACCOUNT}/us-east-1`], programs("none"));
     expect(code, said).toBe(0);
-  }, 120_000);
+  }, 300_000);
   afterAll(async () => {
     ecr.close();
     await ministack.close();
@@ -41,15 +43,15 @@ describe.skipIf(fault !== undefined)(`without an image${fault === undefined ? ""
     expect(said).toMatch(/No Docker here: .* Install Docker, or name an image in compute.image or aws.image/);
     expect(said).toContain("Failed to find and execute 'docker'");
     expect(await stacks()).toEqual(["CDKToolkit"]);
-  }, 120_000);
+  }, 300_000);
 
   it("no engine: nothing is changed, and what the program that builds has said is what is read", async () => {
     const folder = programs("no engine");
     // its log-in is the command line's own; all else asks the engine, and the time that takes is enough for a stack that doesn't wait for the image
-    const docker =
-      '#!/bin/sh\n[ "$1" = login ] || [ "$1" = --version ] && exit 0\n/bin/sleep 3\necho "Cannot connect to the Docker daemon" >&2\nexit 1\n';
-    writeFileSync(join(folder, "docker"), docker);
-    chmodSync(join(folder, "docker"), 0o755);
+    docker(
+      folder,
+      '[ "$1" = login ] || [ "$1" = --version ] && exit 0; /bin/sleep 3; echo "Cannot connect to the Docker daemon" >&2; exit 1',
+    );
     asked = [];
     const { code, said } = await cdk(["deploy", "--all", "--require-approval", "never"], folder);
     expect(code).toBe(1);
@@ -58,7 +60,34 @@ describe.skipIf(fault !== undefined)(`without an image${fault === undefined ? ""
     expect(said).not.toContain("No Docker here");
     expect(asked).toContain("DescribeImages");
     expect(await stacks()).toEqual(["CDKToolkit"]);
-  }, 120_000);
+  }, 300_000);
+
+  it("an image that is here is pushed by its digest, once for both stacks and before the first is changed", async () => {
+    const folder = programs("an image");
+    const calls = join(folder, "calls");
+    docker(
+      folder,
+      `echo "$*" >> "${calls}"; [ "$1" = image ] && echo "sha256:${"0".repeat(64)} 1000"; [ "$1" != inspect ] || exit 1`,
+    );
+    const { said } = await cdk(["deploy", "--all", "--require-approval", "never"], folder);
+    const digest = await imageDigest({ gpu: true });
+    const done = readFileSync(calls, "utf8").split("\n");
+    expect(done).toContain(`tag accrete-trainer:gpu-${digest.slice(0, 16)} ${REPOSITORY}:${digest}`);
+    expect(done.filter((call) => call.startsWith("push"))).toEqual([`push ${REPOSITORY}:${digest}`]);
+    const [published, changed] = ["Published the trainer's image", "creating CloudFormation changeset"].map((text) =>
+      said.indexOf(text),
+    );
+    expect(published, said).toBeGreaterThan(-1);
+    expect(changed, said).toBeGreaterThan(published!);
+    // this AWS has no Batch, so the platform ends there
+    expect(await stacks()).toEqual(["CDKToolkit", "accrete-prod-platform"]);
+  }, 300_000);
+
+  /** What stands in for Docker's command line: a script of the shell. */
+  function docker(folder: string, script: string): void {
+    writeFileSync(join(folder, "docker"), `#!/bin/sh\n${script}\n`);
+    chmodSync(join(folder, "docker"), 0o755);
+  }
 
   /** A PATH of its own: Node's and the system's programs, but for Docker's. */
   function programs(name: string): string {
@@ -115,7 +144,7 @@ async function emptyEcr(hear: (operation: string) => void): Promise<Server> {
     hear(operation);
     response.setHeader("content-type", "application/x-amz-json-1.1");
     if (operation === "DescribeRepositories")
-      response.end(JSON.stringify({ repositories: [{ repositoryUri: "127.0.0.1:1/repository" }] }));
+      response.end(JSON.stringify({ repositories: [{ repositoryUri: REPOSITORY }] }));
     else if (operation === "GetAuthorizationToken")
       response.end(
         JSON.stringify({ authorizationData: [{ authorizationToken: token, proxyEndpoint: "https://127.0.0.1:1" }] }),
