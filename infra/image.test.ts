@@ -54,7 +54,7 @@ describe("where the config names none", () => {
     expect(JSON.stringify(digits!.Resources)).toContain(`"ACCRETE_IMAGE":${JSON.stringify(uri)}`);
   });
 
-  it("it may be pulled from the bootstrap's repository, by those who start jobs, and from no other", () => {
+  it("may be pulled from the bootstrap's repository, by those who start jobs, and from no other", () => {
     const repository = (parts: unknown): string => JSON.stringify(parts);
     const all = [...Object.values(pulls(built.platform)), ...Object.values(pulls(built.pipelines["digits"]!))];
     expect(Object.keys(pulls(built.platform))).toEqual(["PlatformInstanceRole"]);

@@ -135,17 +135,21 @@ try {
   writeFileSync(
     join(toy, "app.ts"),
     `import { App, Stack } from "aws-cdk-lib";
-import { IncrementalTrainingPipeline, pipelineCode, TrainingPlatform } from "@accrete/pipeline/cdk";
+import { IncrementalTrainingPipeline, pipelineCode, trainerImage, TrainingPlatform } from "@accrete/pipeline/cdk";
 const pipeline = { name: "toy", data: { prefix: "toy/", format: "csv", label: "kind" }, trainer: { model: "./model.ts", epochs: 1, batchSize: 8 } } as const;
 const app = new App({ outdir: "cdk.out" });
-new TrainingPlatform(new Stack(app, "Machines"), "Platform", { pipelines: [pipeline] });
-new IncrementalTrainingPipeline(new Stack(app, "Toy"), "Toy", { pipeline, code: await pipelineCode({ pipeline, folder: "toy" }) });
+const image = await trainerImage({ pipelines: [pipeline] });
+new TrainingPlatform(new Stack(app, "Machines"), "Platform", { pipelines: [pipeline], image });
+new IncrementalTrainingPipeline(new Stack(app, "Toy"), "Toy", { pipeline, code: await pipelineCode({ pipeline, folder: "toy" }), image });
 app.synth();
 `,
   );
   run(project, "node", "node_modules/typescript/bin/tsc", "-p", ".");
   run(project, "node", "toy/app.ts");
   check("a CDK app of one's own has its two constructs", existsSync(join(project, "cdk.out/Toy.template.json")));
+  const [, builder = ""] =
+    /"([^"]*image[^"]*build\.[jt]s)"/.exec(readFileSync(join(project, "cdk.out/Toy.assets.json"), "utf8")) ?? [];
+  check("what builds its image is in the package", builder.endsWith("dist/image/build.js") && existsSync(builder));
 
   accrete("--dir", "toy", "add", "toy/sample/flowers-1.csv");
   const onWasm = accrete("--dir", "toy", "up", "--once");
