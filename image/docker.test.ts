@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { buildImage, findDocker, inspectImage, tagImage } from "./docker.ts";
+import { makeImage } from "./make.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "accrete-docker-"));
 const path = process.env["PATH"] ?? "";
@@ -21,6 +22,26 @@ async function dockerSays(text: string, code = 1): Promise<void> {
 
 const build = () =>
   buildImage({ context: "/a/context", base: "registry.example/team/base:1", name: "accrete-trainer:x" });
+
+it("is the program that CDK's CLI pushes with", async () => {
+  await dockerSays("", 0);
+  process.env["PATH"] = "/nowhere";
+  process.env["CDK_DOCKER"] = join(folder, "docker");
+  try {
+    await findDocker();
+  } finally {
+    delete process.env["CDK_DOCKER"];
+  }
+});
+
+it("is not made under the name that other sources had given it", async () => {
+  await dockerSays("", 0);
+  const made = makeImage({ kind: { gpu: false }, digest: "0".repeat(64), say: () => undefined });
+  await expect(made).rejects.toMatchObject({
+    code: "IMAGE_NOT_BUILT",
+    message: expect.stringContaining("have changed since the app was synthesised"),
+  });
+});
 
 describe("without Docker", () => {
   it("there is no program", async () => {

@@ -52,7 +52,7 @@ export async function tagImage(name: string, tag: string, signal?: AbortSignal):
 
 /** @throws {AccreteError} DOCKER_MISSING */
 async function docker(args: readonly string[], signal?: AbortSignal): Promise<Ran> {
-  const ran = await runProgram("docker", args, { signal });
+  const ran = await runProgram(process.env["CDK_DOCKER"] || "docker", args, { signal }); // CDK's CLI pushes with the same
   const why = ran.ok ? undefined : whyMissing(ran);
   if (why !== undefined) throw new AccreteError("DOCKER_MISSING", why);
   return ran;

@@ -4,7 +4,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { makePart, removeLeftParts } from "../adapters/native-part.ts";
 import { imageInputs } from "./digest.ts";
 import { buildImage, findDocker, inspectImage, tagImage, type BuiltImage } from "./docker.ts";
-import { asNotBuilt } from "./errors.ts";
+import { asNotBuilt, notBuilt } from "./errors.ts";
 import { BASE, imageName, type ImageKind } from "./kind.ts";
 import { imageCache, prepareContext } from "./prepare.ts";
 
@@ -12,6 +12,8 @@ export interface MakeOptions {
   readonly kind: ImageKind;
   /** what it is built on @default BASE */
   readonly base?: string | undefined;
+  /** 64 hex: what its inputs were when the image was named; it would be kept under that name for ever */
+  readonly digest?: string | undefined;
   /** one more name for it */
   readonly tag?: string | undefined;
   /** told what is done, as it begins */
@@ -29,8 +31,10 @@ export interface Made {
 }
 
 /** @throws {AccreteError} DOCKER_MISSING, IMAGE_NOT_BUILT @throws what `signal` aborts with */
-export async function makeImage({ kind, base = BASE, tag, say, signal }: MakeOptions): Promise<Made> {
+export async function makeImage({ kind, base = BASE, digest, tag, say, signal }: MakeOptions): Promise<Made> {
   const [inputs] = await Promise.all([imageInputs(kind, base), findDocker(signal)]);
+  if (digest !== undefined && digest !== inputs.digest)
+    throw notBuilt("the sources of the image have changed since the app was synthesised: run `npx cdk deploy` again");
   const name = imageName(kind, inputs.digest);
   const there = await inspectImage(name, signal);
   const made =
@@ -41,7 +45,7 @@ export async function makeImage({ kind, base = BASE, tag, say, signal }: MakeOpt
   return made;
 }
 
-interface Making extends Omit<MakeOptions, "tag"> {
+interface Making extends Omit<MakeOptions, "tag" | "digest"> {
   readonly base: string;
   readonly name: string;
   readonly inputs: Awaited<ReturnType<typeof imageInputs>>;

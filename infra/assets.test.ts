@@ -54,17 +54,16 @@ it("a model that can't be loaded is said before anything is made", async () => {
 it("an image is for the pipelines that name none, by the digest of what it is made of and with the program that makes it", async () => {
   const named = pipeline({ name: "named", compute: { image: "own:1" } });
   expect(await trainerImage({ pipelines: [named] })).toEqual({});
+  const digest = await imageDigest({ gpu: false });
   const onProcessors = await trainerImage({ pipelines: [named, pipeline({ compute: { gpus: 0 } })] });
   const build = fileURLToPath(new URL("../image/build.ts", import.meta.url));
   expect(existsSync(build)).toBe(true);
   expect(onProcessors).toEqual({
-    cpu: { digest: await imageDigest({ gpu: false }), executable: [process.execPath, build] },
+    cpu: { digest, executable: [process.execPath, build, "--digest", digest] },
   });
   const base = "mirror.example.org/debian:1";
+  const based = await imageDigest({ gpu: true }, base);
   expect(await trainerImage({ pipelines: [pipeline()], base })).toEqual({
-    gpu: {
-      digest: await imageDigest({ gpu: true }, base),
-      executable: [process.execPath, build, "--gpu", "--base", base],
-    },
+    gpu: { digest: based, executable: [process.execPath, build, "--gpu", "--base", base, "--digest", based] },
   });
 });

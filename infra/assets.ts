@@ -80,15 +80,11 @@ export async function trainerImage(options: {
       .filter(({ compute }) => compute.image === null)
       .map(imageKind),
   );
-  const assetOf = async (kind: keyof TrainerImage): Promise<ImageAsset> => ({
-    digest: await imageDigest({ gpu: kind === "gpu" }, base),
-    executable: [
-      process.execPath,
-      BUILD,
-      ...(kind === "gpu" ? ["--gpu"] : []),
-      ...(base === undefined ? [] : ["--base", base]),
-    ],
-  });
+  const assetOf = async (kind: keyof TrainerImage): Promise<ImageAsset> => {
+    const digest = await imageDigest({ gpu: kind === "gpu" }, base);
+    const options = [...(kind === "gpu" ? ["--gpu"] : []), ...(base === undefined ? [] : ["--base", base])];
+    return { digest, executable: [process.execPath, BUILD, ...options, "--digest", digest] };
+  };
   return {
     ...(kinds.has("cpu") ? { cpu: await assetOf("cpu") } : {}),
     ...(kinds.has("gpu") ? { gpu: await assetOf("gpu") } : {}),
