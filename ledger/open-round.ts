@@ -2,6 +2,7 @@
 import { decideBudget, spentAfter } from "../protocol/budget.ts";
 import { ADVICE, type ErrorCode } from "../protocol/errors.ts";
 import type { Head } from "../protocol/head.ts";
+import { noProgressText } from "../protocol/job-end.ts";
 import { intentKey, resultKey } from "../protocol/keys.ts";
 import type { Job } from "../protocol/ports.ts";
 import { decideRound, jobsOf, type AttemptFacts } from "../protocol/round.ts";
@@ -112,8 +113,7 @@ async function stepOfAttempts(
     const { code, message } = limit.failure;
     return { is: "blocked", round, attempt, code, reason: message, advice: adviceFor(code) };
   }
-  const last = facts.attempts.at(-1)?.job?.reason;
-  const reason = `${facts.attempts.length} attempts without progress${last === undefined ? "" : `; the last one: ${last}`}`;
+  const reason = noProgressText(facts.attempts);
   return { is: "blocked", round, attempt, code: "ATTEMPTS_USED_UP", reason, advice: ADVICE.ATTEMPTS_USED_UP };
 }
 

@@ -7,6 +7,7 @@ import { bestMetric, decideGate } from "../protocol/gate.ts";
 import { costOf, noCost, roundEntry, rollbackEntry } from "../protocol/entry.ts";
 import { isRefused, START, type Head } from "../protocol/head.ts";
 import { encodeRedo } from "../protocol/history.ts";
+import { noProgressText } from "../protocol/job-end.ts";
 import { intentKey, jobRecordKey, logKey, planKey, resultKey } from "../protocol/keys.ts";
 import type { JobRequest, Tick } from "../protocol/ports.ts";
 import { decideRound, jobsOf, needsOnDemand, nextAttempt } from "../protocol/round.ts";
@@ -115,9 +116,7 @@ async function bringOn(ledger: Ledger, head: Head, plan: Read<Plan>, passing: Pa
   const limit = await inspectLimit(ledger, round, facts, retryOf);
   if (limit.do === "blocked") {
     const reason =
-      limit.failure === undefined
-        ? `${facts.attempts.length} attempts without progress`
-        : `${limit.failure.code}: ${limit.failure.message}`;
+      limit.failure === undefined ? noProgressText(facts.attempts) : `${limit.failure.code}: ${limit.failure.message}`;
     return blocked(ledger, round, nextAttempt(facts.attempts) - 1, `round ${round} is blocked: ${reason}`);
   }
   const budget = decideBudget(ledger.config.budget, spentAfter(head.spent, jobsOf(facts), facts.nowMs));

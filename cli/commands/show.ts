@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { readRound, type RoundReport } from "../../ledger/round-report.ts";
 import { dollarsOf, runMs } from "../../protocol/budget.ts";
 import { itemId } from "../../protocol/digest.ts";
+import { endText } from "../../protocol/job-end.ts";
 import { printable } from "../../protocol/printable.ts";
 import { isAlive } from "../../protocol/round.ts";
 import { withoutRun } from "../../protocol/run-metrics.ts";
@@ -83,7 +84,7 @@ function* attempts(report: RoundReport): Generator<string> {
         : isAlive(job)
           ? job.state
           : // the failure record below says it in full
-            `${job.state}: ${(job.reason ?? "").split(failure === undefined ? "\n" : `: ${failure.code}: `)[0]}`;
+            `${job.state}: ${(endText(job) ?? "").split(failure === undefined ? "\n" : `: ${failure.code}: `)[0]}`;
     yield `  ${attempt}  ${dateTime(intentMs)}  ${printable(state)}`;
     if (failure !== undefined)
       yield `     ${style("red", printable(`${failure.code}: ${failure.message}`))}${failure.items.length === 0 ? "" : `: ${printable(failure.items.join(", "))}`}`;
