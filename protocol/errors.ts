@@ -95,6 +95,8 @@ export const ADVICE = {
     "Install Docker, or start it; or name an image that exists in `compute.image` or `aws.image`. Without Docker: `accrete image --context DIR`.",
   IMAGE_NOT_BUILT:
     "Mend what the message says, then run `accrete image` again; or name an image that exists in `compute.image` or `aws.image` of the config.",
+  SCRATCH_NOT_WRITABLE:
+    "Let the trainer's user write there: `chown 10001` the folder that is mounted (the image's user), or name another in ACCRETE_SCRATCH; then `accrete retry`.",
 } as const;
 
 export type ErrorCode = keyof typeof ADVICE;

@@ -15,6 +15,7 @@ const LASTING: Partial<Record<ErrorCode, number>> = {
   LOSS_NOT_FINITE: EXIT.bug,
   TOO_MANY_REJECTED: EXIT.dataUnusable,
   BACKEND_NOT_USABLE: EXIT.unavailable,
+  SCRATCH_NOT_WRITABLE: EXIT.unavailable,
   GPU_NOT_SEEN: EXIT.unavailable,
 };
 

@@ -167,6 +167,16 @@ describe.concurrent("the trainer's process", () => {
     expect(await place.failure(2)).toMatchObject({ code: "GPU_NOT_SEEN", exit: 69 });
   });
 
+  it("exits 69 with a failure record if its scratch folder can't be written, and says whose it is to be", async () => {
+    const { env, place } = await started();
+    const { exit, output } = await main({ ...env, ACCRETE_SCRATCH: join(newFolder(), "none") });
+    expect(exit, output).toBe(69);
+    expect(output).toMatch(
+      /SCRATCH_NOT_WRITABLE: the trainer \(user \d+\) can't make a folder .*ENOENT.*\nwhat to do: .*`chown 10001`/,
+    );
+    expect(await place.failure(2)).toMatchObject({ code: "SCRATCH_NOT_WRITABLE", exit: 69 });
+  });
+
   it.skipIf(!CAN_MOUNT)(
     "exits 70 with OUT_OF_DISK if its scratch folder is full (needs the right to mount one)",
     async () => {

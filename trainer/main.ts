@@ -38,9 +38,9 @@ const { unopenedLibraries } = await import("../adapters/native-gpu.ts");
 const { findNative } = await import("../adapters/native-library.ts");
 const { readNvidiaGpu } = await import("../adapters/nvidia-smi.ts");
 const { version } = await import("../adapters/version.ts");
-const { fileError } = await import("../adapters/file-errors.ts");
+const { errorCode, fileError } = await import("../adapters/file-errors.ts");
 const { BACKENDS, isBackend } = await import("../protocol/backend.ts");
-const { AccreteError, EXIT } = await import("../protocol/errors.ts");
+const { AccreteError, EXIT, messageOf } = await import("../protocol/errors.ts");
 const { isPlanKey } = await import("../protocol/keys.ts");
 const { printable } = await import("../protocol/printable.ts");
 const { aboutMachine } = await import("./about-machine.ts");
@@ -93,6 +93,14 @@ function memoryBytes(): number {
   return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }
 
+/** A folder that is mounted into a container belongs to whom it does outside. */
+function scratchError(thrown: unknown): unknown {
+  if (!["EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR"].includes(errorCode(thrown) ?? "")) return thrown;
+  const who = process.getuid === undefined ? "" : ` (user ${process.getuid()})`;
+  const message = `the trainer${who} can't make a folder in its scratch folder: ${messageOf(thrown)}`;
+  return new AccreteError("SCRATCH_NOT_WRITABLE", message, { cause: thrown });
+}
+
 async function freeBytes(folder: string): Promise<number | undefined> {
   return statfs(folder).then(
     ({ bavail, bsize }) => bavail * bsize,
@@ -120,7 +128,15 @@ async function main(): Promise<number> {
   const { store, requests } = countRequests(await openStore(state));
   const items = await openItems(data);
   const scratchRoot = process.env["ACCRETE_SCRATCH"] ?? tmpdir();
-  scratch = mkdtempSync(join(scratchRoot, "accrete-")); // at once: a signal in between would leave the folder
+  const { plan, sha256 } = await readPlan(store, planKey);
+  const at = { round: plan.round, attempt };
+  try {
+    scratch = mkdtempSync(join(scratchRoot, "accrete-")); // at once: a signal in between would leave the folder
+  } catch (thrown) {
+    const error = scratchError(thrown);
+    await recordFailure(store, at, error);
+    throw error;
+  }
   const usesNative = native !== undefined && (computing.backend ?? "native") === "native";
   const facts = {
     version: version(),
@@ -133,7 +149,6 @@ async function main(): Promise<number> {
   };
   const writer = new SaveThread({ state, folder: join(scratch, "save") });
   try {
-    const { plan, sha256 } = await readPlan(store, planKey);
     try {
       const run = randomBytes(8).toString("hex");
       return await runTrainer(
@@ -160,7 +175,7 @@ async function main(): Promise<number> {
         sha256,
       );
     } catch (error) {
-      await recordFailure(store, { round: plan.round, attempt }, error);
+      await recordFailure(store, at, error);
       throw error;
     }
   } finally {
