@@ -1,12 +1,14 @@
-/** Tests of the trainer's image, which need a Docker engine: `npm run test:image`. One at a time, as they share it. */
+/** Tests of the trainer's image, which need a Docker engine: `npm run test:image`. */
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["test/image/**/*.image.test.ts"],
+    include: [`test/image/**/*.${process.env["ACCRETE_IMAGE_GPU"] === "1" ? "gpu-image" : "image"}.test.ts`],
     testTimeout: 300_000,
     hookTimeout: 300_000,
     pool: "forks",
-    fileParallelism: false,
+    // each has a container with TensorFlow in it
+    maxWorkers: 2,
+    maxConcurrency: 2,
   },
 });

@@ -40,6 +40,11 @@ const PARTS: readonly Part[] = [
     figures: /^(\d.*histories.*)$/,
   },
   {
+    name: "image-gpu, built and run without a GPU",
+    run: ["scripts/test-image.ts", "--gpu"],
+    figures: /^ *((?:the GPU image|Tests) +.*)$/,
+  },
+  {
     name: "slow tests",
     run: ["node_modules/vitest/vitest.mjs", "run", "--passWithNoTests", ".slow.test"],
     env: { ACCRETE_SLOW: "1" },
