@@ -39,6 +39,8 @@ const RULES: readonly Rule[] = [
   },
   { folder: "functions", but: ["functions/compose.ts"], ours: ["functions", "ledger", "protocol"] },
   { folder: "image", ours: ["image", "adapters", "protocol"] },
+  // an AWS of its own: it knows nothing of the pipeline
+  { folder: "localstack", ours: ["localstack", "adapters", "protocol"] },
   { folder: "infra", but: ["infra/app.ts", "infra/assets.ts"], ours: ["infra", "protocol"] },
 ];
 
