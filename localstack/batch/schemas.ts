@@ -220,19 +220,18 @@ const computeSettings = {
   managedInstancesProvider: notHere("managed instances"),
   capacityTags: notHere("managed instances"),
 };
-const Strategy = z.enum([
-  "BEST_FIT",
+const STRATEGIES = [
   "BEST_FIT_PROGRESSIVE",
   "BEST_FIT_PROGRESSIVE_ORDERED",
   "SPOT_CAPACITY_OPTIMIZED",
   "SPOT_PRICE_CAPACITY_OPTIMIZED",
   "SPOT_CAPACITY_OPTIMIZED_PRIORITIZED",
-]);
+] as const;
 const ComputeKind = z.enum(["EC2", "SPOT", "FARGATE", "FARGATE_SPOT"]);
 const EcsSettings = z.strictObject({ containerInsights: some(z.enum(["ENABLED", "ENHANCED", "DISABLED"])) });
 export const ComputeResource = z.strictObject({
   type: ComputeKind,
-  allocationStrategy: some(Strategy),
+  allocationStrategy: some(z.enum(["BEST_FIT", ...STRATEGIES])),
   maxvCpus: z.int(),
   spotIamFleetRole: some(text),
   ...computeSettings,
@@ -263,7 +262,7 @@ export const UpdateComputeEnvironment = z.strictObject({
     z.strictObject({
       ...computeSettings,
       type: some(ComputeKind),
-      allocationStrategy: some(Strategy),
+      allocationStrategy: some(z.enum(STRATEGIES)),
       maxvCpus: some(z.int()),
       updateToLatestImageVersion: some(z.boolean()),
     }),

@@ -6,7 +6,8 @@ import type { Job, JobRequest, Jobs } from "../../protocol/ports.ts";
 
 /** What a job of the suite does; behaving-job.ts, run as the trainer, reads it from the plan's key. */
 export interface Behaviour {
-  readonly exitCode: number;
+  /** or the signal that it sends to itself */
+  readonly exitCode: number | "SIGKILL" | "SIGINT";
   readonly afterMs: number;
   /** exit code on SIGTERM @default 75 */
   readonly onSigterm?: number | "ignored";
@@ -44,6 +45,8 @@ export const running = (job: Job | undefined): boolean => job?.state === "runnin
 export interface JobsHarness {
   /** runs behaving-job.ts as the trainer, with a grace period as short as it can be */
   readonly jobs: Jobs;
+  /** where a job writes to @default what the job itself says, if that is a file */
+  logFile?(job: Job): string;
   /** the same jobs as another process sees them */
   reopen(): Promise<Jobs>;
   /** ends what still runs and cleans up */
@@ -65,6 +68,16 @@ export function jobsKeepTheirPromises(name: string, open: () => Promise<JobsHarn
       return submission.id;
     };
 
+    /** Settles once the job's program has said that it is there, where its log is a file. */
+    const behaving = async (job: Job): Promise<void> => {
+      const log = harness?.logFile?.(job) ?? job.log ?? "";
+      if (!log.startsWith("/")) return;
+      for (const untilMs = performance.now() + 45_000; performance.now() < untilMs; await sleep(20)) {
+        if ((await readFile(log, "utf8")).includes("behaving: ")) return;
+      }
+      throw new Error(`${log}: the job does not say that it is there`);
+    };
+
     it("runs a job to its end and says when", async () => {
       const { jobs } = await opened();
       const request = requestOf({ exitCode: 0, afterMs: 10 });
@@ -83,6 +96,15 @@ export function jobsKeepTheirPromises(name: string, open: () => Promise<JobsHarn
       const job = await jobOnce(jobs, id, stopped);
       expect(job).toMatchObject({ state: "failed", exitCode });
       expect(job.reason).toBeTruthy();
+    });
+
+    it.each([
+      ["SIGKILL", 137],
+      ["SIGINT", 130],
+    ] as const)("tells a job that %s has ended by 128 and its number", async (exitCode, known) => {
+      const { jobs } = await opened();
+      const id = await submitted(jobs, requestOf({ exitCode, afterMs: 0 }));
+      expect(await jobOnce(jobs, id, stopped)).toMatchObject({ state: "failed", exitCode: known });
     });
 
     it("shows a job as running while it runs, and only there", async () => {
@@ -106,6 +128,18 @@ export function jobsKeepTheirPromises(name: string, open: () => Promise<JobsHarn
       expect(await jobs.describe([])).toEqual([]);
     });
 
+    it("describes more jobs than AWS tells in one call", async () => {
+      const { jobs } = await opened();
+      const ids = [
+        await submitted(jobs, requestOf({ exitCode: 0, afterMs: 0 })),
+        await submitted(jobs, requestOf({ exitCode: 0, afterMs: 0 })),
+      ];
+      for (const id of ids) await jobOnce(jobs, id, stopped);
+      const unknown = Array.from({ length: 150 }, (_, i) => `no-such-job-${i}`);
+      const found = await jobs.describe([ids[0]!, ...unknown, ids[1]!]);
+      expect(found.map((job) => job.id)).toEqual(ids);
+    });
+
     it("finds the jobs of one name, not those that start like it", async () => {
       const { jobs } = await opened();
       const name = `digits-${randomBytes(8).toString("hex")}`;
@@ -122,8 +156,7 @@ export function jobsKeepTheirPromises(name: string, open: () => Promise<JobsHarn
     it("lets a job save and end by itself when it is terminated, and keeps the reason", async () => {
       const { jobs } = await opened();
       const id = await submitted(jobs, requestOf({ exitCode: 0, afterMs: 600_000, onSigterm: 75 }));
-      const { log } = await jobOnce(jobs, id, running);
-      await behaving(log);
+      await behaving(await jobOnce(jobs, id, running));
       await jobs.terminate(id, "the round was closed");
       const job = await jobOnce(jobs, id, stopped);
       expect(job).toMatchObject({ state: "failed", exitCode: 75 });
@@ -133,10 +166,32 @@ export function jobsKeepTheirPromises(name: string, open: () => Promise<JobsHarn
     it("kills a job that does not end on SIGTERM", async () => {
       const { jobs } = await opened();
       const id = await submitted(jobs, requestOf({ exitCode: 0, afterMs: 600_000, onSigterm: "ignored" }));
-      const { log } = await jobOnce(jobs, id, running);
-      await behaving(log);
+      await behaving(await jobOnce(jobs, id, running));
       await jobs.terminate(id, "closed");
       expect(await jobOnce(jobs, id, stopped)).toMatchObject({ state: "failed", exitCode: 137 });
+    });
+
+    it("terminates one of two jobs that run at once, and leaves the other alone", async () => {
+      const { jobs } = await opened();
+      const [one, other] = [
+        await submitted(jobs, requestOf({ exitCode: 0, afterMs: 600_000 })),
+        await submitted(jobs, requestOf({ exitCode: 0, afterMs: 600_000 })),
+      ];
+      for (const id of [one, other]) await behaving(await jobOnce(jobs, id, running));
+      await jobs.terminate(one, "closed");
+      expect(await jobOnce(jobs, one, stopped)).toMatchObject({ exitCode: 75 });
+      expect(running((await jobs.describe([other]))[0])).toBe(true);
+    });
+
+    it("changes nothing when a job is terminated twice", async () => {
+      const { jobs } = await opened();
+      const id = await submitted(jobs, requestOf({ exitCode: 0, afterMs: 600_000 }));
+      await behaving(await jobOnce(jobs, id, running));
+      await jobs.terminate(id, "the first");
+      await jobs.terminate(id, "the second");
+      const job = await jobOnce(jobs, id, stopped);
+      expect(job).toMatchObject({ state: "failed", exitCode: 75 });
+      expect(job.reason).toContain("the first");
     });
 
     it.each([75, "ignored"] as const)("ends a job at its time limit (on SIGTERM: %s)", async (onSigterm) => {
@@ -162,6 +217,15 @@ export function jobsKeepTheirPromises(name: string, open: () => Promise<JobsHarn
       expect(await jobs.describe([id])).toEqual([job]);
     });
 
+    it("shows another process the same end", async () => {
+      const { jobs, reopen } = await opened();
+      const id = await submitted(jobs, requestOf({ exitCode: 3, afterMs: 0 }));
+      const job = await jobOnce(jobs, id, stopped);
+      const other = await reopen();
+      expect(await other.describe([id])).toEqual([job]);
+      expect(await other.findByName(job.name)).toEqual([job]);
+    });
+
     it("is found, described and terminated by another process than the one that submitted it", async () => {
       const { jobs, reopen } = await opened();
       const request = requestOf({ exitCode: 0, afterMs: 600_000 });
@@ -173,13 +237,4 @@ export function jobsKeepTheirPromises(name: string, open: () => Promise<JobsHarn
       expect(await jobOnce(other, id, stopped)).toEqual(await jobOnce(jobs, id, stopped));
     });
   });
-}
-
-/** Settles once the job's program has said that it is there, where the log is a file. */
-async function behaving(log: string | undefined): Promise<void> {
-  if (log === undefined || !log.startsWith("/")) return;
-  for (const untilMs = performance.now() + 45_000; performance.now() < untilMs; await sleep(20)) {
-    if ((await readFile(log, "utf8")).includes("behaving: ")) return;
-  }
-  throw new Error(`${log}: the job does not say that it is there`);
 }
