@@ -149,7 +149,7 @@ export function around(client: BatchClient): Pick<TestBatch, "submit" | "job" | 
           jobQueue: QUEUE,
           jobDefinition: DEFINITION,
           ...more,
-          containerOverrides: { command: [script], ...more.containerOverrides },
+          containerOverrides: { command: [script || ";"], ...more.containerOverrides },
         }),
       );
       return jobId;
