@@ -1,18 +1,13 @@
+/** How the port takes what Batch says, and its faults; its contract on a Batch that runs jobs is in localstack/batch/contract.test.ts. */
 import { BatchClient, type JobDetail } from "@aws-sdk/client-batch";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { AccreteError } from "../protocol/errors.ts";
 import type { JobRequest, Jobs } from "../protocol/ports.ts";
 import { needsOnDemand } from "../protocol/round.ts";
 import { openBatchServer, type BatchServer } from "../test/batch-server.ts";
-import { jobsKeepTheirPromises } from "../test/contract/jobs.ts";
 import { awsClientOptions } from "./aws-client.ts";
 import { openBatchJobs } from "./batch-jobs.ts";
 
-const BEHAVING = fileURLToPath(new URL("../test/contract/behaving-job.ts", import.meta.url));
 const DEFINITION = "arn:aws:batch:eu-central-1:123456789012:job-definition/accrete-prod-digits:7";
 /** long enough for a busy machine: only what hangs has to wait for it */
 const ANSWER_MS = 1_000;
@@ -27,29 +22,6 @@ function jobsOn(url: string): Jobs {
   return openBatchJobs({ client, queue: "spot", onDemandQueue: "ondemand" });
 }
 
-jobsKeepTheirPromises("batch", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "accrete-batch-"));
-  const server = await openBatchServer({
-    command: [process.execPath, BEHAVING],
-    folder,
-    graceMs: 300,
-    // the shortest that Batch knows, so that no test waits for a minute
-    timeOutMs: (seconds) => (seconds === 60 ? 500 : seconds * 1_000),
-  });
-  const withDefinition = (jobs: Jobs): Jobs => ({
-    ...jobs,
-    submit: (request) => jobs.submit({ ...request, jobDefinition: DEFINITION }),
-  });
-  return {
-    jobs: withDefinition(jobsOn(server.url)),
-    reopen: async () => withDefinition(jobsOn(server.url)),
-    close: async () => {
-      await server.close();
-      await rm(folder, { recursive: true, force: true });
-    },
-  };
-});
-
 describe("jobs of AWS Batch", () => {
   let server: BatchServer | undefined;
   afterEach(async () => {
@@ -57,7 +29,7 @@ describe("jobs of AWS Batch", () => {
     server = undefined;
   });
   const open = async (pageSize = 100): Promise<{ server: BatchServer; jobs: Jobs }> => {
-    server = await openBatchServer({ command: null, folder: tmpdir(), graceMs: 0, pageSize });
+    server = await openBatchServer(pageSize);
     return { server, jobs: jobsOn(server.url) };
   };
   const request = (changes: Partial<JobRequest> = {}): JobRequest => ({

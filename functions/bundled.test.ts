@@ -58,7 +58,7 @@ beforeEach(async () => {
   lines = [];
   vi.spyOn(process.stdout, "write").mockImplementation((line) => lines.push(JSON.parse(String(line))) > 0);
   cloud = await openCloudServer(() => Date.now() + laterMs);
-  batch = await openBatchServer({ command: null, folder, graceMs: 0 });
+  batch = await openBatchServer();
   Object.assign(process.env, functionEnv({ cloud: cloud.url, batch: batch.url }), {
     ACCRETE_JOB_DEFINITION: DEFINITION,
   });

@@ -47,7 +47,7 @@ beforeAll(async () => {
   for (const name of ["intake", "ledger"] as const)
     await writeFile(join(folder, `${name}.mjs`), await bundleFunction(name));
   cloud = await openCloudServer();
-  batch = await openBatchServer({ command: null, folder, graceMs: 0 });
+  batch = await openBatchServer();
 });
 afterAll(async () => {
   await Promise.all([cloud.close(), batch.close()]);

@@ -1,13 +1,9 @@
 /**
- * A small AWS Batch for tests: the REST-JSON API that the SDK speaks, on loopback; jobs are child processes. What AWS itself does is
- * taken from its documents. It can be told to fail in the ways that a network and a busy service do.
+ * An AWS Batch for tests that runs nothing: a job is what the test says of it, so that there can be what no Batch on this machine ever
+ * says. It can be told to fail in the ways that a network and a busy service do. One that runs jobs is in localstack/batch/.
  */
-import { spawn, type ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
-import { openSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { join } from "node:path";
 import type {
   DescribeJobsRequest,
   JobDetail,
@@ -22,18 +18,6 @@ type BatchFault = "throttled" | "refused" | "fails" | "hangs" | "fails-after" | 
 
 type BatchOperation = "submitjob" | "describejobs" | "listjobs" | "terminatejob";
 
-interface BatchServerOptions {
-  /** what the image's entry point would be, absolute paths; null: jobs stay RUNNABLE until move() */
-  readonly command: readonly string[] | null;
-  /** where the logs are */
-  readonly folder: string;
-  /** between SIGTERM and SIGKILL */
-  readonly graceMs: number;
-  /** how long an attempt of so many seconds may run @default as many */
-  readonly timeOutMs?: (seconds: number) => number;
-  readonly pageSize?: number;
-}
-
 export interface BatchServer {
   readonly url: string;
   /** the operations that were asked for, in order */
@@ -42,74 +26,25 @@ export interface BatchServer {
   readonly submitted: readonly SubmitJobRequest[];
   /** the next calls of an operation fail so, one after the other */
   fail(operation: BatchOperation, ...faults: BatchFault[]): void;
-  /** Changes what is said of a job, where no process runs. */
+  /** Changes what is said of a job. */
   move(id: string, changes: Partial<JobDetail>): void;
   close(): Promise<void>;
-}
-
-interface Running {
-  readonly child: ChildProcess;
-  ending?: string;
 }
 
 class Refused extends Error {}
 
 const JOB_DEFINITION = /^(arn:aws:batch:[a-z0-9-]+:\d{12}:job-definition\/)?[A-Za-z0-9_-]+:\d+$/;
 
-export async function openBatchServer(options: BatchServerOptions): Promise<BatchServer> {
+/** @param pageSize of ListJobs */
+export async function openBatchServer(pageSize = 100): Promise<BatchServer> {
   const jobs = new Map<string, JobDetail>();
-  const running = new Map<string, Running>();
   const faults = new Map<string, BatchFault[]>();
   const asked: BatchOperation[] = [];
   const submitted: SubmitJobRequest[] = [];
-  const { pageSize = 100, timeOutMs = (seconds) => seconds * 1_000 } = options;
   const change = (id: string, changes: Partial<JobDetail>): void => {
     const job = jobs.get(id);
     if (job !== undefined) jobs.set(id, { ...job, ...changes });
   };
-
-  function start(id: string, request: SubmitJobRequest, command: readonly string[]): void {
-    const logStreamName = join(options.folder, `${id}.log`);
-    const log = openSync(logStreamName, "a");
-    const [program = "", ...args] = command;
-    const overrides = request.containerOverrides?.environment ?? [];
-    const child = spawn(program, args, {
-      env: {
-        ...process.env,
-        AWS_BATCH_JOB_ID: id,
-        AWS_BATCH_JOB_ATTEMPT: "1",
-        ...Object.fromEntries(overrides.map(({ name, value }) => [name, value])),
-      },
-      stdio: ["ignore", log, log],
-    });
-    running.set(id, { child });
-    change(id, { status: "RUNNING", startedAt: Date.now(), container: { logStreamName } });
-    const seconds = request.timeout?.attemptDurationSeconds;
-    const timer =
-      seconds === undefined
-        ? undefined
-        : setTimeout(() => end(id, "Job attempt duration exceeded timeout"), timeOutMs(seconds));
-    child.once("close", (code, signal) => {
-      clearTimeout(timer);
-      const statusReason = running.get(id)?.ending ?? "Essential container in task exited";
-      running.delete(id);
-      const exitCode = code ?? (signal === "SIGKILL" ? 137 : 143);
-      change(id, {
-        status: exitCode === 0 ? "SUCCEEDED" : "FAILED",
-        statusReason,
-        stoppedAt: Math.max(Date.now(), jobs.get(id)?.startedAt ?? 0),
-        container: { logStreamName, exitCode },
-      });
-    });
-  }
-
-  function end(id: string, reason: string): void {
-    const run = running.get(id);
-    if (run === undefined || run.ending !== undefined) return;
-    run.ending = reason;
-    run.child.kill("SIGTERM");
-    setTimeout(() => running.has(id) && run.child.kill("SIGKILL"), options.graceMs).unref();
-  }
 
   const operations = {
     submitjob(request: SubmitJobRequest): object {
@@ -129,9 +64,6 @@ export async function openBatchServer(options: BatchServerOptions): Promise<Batc
         startedAt: 0,
       });
       submitted.push(request);
-      const { command } = options;
-      if (command !== null)
-        setImmediate(() => jobs.get(jobId)?.status === "RUNNABLE" && start(jobId, request, command));
       return { jobId, jobName };
     },
     describejobs(request: DescribeJobsRequest): object {
@@ -152,8 +84,7 @@ export async function openBatchServer(options: BatchServerOptions): Promise<Batc
     terminatejob({ jobId, reason }: TerminateJobRequest): object {
       const job = jobs.get(jobId ?? "");
       if (job?.jobId === undefined) throw new Refused(`Job ${jobId} does not exist.`);
-      if (running.has(job.jobId)) end(job.jobId, reason ?? "");
-      else if (job.status === "RUNNABLE")
+      if (job.status === "RUNNABLE")
         change(job.jobId, { status: "FAILED", statusReason: reason, stoppedAt: Date.now() });
       return {};
     },
@@ -187,18 +118,11 @@ export async function openBatchServer(options: BatchServerOptions): Promise<Batc
     }
   }
 
-  const { url, close } = await openServer(respond);
   return {
-    url,
+    ...(await openServer(respond)),
     asked,
     submitted,
     fail: (operation, ...kinds) => void faults.set(operation, kinds),
     move: change,
-    async close() {
-      const ended = [...running.values()].map(({ child }) => once(child, "close"));
-      for (const { child } of running.values()) child.kill("SIGKILL");
-      await Promise.all(ended);
-      await close();
-    },
   };
 }

@@ -24,7 +24,7 @@ async function docker(...words: string[]): Promise<string> {
 export async function dockerFault(): Promise<string | undefined> {
   return docker("version", "--format", "{{.Server.Version}}").then(
     () => undefined,
-    (error: unknown) => `no Docker engine answers: ${lastLine(error)}`,
+    (error: unknown) => `no Docker engine answers: ${faultOf(error)}`,
   );
 }
 
@@ -35,7 +35,7 @@ export function openDockerRunner(): Runner {
       try {
         id = await docker(...createWords(request));
       } catch (error) {
-        const said = lastLine(error);
+        const said = faultOf(error);
         throw new TaskNotStarted(
           /no such image/i.test(said) ? `CannotPullContainerError: ${said}` : `CannotCreateContainerError: ${said}`,
         );
@@ -61,7 +61,7 @@ function prepared(id: string, request: TaskRequest): PreparedTask {
       } catch (error) {
         await docker("rm", "--force", id).catch(() => undefined);
         return {
-          ended: Promise.resolve({ reason: `CannotStartContainerError: ${lastLine(error)}` }),
+          ended: Promise.resolve({ reason: `CannotStartContainerError: ${faultOf(error)}` }),
           signal: async () => undefined,
         };
       }
@@ -144,12 +144,9 @@ export function createWords({ id, container, environment }: TaskRequest): string
   ];
 }
 
-function lastLine(error: unknown): string {
+/** What the engine says, or the last that its program does. */
+function faultOf(error: unknown): string {
   const said = error instanceof Error && "stderr" in error ? String(error.stderr) : String(error);
-  return (
-    said
-      .trim()
-      .split("\n")
-      .findLast((line) => !line.startsWith("See 'docker")) ?? ""
-  );
+  const lines = said.trim().split("\n");
+  return lines.find((line) => line.startsWith("Error response")) ?? lines.at(-1) ?? "";
 }

@@ -73,7 +73,7 @@ export function jobsKeepTheirPromises(name: string, open: () => Promise<JobsHarn
       const log = harness?.logFile?.(job) ?? job.log ?? "";
       if (!log.startsWith("/")) return;
       for (const untilMs = performance.now() + 45_000; performance.now() < untilMs; await sleep(20)) {
-        if ((await readFile(log, "utf8")).includes("behaving: ")) return;
+        if ((await readFile(log, "utf8").catch(() => "")).includes("behaving: ")) return;
       }
       throw new Error(`${log}: the job does not say that it is there`);
     };
