@@ -1,5 +1,6 @@
 /** A job as the service shows it: in DescribeJobs, in ListJobs, and in the events of its changes. */
 import { hasEnded, type JobRecord, type Task } from "./job-record.ts";
+import type { ContainerProperties } from "./schemas.ts";
 
 interface Details {
   readonly task: Task | undefined;
@@ -65,6 +66,12 @@ export function jobSummary(job: JobRecord): object {
 }
 
 function container(job: JobRecord): object {
+  const { container, platformCapabilities } = job;
+  return { ...shownContainer(container, platformCapabilities), ...attemptContainer(latest(job)) };
+}
+
+/** The service says of each of these that there are none, and which platform is meant where none was named. */
+export function shownContainer(container: ContainerProperties, platformCapabilities: readonly string[] = []): object {
   return {
     command: [],
     volumes: [],
@@ -73,8 +80,8 @@ function container(job: JobRecord): object {
     ulimits: [],
     resourceRequirements: [],
     secrets: [],
-    ...job.container,
-    ...attemptContainer(latest(job)),
+    ...(platformCapabilities[0] === "FARGATE" ? { fargatePlatformConfiguration: { platformVersion: "LATEST" } } : {}),
+    ...container,
   };
 }
 

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import type * as z from "zod/mini";
 import type { Tables } from "./journal.ts";
 import { hasEnded } from "./job-record.ts";
+import { shownContainer } from "./job-view.ts";
 import { pageOf } from "./pages.ts";
 import * as schemas from "./schemas.ts";
 import type { Definition, Environment, Queue } from "./schemas.ts";
@@ -80,6 +81,7 @@ export class Resources {
     const { rows, ...next } = pageOf(found, ({ arn }) => arn, request, DESCRIBED_MAX);
     const jobDefinitions = rows.map(({ arn, ...one }) => ({
       ...one,
+      containerProperties: shownContainer(one.containerProperties ?? {}, one.platformCapabilities),
       jobDefinitionArn: arn,
       containerOrchestrationType: "ECS",
     }));
