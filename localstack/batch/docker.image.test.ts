@@ -15,6 +15,7 @@ import { openBatchJobs } from "../../adapters/batch-jobs.ts";
 import type { Jobs } from "../../protocol/ports.ts";
 import { jobsKeepTheirPromises } from "../../test/contract/jobs.ts";
 import { createWords, dockerFault, openDockerRunner } from "./docker-runner.ts";
+import type { TaskRequest } from "./runner.ts";
 import {
   around,
   clientOf,
@@ -45,7 +46,7 @@ async function imageFault(): Promise<string | undefined> {
 
 describe("how a container is made", () => {
   it("is what the definition says, and nothing that it doesn't", () => {
-    const container: ContainerProperties = {
+    const container: TaskRequest["container"] = {
       image: "a:1",
       command: ["x"],
       user: "1:2",
@@ -61,16 +62,34 @@ describe("how a container is made", () => {
       mountPoints: [{ sourceVolume: "scratch", containerPath: "/s", readOnly: true }],
       ulimits: [{ name: "nofile", softLimit: 1, hardLimit: 2 }],
     };
-    expect(createWords({ id: "0", folder: "", container: container as never, environment: { A: "1 2" } })).toEqual([
+    expect(createWords({ id: "0", folder: "", container, environment: { A: "1 2" } })).toEqual([
       "create",
       "--name=accrete-batch-0",
       "--pull=never",
       "--network=host",
       "--cpu-shares=1024",
       "--memory=256m",
-      ...["--gpus", "1", "--user", "1:2", "--read-only", "--init", "--shm-size", "64m"],
-      ...["--tmpfs", "/tmp:rw,nosuid,size=16m", "--device", "/dev/fuse:/dev/fuse:rw", "--ulimit", "nofile=1:2"],
-      ...["--volume", "/scratch:/s:ro", "--env", "A=1 2", "--", "a:1", "x"],
+      "--gpus",
+      "1",
+      "--user",
+      "1:2",
+      "--read-only",
+      "--init",
+      "--shm-size",
+      "64m",
+      "--tmpfs",
+      "/tmp:rw,nosuid,size=16m",
+      "--device",
+      "/dev/fuse:/dev/fuse:rw",
+      "--ulimit",
+      "nofile=1:2",
+      "--volume",
+      "/scratch:/s:ro",
+      "--env",
+      "A=1 2",
+      "--",
+      "a:1",
+      "x",
     ]);
   });
 });

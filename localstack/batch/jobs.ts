@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setLongTimeout, type LongTimeout } from "../../adapters/long-timeout.ts";
+import { messageOf } from "../../protocol/errors.ts";
 import { isRetried, placeFor, sum, type Resources as Needs } from "./decide.ts";
 import type { Events } from "./events.ts";
 import { isWaiting } from "./job-calls.ts";
@@ -166,8 +167,10 @@ export class Jobs {
         const running = await began;
         end = running === undefined ? {} : await this.#toItsEnd(jobId, running, request);
       } catch (error) {
-        if (!(error instanceof TaskNotStarted)) throw error;
-        end = { reason: error.message };
+        // a full disk, say: the server goes on
+        end = {
+          reason: error instanceof TaskNotStarted ? error.message : `CannotStartContainerError: ${messageOf(error)}`,
+        };
       }
       if (!this.#isClosed) this.#ended(jobId, end);
     };

@@ -58,7 +58,8 @@ export function openLogs({ endpoint, region, onLost }: LogsOptions): Logs {
   return {
     follow(path, to) {
       let isMade = false;
-      return followFile(path, async (lines) => {
+      const lost = (error: unknown): void => onLost(`${to.group} ${to.stream}: ${String(error)}`);
+      return followFile(path, lost, async (lines) => {
         try {
           if (!isMade) await make(to);
           isMade = true;
@@ -66,7 +67,7 @@ export function openLogs({ endpoint, region, onLost }: LogsOptions): Logs {
           await client.send(new PutLogEventsCommand({ logGroupName: to.group, logStreamName: to.stream, logEvents }));
           return true;
         } catch (error) {
-          onLost(`${to.group} ${to.stream}: ${String(error)}`);
+          lost(error);
           return false;
         }
       });
@@ -76,7 +77,11 @@ export function openLogs({ endpoint, region, onLost }: LogsOptions): Logs {
 }
 
 /** @param send settles with whether they are there; else the same lines come again with the next ones */
-function followFile(path: string, send: (lines: readonly Line[]) => Promise<boolean>): { finish(): Promise<void> } {
+function followFile(
+  path: string,
+  onFault: (error: unknown) => void,
+  send: (lines: readonly Line[]) => Promise<boolean>,
+): { finish(): Promise<void> } {
   let isAsked = true;
   let isLast = false;
   let sent: number | undefined;
@@ -93,7 +98,7 @@ function followFile(path: string, send: (lines: readonly Line[]) => Promise<bool
   async function whileAsked(): Promise<void> {
     while (isAsked) {
       isAsked = false;
-      await sendNew();
+      await sendNew().catch(onFault);
       if (!isLast) await sleep(TOGETHER_MS);
     }
     working = undefined;

@@ -16,7 +16,7 @@ import {
   UpdateJobQueueCommand,
   type JobDetail,
 } from "@aws-sdk/client-batch";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { identityOf } from "../../adapters/process-alive.ts";
@@ -213,6 +213,16 @@ describe("attempts", () => {
     await expect.poll(() => isAlive(pidIn(job))).toBe(false);
   });
 
+  it("fail where a machine can't even make their folder, and others go on", async () => {
+    const { submit, ended, options } = await open();
+    writeFileSync(join(options.folder, "attempts"), "no folder");
+    const job = await ended(await submit(""));
+    expect(brief(job)).toEqual(["FAILED", "Task failed to start", undefined]);
+    expect(job.container?.reason).toMatch(/^CannotStartContainerError: (EEXIST|ENOTDIR)/);
+    rmSync(join(options.folder, "attempts"));
+    expect((await ended(await submit(""))).status).toBe("SUCCEEDED");
+  });
+
   it.each([
     ["no image of that name", () => undefined, /^CannotPullContainerError: no image a:1$/],
     ["no such program", () => ["/none"], /^CannotStartContainerError: .*ENOENT/],
@@ -370,7 +380,12 @@ describe("what is refused", () => {
     ],
     [
       "6 rules",
-      { retryStrategy: { attempts: 2, evaluateOnExit: Array(6).fill({ onExitCode: "1", action: "EXIT" }) } },
+      {
+        retryStrategy: {
+          attempts: 2,
+          evaluateOnExit: Array.from({ length: 6 }, () => ({ onExitCode: "1", action: "EXIT" })),
+        },
+      },
       "at most 5",
     ],
     [

@@ -37,8 +37,12 @@ const Model = z.object({
 });
 export type Model = z.infer<typeof Model>;
 
-/** Why there is no model here; undefined if there is. Installs it. */
-export const modelFault = (): Promise<string | undefined> => installPackages(PACKAGES);
+/** Why there is no model here; undefined if there is. Installs it. With ACCRETE_BOTOCORE_REQUIRED nothing is a reason. */
+export async function modelFault(): Promise<string | undefined> {
+  const fault = await installPackages(PACKAGES);
+  if (fault !== undefined && process.env["ACCRETE_BOTOCORE_REQUIRED"] !== undefined) throw new Error(fault);
+  return fault;
+}
 
 export function readModel(): Model {
   const path = join(packagesFolder(PACKAGES), "botocore/data/batch/2016-08-10/service-2.json.gz");
