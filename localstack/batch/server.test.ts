@@ -195,6 +195,22 @@ describe("attempts", () => {
     expect(await ours("jobs/none/reclaim")).toBe(400);
   });
 
+  it("lose their place on Fargate in words of its own, and have no instance there", async () => {
+    const { client, submit, ended } = await open();
+    const resources = { type: "FARGATE_SPOT" as const, maxvCpus: 4, subnets: ["subnet-1"], securityGroupIds: ["sg-1"] };
+    const environment = { computeEnvironmentName: "fargate", type: "MANAGED" as const, computeResources: resources };
+    await client.send(new CreateComputeEnvironmentCommand(environment));
+    const order = [{ order: 1, computeEnvironment: "fargate" }];
+    const queue = { jobQueueName: "fargate", priority: 1, computeEnvironmentOrder: order };
+    await client.send(new CreateJobQueueCommand(queue));
+    const id = await submit(SAVES, { jobQueue: "fargate" });
+    await there(id);
+    expect(await ours(`jobs/${id}/reclaim`)).toBe(200);
+    const job = await ended(id);
+    expect(brief(job)).toEqual(["FAILED", "Your Spot Task was interrupted.", undefined]);
+    expect(job.container?.containerInstanceArn).toBeUndefined();
+  });
+
   it("end with all that they have started", async () => {
     const { client, submit, ended } = await open();
     const child = `const c = require("child_process").spawn(process.execPath, ["-e", ${JSON.stringify(DEAF)}], { stdio: "inherit" }); c.on("spawn", () => console.log("child", c.pid));`;
