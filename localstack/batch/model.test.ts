@@ -10,6 +10,9 @@ type Name = keyof typeof OPERATIONS;
 const Answer = z.record(z.string(), z.unknown());
 const QueueArns = z.object({ jobQueues: z.array(z.looseObject({ jobQueueArn: z.string() })) });
 
+/** A busy machine must not fail a test. */
+const POLL = { timeout: 20_000 };
+
 const fault = await modelFault();
 
 describe.skipIf(fault !== undefined)(`the model of AWS Batch${fault === undefined ? "" : ` (${fault})`}`, () => {
@@ -198,7 +201,9 @@ describe.skipIf(fault !== undefined)(`the model of AWS Batch${fault === undefine
   );
 
   async function eventsAreRight(): Promise<void> {
-    await expect.poll(() => aws.events.filter(({ detail }) => /FAILED|SUCCEEDED/.test(detail.status)).length).toBe(6);
+    await expect
+      .poll(() => aws.events.filter(({ detail }) => /FAILED|SUCCEEDED/.test(detail.status)).length, POLL)
+      .toBe(6);
     expect(aws.events.length).toBeGreaterThan(18);
     for (const { source, detailType, resources, detail } of aws.events) {
       expect([source, detailType, resources]).toEqual(["aws.batch", "Batch Job State Change", [detail["jobArn"]]]);

@@ -16,7 +16,8 @@ import {
   UpdateJobQueueCommand,
   type JobDetail,
 } from "@aws-sdk/client-batch";
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { identityOf } from "../../adapters/process-alive.ts";
@@ -24,6 +25,9 @@ import { openProcessRunner } from "./process-runner.ts";
 import type { BatchOptions } from "./server.ts";
 import { openAwsEndpoint, type AwsEndpoint } from "./testing/aws-endpoint.ts";
 import { define, DEFINITION, MACHINES, openTestBatch, QUEUE, type TestBatch } from "./testing/batch.ts";
+
+/** A busy machine must not fail a test. */
+const POLL = { timeout: 20_000 };
 
 let batch: TestBatch | undefined;
 let aws: AwsEndpoint | undefined;
@@ -94,8 +98,7 @@ describe("the environment of a job", () => {
   });
 
   it("has a scratch folder of the attempt, which goes with it", async () => {
-    const scratch = join((await open()).folder, "scratch");
-    await batch?.close();
+    const scratch = mkdtempSync(join(tmpdir(), "accrete-scratch-"));
     const { submit, ended } = await open({
       runner: openProcessRunner({ entrypointOf: () => [process.execPath, "-e"], env: {}, scratch }),
     });
@@ -106,6 +109,7 @@ describe("the environment of a job", () => {
     expect(brief(job)).toEqual(["SUCCEEDED", ENDED, 0]);
     expect(said(job).trim()).toMatch(new RegExp(`^${scratch}/[0-9a-f]{32}$`));
     expect(readdirSync(scratch)).toEqual([]);
+    rmSync(scratch, { recursive: true });
   });
 
   it("has parameters in its command's words", async () => {
@@ -219,14 +223,14 @@ describe("attempts", () => {
     // by itself
     let job = await ended(await submit(`${child} setTimeout(() => process.exit(3), 300)`));
     expect(brief(job)).toEqual(["FAILED", ENDED, 3]);
-    await expect.poll(() => isAlive(pidIn(job))).toBe(false);
+    await expect.poll(() => isAlive(pidIn(job)), POLL).toBe(false);
     // and by SIGKILL
     const id = await submit(`${child} ${DEAF}`);
     job = await batch!.job(id, (job) => is("RUNNING")(job) && pidIn(job) > 0 && said(job).split("there").length === 3);
     expect(await isAlive(pidIn(job))).toBe(true);
     await client.send(new TerminateJobCommand({ jobId: id, reason: "enough" }));
     expect(brief(await ended(id))).toEqual(["FAILED", "enough", 137]);
-    await expect.poll(() => isAlive(pidIn(job))).toBe(false);
+    await expect.poll(() => isAlive(pidIn(job)), POLL).toBe(false);
   });
 
   it("fail where a machine can't even make their folder, and others go on", async () => {
@@ -569,7 +573,7 @@ describe("what it tells others", () => {
     const id = await submit(script, { retryStrategy: { attempts: 2 } });
     await ended(id);
     const states = ["RUNNABLE", "STARTING", "RUNNING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED"];
-    await expect.poll(() => aws.events.map(({ detail }) => detail.status)).toEqual(states);
+    await expect.poll(() => aws.events.map(({ detail }) => detail.status), POLL).toEqual(states);
     expect(aws.events.at(-1)?.detail).toMatchObject({
       jobId: id,
       attempts: [{ container: { exitCode: 1 } }, { container: { exitCode: 0 } }],
@@ -580,7 +584,7 @@ describe("what it tells others", () => {
     const { aws, faults, submit, ended } = await openTold();
     aws.failures.push(400, 500);
     await ended(await submit(""));
-    await expect.poll(() => aws.events.at(-1)?.detail.status).toBe("SUCCEEDED");
+    await expect.poll(() => aws.events.at(-1)?.detail.status, POLL).toBe("SUCCEEDED");
     expect(faults.filter((fault) => fault.includes("events are lost"))).toHaveLength(1);
   });
 
@@ -609,6 +613,6 @@ describe("what it tells others", () => {
       'console.log("there"); setTimeout(() => console.log("more"), 200); setInterval(() => {}, 1000)',
     );
     await there(id);
-    await expect.poll(() => [...aws.lines.values()]).toEqual([["there", "more"]]);
+    await expect.poll(() => [...aws.lines.values()], POLL).toEqual([["there", "more"]]);
   });
 });
