@@ -2,7 +2,9 @@ import { configDefaults, defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["{protocol,ledger,adapters,functions,image,infra,trainer,cli,localstack,test,scripts,examples}/**/*.test.ts"],
+    include: [
+      "{protocol,ledger,adapters,functions,image,infra,trainer,cli,localstack,test,scripts,examples}/**/*.test.ts",
+    ],
     // minutes or gigabytes: with ACCRETE_SLOW=1; a Docker engine: vitest.image.config.ts
     exclude: [
       ...configDefaults.exclude,

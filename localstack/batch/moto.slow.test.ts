@@ -23,13 +23,10 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { installPackages, packagesFolder, PYTHON } from "../../scripts/python-packages.ts";
+import { installPackages, packagesFolder, PYTHON } from "../../scripts/pip-packages.ts";
 import { openTestBatch, type TestBatch } from "./testing/batch.ts";
 
-const PACKAGES = {
-  name: "moto",
-  requirements: fileURLToPath(new URL("testing/moto-requirements.txt", import.meta.url)),
-};
+const REQUIREMENTS = fileURLToPath(new URL("testing/moto-requirements.txt", import.meta.url));
 /** It ends with whoever started it: its standard input is at its end then. */
 const PROGRAM = `
 import sys
@@ -41,7 +38,7 @@ sys.stdin.read()
 server.stop()
 `;
 
-const fault = await installPackages(PACKAGES);
+const fault = await installPackages(REQUIREMENTS);
 
 describe.skipIf(fault !== undefined)(`moto${fault === undefined ? "" : ` (${fault})`}`, () => {
   let moto: ChildProcess;
@@ -49,7 +46,7 @@ describe.skipIf(fault !== undefined)(`moto${fault === undefined ? "" : ` (${faul
   let clients: readonly [BatchClient, BatchClient];
   beforeAll(async () => {
     const child = spawn(PYTHON, ["-S", "-c", PROGRAM], {
-      env: { PATH: process.env["PATH"], PYTHONPATH: packagesFolder(PACKAGES), PYTHONNOUSERSITE: "1" },
+      env: { PATH: process.env["PATH"], PYTHONPATH: packagesFolder(REQUIREMENTS), PYTHONNOUSERSITE: "1" },
       stdio: ["pipe", "pipe", "ignore"],
     });
     moto = child;

@@ -4,12 +4,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import * as z from "zod/mini";
-import { installPackages, packagesFolder } from "../../../scripts/python-packages.ts";
+import { installPackages, packagesFolder } from "../../../scripts/pip-packages.ts";
 
-const PACKAGES = {
-  name: "botocore",
-  requirements: fileURLToPath(new URL("botocore-requirements.txt", import.meta.url)),
-};
+const REQUIREMENTS = fileURLToPath(new URL("botocore-requirements.txt", import.meta.url));
 
 const Shape = z.object({
   type: z.string(),
@@ -39,13 +36,13 @@ export type Model = z.infer<typeof Model>;
 
 /** Why there is no model here; undefined if there is. Installs it. With ACCRETE_BOTOCORE_REQUIRED nothing is a reason. */
 export async function modelFault(): Promise<string | undefined> {
-  const fault = await installPackages(PACKAGES);
+  const fault = await installPackages(REQUIREMENTS);
   if (fault !== undefined && process.env["ACCRETE_BOTOCORE_REQUIRED"] !== undefined) throw new Error(fault);
   return fault;
 }
 
 export function readModel(): Model {
-  const path = join(packagesFolder(PACKAGES), "botocore/data/batch/2016-08-10/service-2.json.gz");
+  const path = join(packagesFolder(REQUIREMENTS), "botocore/data/batch/2016-08-10/service-2.json.gz");
   return Model.parse(JSON.parse(gunzipSync(readFileSync(path)).toString()));
 }
 
