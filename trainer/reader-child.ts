@@ -10,11 +10,12 @@ import { lineOf, Messages, parseAnswer, placesOf, type Answer, type Request } fr
 /** The process is over, and with it its request: what it was reading may be to blame. The message goes on after "reading it ". */
 export class ReaderEnded extends Error {
   override readonly name = "ReaderEnded";
-  readonly tookTooLong: boolean;
+  /** killed: by nobody that knows the item */
+  readonly how: "took-too-long" | "killed" | "otherwise";
 
-  constructor(message: string, tookTooLong = false) {
+  constructor(message: string, how: ReaderEnded["how"] = "otherwise") {
     super(message);
-    this.tookTooLong = tookTooLong;
+    this.how = how;
   }
 }
 
@@ -96,7 +97,7 @@ export class ReaderChild {
 
   /** @throws {ReaderEnded} if it ends before it has answered; it takes no request after that */
   async request(request: Request, timeMs: number): Promise<Answered> {
-    const tooLong = new ReaderEnded(`took longer than ${timeMs / 1_000} s`, true);
+    const tooLong = new ReaderEnded(`took longer than ${timeMs / 1_000} s`, "took-too-long");
     const timer = setTimeout(() => this.end(tooLong), Math.min(timeMs, TIMER_MS_MAX));
     const watch = setInterval(() => this.#checkMemory(), WATCH_MS);
     try {
@@ -162,6 +163,12 @@ export class ReaderChild {
   }
 
   #whyOver(code: number | null, signal: NodeJS.Signals | null): ReaderEnded {
+    // by somebody else than this class: the kernel, which takes the reader first
+    if (signal === "SIGKILL")
+      return new ReaderEnded(
+        `ended with the reader being killed, as happens when the machine or the job runs out of memory: give it more (on AWS \`compute.memory\`), or lower data.limits.memory, which is ${sizeText(this.#memory)}`,
+        "killed",
+      );
     if (/out of memory|bad_alloc|allocation failed|cannot allocate/i.test(this.#output)) return this.tooMuchMemory();
     const said = this.#output.split("\n").find((line) => /error|assert|fatal|fail/i.test(line));
     return new ReaderEnded(

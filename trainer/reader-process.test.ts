@@ -161,6 +161,14 @@ describe("the reader's process", () => {
     },
   );
 
+  it("blames no item if somebody else kills it: the machine has less memory than the limit", async () => {
+    const reader = newReader({ program: CRASHING_READER });
+    for (const files of [[file("crash-killed", good(0))], [file("a", good(0)), file("crash-killed", good(0))]])
+      await expect(read(files, jsonl, null, reader)).rejects.toThrow(
+        /^reading an item ended with the reader being killed, as happens when the machine or the job runs out of memory: .*compute\.memory/,
+      );
+  });
+
   it("is started anew if it was ended between two items, and blames none", async () => {
     const reader = newReader();
     await read([file("a", good(0))], jsonl, null, reader);

@@ -207,13 +207,18 @@ async function orEnded<T>(work: () => Promise<T>): Promise<T | ReaderEnded> {
   }
 }
 
-/** For one file: twice, as its end may be the machine's fault; whoever takes too long once would do so again. */
+/**
+ * For one file: twice, as its end may be the machine's fault; whoever takes too long once would do so again. A machine that has less memory than
+ * the limit allows is no fault of an item's: it would be rejected here, and learned elsewhere.
+ */
 async function orBlamed<T>(work: () => Promise<T>): Promise<T | BadItem> {
   const first = await orEnded(work);
   if (!(first instanceof ReaderEnded)) return first;
-  const last = first.tookTooLong ? first : await orEnded(work);
+  const tooLong = first.how === "took-too-long";
+  const last = tooLong ? first : await orEnded(work);
   if (!(last instanceof ReaderEnded)) return last;
-  return new BadItem(`reading it ${last.message}${last.tookTooLong ? " (data.limits.time)" : ""}`);
+  if (last.how === "killed") throw new Error(`reading an item ${last.message}`);
+  return new BadItem(`reading it ${last.message}${tooLong ? " (data.limits.time)" : ""}`);
 }
 
 function recordsOf(outcome: ReadOutcome, bytes: ArrayBuffer, begin: number): ReadFile | BadItem {

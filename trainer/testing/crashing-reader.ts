@@ -12,6 +12,8 @@ const real = openItemReader({ scratch, memory: Number(memory) });
 const CRASHES: Readonly<Record<string, () => void | Promise<void>>> = {
   abort: () => process.abort(),
   segv: () => void process.kill(process.pid, "SIGSEGV"),
+  // as the kernel does it where the machine has no memory left
+  killed: () => void process.kill(process.pid, "SIGKILL"),
   exit: () => process.exit(3),
   said: () => {
     console.error("\u001b[2Jlibrary: assertion failed");
