@@ -9,6 +9,7 @@ export default defineConfig({
     exclude: [
       ...configDefaults.exclude,
       "**/*.image.test.ts",
+      "**/*.localstack.test.ts",
       ...(process.env["ACCRETE_SLOW"] === "1" ? [] : ["**/*.slow.test.ts"]),
     ],
     // real processes and real files: a busy machine must not fail a test by its clock
