@@ -8,7 +8,7 @@ export default defineConfig({
     // minutes or gigabytes: with ACCRETE_SLOW=1; a Docker engine: vitest.image.config.ts
     exclude: [
       ...configDefaults.exclude,
-      "**/*.image.test.ts",
+      "**/*.{image,gpu-image}.test.ts",
       "**/*.localstack.test.ts",
       ...(process.env["ACCRETE_SLOW"] === "1" ? [] : ["**/*.slow.test.ts"]),
     ],
