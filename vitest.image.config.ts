@@ -1,9 +1,13 @@
-/** Tests of the trainer's image, which need a Docker engine: `npm run test:image`. */
+/** Tests that need a Docker engine, of the trainer's image and of the small Batch: `npm run test:image`. */
 import { defineConfig } from "vitest/config";
+
+const isForGpus = process.env["ACCRETE_IMAGE_GPU"] === "1";
 
 export default defineConfig({
   test: {
-    include: [`test/image/**/*.${process.env["ACCRETE_IMAGE_GPU"] === "1" ? "gpu-image" : "image"}.test.ts`],
+    include: isForGpus
+      ? ["test/image/**/*.gpu-image.test.ts"]
+      : ["test/image/**/*.image.test.ts", "localstack/batch/*.image.test.ts"],
     testTimeout: 300_000,
     hookTimeout: 300_000,
     pool: "forks",

@@ -58,7 +58,13 @@ async function test(engine: Engine): Promise<number> {
   );
   if (built.code !== 0) return built.code;
   say(`the image ${built.out} is there`);
-  const env = { ...dockerEnv(engine), ACCRETE_IMAGE: built.out, ACCRETE_IMAGE_BASE: BASE_TAG, ...OF_KIND };
+  const env = {
+    ...dockerEnv(engine),
+    ACCRETE_IMAGE: built.out,
+    ACCRETE_IMAGE_BASE: BASE_TAG,
+    ACCRETE_TEST_IMAGE: BASE_TAG,
+    ...OF_KIND,
+  };
   return (await node([...VITEST, ...CHOSEN], env)).code;
 }
 
