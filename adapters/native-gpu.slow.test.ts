@@ -1,12 +1,13 @@
 /**
  * The list of protocol/gpu-libraries.ts against what TensorFlow itself looks for, with a driver that claims a GPU. Needs Linux, cc and the library for
- * GPUs (3 GB: `npm run native -- --gpu`), and skips without.
+ * GPUs (3 GB: `npm run native -- --gpu`, or what `npm run image -- --gpu` has made an image of), and skips without.
  */
 import { spawnSync } from "node:child_process";
 import { linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { imageCache } from "../image/prepare.ts";
 import { CUDA_LIBRARIES, GPU_LIBRARIES, missingForGpu } from "../protocol/gpu-libraries.ts";
 import { CAN_COMPILE, writeFakeDriver } from "../test/fake-gpu.ts";
 import { CUDA_FOLDER, unopenedLibraries } from "./native-gpu.ts";
@@ -15,7 +16,7 @@ import { ADDON, nativeAt } from "./native-library.ts";
 const temporary = mkdtempSync(join(tmpdir(), "accrete-gpu-slow-"));
 afterAll(() => rmSync(temporary, { recursive: true, force: true }));
 
-const library = nativeAt({ gpu: true });
+const library = nativeAt({ gpu: true }) ?? nativeAt({ gpu: true }, join(imageCache(), "native"));
 if (library === undefined) console.warn("skipped: TensorFlow's library for GPUs is not here (npm run native -- --gpu)");
 
 /** Of the system and of TensorFlow, wherever the program runs. */
