@@ -1,34 +1,17 @@
 /** The Store and the Items on an S3 of this machine, by the suites that the directory's keep. */
-import { randomBytes } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import {
-  CreateBucketCommand,
-  DeleteObjectCommand,
-  ListMultipartUploadsCommand,
-  PutObjectCommand,
-  type S3Client,
-} from "@aws-sdk/client-s3";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { sha256 } from "../protocol/digest.ts";
+import type { S3Client } from "@aws-sdk/client-s3";
+import { afterAll, beforeAll, describe } from "vitest";
 import { ministackFault, MINISTACK_ACCOUNT, startMinistack, type Ministack } from "../scripts/ministack.ts";
-import { itemsKeepTheirPromises } from "../test/contract/items.ts";
-import { storeKeepsItsPromises } from "../test/contract/store.ts";
+import { s3IsWrongAsListed } from "../test/contract/s3-differences.ts";
+import { s3KeepsItsPromises } from "../test/contract/s3.ts";
 import { openS3Client } from "./s3-client.ts";
-import { openS3Items } from "./s3-items.ts";
-import { openS3Store } from "./s3-store.ts";
-import { PART_BYTES } from "./s3-transfer.ts";
 
 const fault = await ministackFault();
-const owner = MINISTACK_ACCOUNT;
 
 describe.skipIf(fault !== undefined)(`on ministack${fault === undefined ? "" : ` (skipped: ${fault})`}`, () => {
   let ministack: Ministack;
   let client: S3Client;
-  let folder: string;
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "accrete-s3-store-"));
     ministack = await startMinistack();
     const credentials = { accessKeyId: "test", secretAccessKey: "test" };
     client = openS3Client({ config: { endpoint: ministack.url, region: "us-east-1", credentials } });
@@ -36,50 +19,8 @@ describe.skipIf(fault !== undefined)(`on ministack${fault === undefined ? "" : `
   afterAll(async () => {
     client.destroy();
     await ministack.close();
-    await rm(folder, { recursive: true, force: true });
   });
 
-  const newBucket = async (): Promise<string> => {
-    const bucket = `accrete-${randomBytes(8).toString("hex")}`;
-    await client.send(new CreateBucketCommand({ Bucket: bucket }));
-    return bucket;
-  };
-
-  storeKeepsItsPromises("S3", async () => {
-    const bucket = await newBucket();
-    // of a pipeline whose name begins alike
-    await openS3Store({ client, bucket, prefix: "flowers-2", owner }).create("log/1", new Uint8Array(1));
-    return openS3Store({ client, bucket, prefix: "flowers", owner });
-  });
-
-  itemsKeepTheirPromises("S3", async () => {
-    const bucket = await newBucket();
-    return {
-      items: openS3Items({ client, bucket, owner }),
-      put: async (Key, Body) => void (await client.send(new PutObjectCommand({ Bucket: bucket, Key, Body }))),
-      remove: async (Key) => void (await client.send(new DeleteObjectCommand({ Bucket: bucket, Key }))),
-    };
-  });
-
-  it("gives equal bytes of any size equal etags, sent or copied, and leaves no upload behind", async () => {
-    const bucket = await newBucket();
-    const store = openS3Store({ client, bucket, prefix: "p", owner });
-    for (const size of [0, 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES]) {
-      const path = join(folder, "file");
-      await writeFile(path, randomBytes(size));
-      expect(await store.createFromFile(`${size}/a`, path)).toBe("won");
-      expect(await store.createFromFile(`${size}/b`, path)).toBe("won");
-      expect(await store.copy(`${size}/a`, `${size}/c`)).toBe("won");
-      expect(await store.createFromFile(`${size}/c`, path)).toBe("lost");
-      expect(await store.copy(`${size}/a`, `${size}/c`)).toBe("lost");
-      const heads = await Promise.all(["a", "b", "c"].map((name) => store.head(`${size}/${name}`)));
-      expect(heads.map((head) => head?.size)).toEqual([size, size, size]);
-      expect(new Set(heads.map((head) => head?.etag)).size).toBe(1);
-      const back = join(folder, "back");
-      expect((await store.readToFile(`${size}/c`, back))?.sha256).toBe(sha256(await readFile(path)));
-      expect(sha256(await readFile(back))).toBe(sha256(await readFile(path)));
-    }
-    const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
-    expect(Uploads).toEqual([]);
-  });
+  s3KeepsItsPromises(() => client, MINISTACK_ACCOUNT);
+  s3IsWrongAsListed("ministack", () => client);
 });

@@ -6,7 +6,7 @@ import { cp, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { makePart, removeLeftParts } from "../adapters/native-part.ts";
 import { localstackRoot, runsFolder } from "./cache.ts";
-import { clientEnv, localstackEnv, withoutAws, type Endpoints } from "./environment.ts";
+import { clientEnv, JOB_KEY, localstackEnv, withoutAws, type Endpoints } from "./environment.ts";
 import { freePorts } from "./ports.ts";
 import { startServer, type Server } from "./process.ts";
 import type { Phases } from "./phases.ts";
@@ -21,6 +21,8 @@ export interface CloudOptions {
   readonly batch?: string | undefined;
   /** between SIGTERM and SIGKILL of a job @default 30 */
   readonly graceSeconds?: number;
+  /** all calls are written to logs/calls.jsonl, those of Batch to logs/batch-calls.jsonl: testing/calls.ts reads them @default false */
+  readonly recordsCalls?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -51,7 +53,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     const [localstackPort, batchPort] = await freePorts(2);
     const endpoint = options.endpoint ?? `http://127.0.0.1:${localstackPort}`;
     const batch = options.batch ?? (options.endpoint === undefined ? `http://127.0.0.1:${batchPort}` : endpoint);
-    const at: Place = { endpoint, batch, folder, signal };
+    const at: Place = { endpoint, batch, folder, signal, recordsCalls: options.recordsCalls ?? false };
     const starting: Promise<unknown>[] = [];
     const start = (name: string, server: () => Promise<Server>): void =>
       void starting.push(phases.time(`start ${name}`, async () => servers.set(name, await server())));
@@ -80,6 +82,7 @@ const GRACE_SECONDS = 30;
 interface Place extends Endpoints {
   readonly folder: string;
   readonly signal: AbortSignal | undefined;
+  readonly recordsCalls: boolean;
 }
 
 function localstack(at: Place, python: string): Promise<Server> {
@@ -90,6 +93,7 @@ function localstack(at: Place, python: string): Promise<Server> {
     args: ["-m", "accrete_localstack.launch"],
     env: localstackEnv({
       endpoints: at,
+      calls: at.recordsCalls ? join(folder, "logs/calls.jsonl") : undefined,
       folder: { state: join(folder, "state"), tmp: join(folder, "tmp"), home: join(folder, "home") },
       node: process.execPath,
       path: process.env["PATH"] ?? "",
@@ -106,7 +110,20 @@ function batchServer(at: Place, graceSeconds: number): Promise<Server> {
   const { folder, endpoint, batch } = at;
   const trainer = JSON.stringify([process.execPath, join(ROOT, "trainer/main.ts")]);
   const places = ["--state", join(folder, "batch"), "--scratch", join(folder, "scratch")];
-  const options = ["--port", new URL(batch).port, "--endpoint", endpoint, "--entrypoint", trainer, ...places];
+  const calls = at.recordsCalls ? ["--calls", join(folder, "logs/batch-calls.jsonl")] : [];
+  // another key than the user's: whose calls are recorded is known by it
+  const options = [
+    "--env",
+    `AWS_ACCESS_KEY_ID=${JOB_KEY}`,
+    ...calls,
+    "--port",
+    new URL(batch).port,
+    "--endpoint",
+    endpoint,
+    "--entrypoint",
+    trainer,
+    ...places,
+  ];
   return startServer({
     name: "Batch",
     program: process.execPath,

@@ -11,6 +11,9 @@ export const REGION = "us-east-1";
 /** LocalStack takes any. */
 export const CREDENTIALS = { accessKeyId: "test", secretAccessKey: "test" } as const;
 
+/** The access key id of jobs. Functions get one of their role from LocalStack. */
+export const JOB_KEY = "job";
+
 /** What LocalStack 4.13.1 can't make and passes over, sorted. */
 export const LEFT_OUT = ["AWS::CloudWatch::Dashboard", "AWS::EC2::LaunchTemplate"] as const;
 
@@ -56,8 +59,10 @@ export function localstackEnv(options: {
   readonly folder: { readonly state: string; readonly tmp: string; readonly home: string };
   readonly node: string;
   readonly path: string;
+  /** file for what is asked of it */
+  readonly calls?: string | undefined;
 }): Env {
-  const { endpoints, folder, node, path } = options;
+  const { endpoints, folder, node, path, calls } = options;
   const address = new URL(endpoints.endpoint).host;
   return {
     PATH: path,
@@ -87,5 +92,6 @@ export function localstackEnv(options: {
     LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_ERROR_SEC: "2",
     // what it passes over is looked up in its log after each deploy: naming types here has it ask a catalogue in the internet for all others
     CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES: "1",
+    ...(calls === undefined ? {} : { ACCRETE_RECORD_CALLS: calls }),
   };
 }

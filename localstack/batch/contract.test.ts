@@ -1,11 +1,15 @@
-/** What the pipeline asks of its jobs, by the SDK over HTTP. */
+/** What the pipeline asks of its jobs, by the SDK over HTTP: the client is the ledger's own, which learns from its environment where Batch is. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { BatchClient } from "@aws-sdk/client-batch";
+import { vi } from "vitest";
+import { awsClientOptions } from "../../adapters/aws-client.ts";
 import { openBatchJobs } from "../../adapters/batch-jobs.ts";
 import type { Jobs } from "../../protocol/ports.ts";
 import { jobsKeepTheirPromises } from "../../test/contract/jobs.ts";
+import { clientEnv } from "../environment.ts";
 import { openProcessRunner } from "./process-runner.ts";
-import { clientOf, DEFINITION, openTestBatch, QUEUE } from "./testing/batch.ts";
+import { DEFINITION, openTestBatch, QUEUE } from "./testing/batch.ts";
 
 const BEHAVING = fileURLToPath(new URL("../../test/contract/behaving-job.ts", import.meta.url));
 
@@ -14,8 +18,12 @@ jobsKeepTheirPromises("the Batch server, processes", async () => {
     runner: openProcessRunner({ entrypointOf: () => [process.execPath, BEHAVING], env: process.env }),
     secondMs: 10,
   });
+  for (const [name, value] of Object.entries(clientEnv({ endpoint: "http://127.0.0.1:1", batch: batch.server.url })))
+    vi.stubEnv(name, value);
   const jobsOf = (): Jobs => {
-    const jobs = openBatchJobs({ client: clientOf(batch.server.url), queue: QUEUE, onDemandQueue: "" });
+    // as functions/compose.ts opens it
+    const client = new BatchClient(awsClientOptions({ keepAlive: false }));
+    const jobs = openBatchJobs({ client, queue: QUEUE, onDemandQueue: "" });
     return {
       ...jobs,
       submit: (request) =>
@@ -31,6 +39,9 @@ jobsKeepTheirPromises("the Batch server, processes", async () => {
     jobs: jobsOf(),
     reopen: async () => jobsOf(),
     logFile: ({ log = "" }) => join(batch.options.folder, "attempts", log.split("/").at(-1) ?? "", "log.txt"),
-    close: batch.close,
+    close: async () => {
+      vi.unstubAllEnvs();
+      await batch.close();
+    },
   };
 });

@@ -1,5 +1,5 @@
 /** `node localstack/batch/main.ts --help` */
-import { mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -27,6 +27,7 @@ A small AWS Batch on 127.0.0.1. Prints its address, and ends its jobs when it is
   --vcpus N --memory MIB --gpus N
                         what this machine has for jobs; default: as much as is asked for
   --grace SECONDS       between SIGTERM and SIGKILL; default: 30
+  --calls FILE          each call that was answered is appended to it, with the key that it was signed with: a line of JSON
   --second-ms N         how long a second of time-outs lasts, for tests; default: 1000
 `;
 
@@ -59,6 +60,7 @@ async function main(): Promise<void> {
       gpus: text,
       grace: text,
       "second-ms": text,
+      calls: text,
     },
   });
   if (values.help === true) {
@@ -74,6 +76,7 @@ async function main(): Promise<void> {
     name.startsWith("AWS_") && value !== undefined ? [[name, value] as const] : [],
   );
   const folder = values.state ?? mkdtempSync(join(tmpdir(), "accrete-batch-"));
+  const { calls } = values;
   const server = await openBatch({
     runner: await runnerOf(values),
     folder: resolve(folder),
@@ -84,6 +87,9 @@ async function main(): Promise<void> {
     host: { vcpus: number("vcpus", Infinity), memoryMiB: number("memory", Infinity), gpus: number("gpus", Infinity) },
     graceMs: number("grace", 30) * 1_000,
     secondMs: number("second-ms", 1_000),
+    ...(calls === undefined
+      ? {}
+      : { onCall: (call) => appendFileSync(calls, `${JSON.stringify({ ms: Date.now(), ...call })}\n`) }),
     onFault: (message) => console.error(printable(message)),
   });
   console.log(server.url);

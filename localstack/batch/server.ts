@@ -36,8 +36,18 @@ export interface BatchOptions {
   readonly graceMs?: number;
   /** how long a second of a job's time-out or of a queue's limit lasts, for tests @default 1,000 */
   readonly secondMs?: number;
+  /** told of each call that was answered, for tests of what is asked for */
+  readonly onCall?: (call: AnsweredCall) => void;
   /** what went wrong and is no caller's business @default to standard error */
   readonly onFault?: (message: string) => void;
+}
+
+export interface AnsweredCall {
+  /** of the credentials that it was signed with; undefined: with none */
+  readonly key: string | undefined;
+  /** such as /v1/submitjob */
+  readonly path: string;
+  readonly body: unknown;
 }
 
 export interface BatchServer {
@@ -68,7 +78,9 @@ export async function openBatch(options: BatchOptions): Promise<BatchServer> {
     secondMs,
   });
   const service: Service = { tables, resources: new Resources(tables, arnOf), jobs, arnOf };
-  const server = createServer((request, response) => void respond(service, request, response, onFault));
+  const server = createServer(
+    (request, response) => void respond(service, request, response, { onFault, onCall: options.onCall }),
+  );
   server.listen(options.port ?? 0, "127.0.0.1");
   try {
     await once(server, "listening");
@@ -97,7 +109,7 @@ async function respond(
   service: Service,
   request: IncomingMessage,
   response: ServerResponse,
-  onFault: (message: string) => void,
+  { onFault, onCall }: { onFault: (message: string) => void; onCall: BatchOptions["onCall"] },
 ): Promise<void> {
   const send = (status: number, body: object, type?: string): void => {
     const error = type === undefined ? {} : { "x-amzn-errortype": type };
@@ -110,9 +122,11 @@ async function respond(
     if (headers.origin !== undefined || !/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(headers.host ?? ""))
       return send(403, { message: "not from here" }, "AccessDeniedException");
     const body = await bodyOf(request);
-    const answered = answer(service, { method, url: new URL(url, "http://127.0.0.1"), body });
+    const asked = new URL(url, "http://127.0.0.1");
+    const answered = answer(service, { method, url: asked, body });
     if (answered === undefined)
       return send(404, { message: `no such call: ${method} ${url}` }, "UnknownOperationException");
+    onCall?.({ key: /Credential=([^/]+)\//.exec(headers.authorization ?? "")?.[1], path: asked.pathname, body });
     send(200, answered);
   } catch (error) {
     if (error instanceof ClientException) return send(400, { message: error.message }, "ClientException");

@@ -7,7 +7,7 @@ import type { CloudOfTests } from "./cloud-of-tests.ts";
 
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const phases = new Phases();
-  const cloud = await startCloud({ phases, graceSeconds: 5 });
+  const cloud = await startCloud({ phases, graceSeconds: 5, recordsCalls: true });
   try {
     const { assembly, leftOut = [], pipelines } = await deploy({ cloud, phases, config: DEMO });
     const { endpoint, batch, env, folder, pids } = cloud;
