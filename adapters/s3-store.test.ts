@@ -3,7 +3,7 @@ import type { S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe } from "vitest";
 import { ministackFault, MINISTACK_ACCOUNT, startMinistack, type Ministack } from "../scripts/ministack.ts";
 import { s3IsWrongAsListed } from "../test/contract/s3-differences.ts";
-import { s3KeepsItsPromises } from "../test/contract/s3.ts";
+import { s3KeepsItsPromises, s3KeepsPartsTogether } from "../test/contract/s3.ts";
 import { openS3Client } from "./s3-client.ts";
 
 const fault = await ministackFault();
@@ -22,5 +22,6 @@ describe.skipIf(fault !== undefined)(`on ministack${fault === undefined ? "" : `
   });
 
   s3KeepsItsPromises(() => client, MINISTACK_ACCOUNT);
+  s3KeepsPartsTogether(() => client, MINISTACK_ACCOUNT);
   s3IsWrongAsListed("ministack", () => client);
 });

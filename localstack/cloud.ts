@@ -23,6 +23,8 @@ export interface CloudOptions {
   readonly graceSeconds?: number;
   /** all calls are written to logs/calls.jsonl, those of Batch to logs/batch-calls.jsonl: testing/calls.ts reads them @default false */
   readonly recordsCalls?: boolean;
+  /** the end of a function's name: its process waits for a debugger, on 127.0.0.1:9229 if that is free; localstack.log says where */
+  readonly inspect?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -53,7 +55,14 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     const [localstackPort, batchPort] = await freePorts(2);
     const endpoint = options.endpoint ?? `http://127.0.0.1:${localstackPort}`;
     const batch = options.batch ?? (options.endpoint === undefined ? `http://127.0.0.1:${batchPort}` : endpoint);
-    const at: Place = { endpoint, batch, folder, signal, recordsCalls: options.recordsCalls ?? false };
+    const at: Place = {
+      endpoint,
+      batch,
+      folder,
+      signal,
+      recordsCalls: options.recordsCalls ?? false,
+      inspect: options.inspect,
+    };
     const starting: Promise<unknown>[] = [];
     const start = (name: string, server: () => Promise<Server>): void =>
       void starting.push(phases.time(`start ${name}`, async () => servers.set(name, await server())));
@@ -83,6 +92,7 @@ interface Place extends Endpoints {
   readonly folder: string;
   readonly signal: AbortSignal | undefined;
   readonly recordsCalls: boolean;
+  readonly inspect: string | undefined;
 }
 
 function localstack(at: Place, python: string): Promise<Server> {
@@ -93,6 +103,7 @@ function localstack(at: Place, python: string): Promise<Server> {
     args: ["-m", "accrete_localstack.launch"],
     env: localstackEnv({
       endpoints: at,
+      inspect: at.inspect,
       calls: at.recordsCalls ? join(folder, "logs/calls.jsonl") : undefined,
       folder: { state: join(folder, "state"), tmp: join(folder, "tmp"), home: join(folder, "home") },
       node: process.execPath,

@@ -61,8 +61,10 @@ export function localstackEnv(options: {
   readonly path: string;
   /** file for what is asked of it */
   readonly calls?: string | undefined;
+  /** the end of a function's name */
+  readonly inspect?: string | undefined;
 }): Env {
-  const { endpoints, folder, node, path, calls } = options;
+  const { endpoints, folder, node, path, calls, inspect } = options;
   const address = new URL(endpoints.endpoint).host;
   return {
     PATH: path,
@@ -93,5 +95,7 @@ export function localstackEnv(options: {
     // what it passes over is looked up in its log after each deploy: naming types here has it ask a catalogue in the internet for all others
     CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES: "1",
     ...(calls === undefined ? {} : { ACCRETE_RECORD_CALLS: calls }),
+    // it may stand still at a breakpoint for as long as one likes
+    ...(inspect === undefined ? {} : { ACCRETE_LAMBDA_INSPECT: inspect, LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT: "86400" }),
   };
 }

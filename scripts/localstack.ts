@@ -9,6 +9,8 @@ import { messageOf } from "../protocol/errors.ts";
 import { printable } from "../protocol/printable.ts";
 import { allDigits, idxFile } from "./digits.ts";
 
+const FUNCTIONS = ["intake", "ledger"];
+
 const HELP = `npm run localstack [-- OPTIONS]
 
 Starts an AWS on this machine (LocalStack, and a small AWS Batch whose jobs are processes), deploys the stacks of an accrete.config.ts there by
@@ -18,6 +20,7 @@ The first time 60 MB are fetched into the user's cache folder; afterwards nothin
   --config PATH     an accrete.config.ts, or its folder; default: ${shown(DEMO)}, handwritten digits
   --endpoint URL    of a LocalStack of your own: deploys there, and starts only what it lacks
   --batch URL       where that LocalStack was told that AWS Batch is (AWS_ENDPOINT_URL_BATCH); started there if nobody answers
+  --inspect NAME    ${FUNCTIONS.join(" or ")}: that function's process waits for a debugger on 127.0.0.1:9229, and has no time-out
   --keep            goes on after a deploy that failed, so that it can be looked at; else everything is ended
   --help
 `;
@@ -27,6 +30,7 @@ const { values } = parseArgs({
     config: { type: "string", default: DEMO },
     endpoint: { type: "string" },
     batch: { type: "string" },
+    inspect: { type: "string" },
     keep: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
@@ -46,8 +50,12 @@ async function main(): Promise<number> {
   const phases = new Phases();
   let cloud: Cloud | undefined;
   try {
-    const { endpoint, batch } = values;
-    cloud = await startCloud({ phases, endpoint, batch, signal: ended.signal });
+    const { endpoint, batch, inspect } = values;
+    if (inspect !== undefined && !FUNCTIONS.includes(inspect))
+      throw new Error(`--inspect ${inspect}: expected ${FUNCTIONS.join(" or ")}`);
+    if (inspect !== undefined && endpoint !== undefined)
+      throw new Error("--inspect is for the LocalStack that is started here: start yours with ACCRETE_LAMBDA_INSPECT");
+    cloud = await startCloud({ phases, endpoint, batch, inspect, signal: ended.signal });
     const deployed = await tryDeploy(cloud, phases, ended.signal);
     if (deployed !== undefined) report(cloud, deployed);
     phases.total("in all");
@@ -78,6 +86,12 @@ function report(cloud: Cloud, { pipelines }: Deployed): void {
   for (const [name, value] of Object.entries(cloud.env)) lines.push(`export ${name}=${value}`);
   const isDemo = values.config === DEMO;
   const file = isDemo ? writeDigits(join(cloud.folder, "digits")) : "FILE";
+  if (values.inspect !== undefined)
+    lines.push(
+      "",
+      `at its first call the ${values.inspect} waits for a debugger: node inspect 127.0.0.1:9229, chrome://inspect, or attach with an editor;`,
+      "where that port is taken, localstack.log in that folder says which one it is",
+    );
   for (const { stack, prefix } of pipelines) {
     const accrete = `npm run -s accrete -- --dir ${shown(values.config)} --stack ${stack.name}`;
     const put = `aws s3 cp ${file} ${stack.outputs.DataUrl}/${prefix}`;

@@ -27,12 +27,6 @@ export async function newBucket(client: S3Client): Promise<string> {
 
 /** @param clientOf asked once the tests run @param owner 12 digits: the account that the buckets belong to */
 export function s3KeepsItsPromises(clientOf: () => S3Client, owner: string): void {
-  let folder: string;
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "accrete-s3-contract-"));
-  });
-  afterAll(() => rm(folder, { recursive: true, force: true }));
-
   storeKeepsItsPromises("S3", async () => {
     const client = clientOf();
     const bucket = await newBucket(client);
@@ -50,6 +44,15 @@ export function s3KeepsItsPromises(clientOf: () => S3Client, owner: string): voi
       remove: async (Key) => void (await client.send(new DeleteObjectCommand({ Bucket: bucket, Key }))),
     };
   });
+}
+
+/** Files of up to two parts, and what is left of their uploads. */
+export function s3KeepsPartsTogether(clientOf: () => S3Client, owner: string): void {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "accrete-s3-contract-"));
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
 
   it("gives equal bytes of any size equal etags, sent or copied, and leaves no upload behind", async () => {
     const client = clientOf();

@@ -181,6 +181,12 @@ const submits: Rule = (input, around) => {
 const logGroup = (input: Input, around: Surroundings): string =>
   maybe(input, "logGroupIdentifier") ?? arn(around, "logs", `log-group:${text(input, "logGroupName")}`);
 
+function onLogStream(action: string): Rule {
+  return (input, around) => [
+    on(around, `logs:${action}`, `${logGroup(input, around)}:log-stream:${text(input, "logStreamName")}`),
+  ];
+}
+
 const RULES: Readonly<Record<string, Rule>> = {
   "S3.GetObject": reads,
   "S3.HeadObject": reads,
@@ -200,6 +206,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   // Lambda's own, as the function: "Using Lambda with Amazon SQS", execution role permissions
   "SQS.ReceiveMessage": onQueue("ReceiveMessage"),
   "SQS.DeleteMessage": onQueue("DeleteMessage"),
+  "SQS.DeleteMessageBatch": onQueue("DeleteMessage"),
   "SQS.GetQueueAttributes": onQueue("GetQueueAttributes"),
   "Batch.SubmitJob": submits,
   "Batch.DescribeJobs": anywhere("batch:DescribeJobs"),
@@ -211,9 +218,10 @@ const RULES: Readonly<Record<string, Rule>> = {
     on(around, "sns:Publish", text(input, "TopicArn")),
     ...onKey(around, around.messageKey, "sns", ["GenerateDataKey", "Decrypt"]),
   ],
-  "CloudWatch Logs.GetLogEvents": (input, around) => [
-    on(around, "logs:GetLogEvents", `${logGroup(input, around)}:log-stream:${text(input, "logStreamName")}`),
-  ],
+  "CloudWatch Logs.GetLogEvents": onLogStream("GetLogEvents"),
+  // Lambda's own, as the function
+  "CloudWatch Logs.CreateLogStream": onLogStream("CreateLogStream"),
+  "CloudWatch Logs.PutLogEvents": onLogStream("PutLogEvents"),
   "CloudWatch Logs.FilterLogEvents": (input, around) => [on(around, "logs:FilterLogEvents", logGroup(input, around))],
   // a stack is asked for by its name, and found with an id behind it
   "CloudFormation.DescribeStacks": (input, around) => [

@@ -1,16 +1,17 @@
 """LocalStack plugin: a Lambda's execution environment is a Node process, not a Docker container.
 
 Chosen by LAMBDA_RUNTIME_EXECUTOR=process. The process runs lambda_runner.mjs: a JSON line for each call on its standard input, one for
-each outcome on a pipe of its own; what it prints is the log. ACCRETE_LAMBDA_NODE names the Node, ACCRETE_LAMBDA_NODE_OPTIONS more of
-its options, for a debugger.
+each outcome on a pipe of its own; what it prints is the log. ACCRETE_LAMBDA_NODE names the Node. Where a function's name ends with
+"-" and ACCRETE_LAMBDA_INSPECT, its process waits for a debugger, and has all the time in the world.
 """
 
 import fcntl
 import json
+import logging
 import os
 import select
-import shlex
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -26,16 +27,31 @@ from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecu
 
 from accrete_localstack.lambda_logs import Call, init_text
 
+LOG = logging.getLogger(__name__)
 RUNNER = Path(__file__).with_name("lambda_runner.mjs")
 INIT_SECONDS = 10  # as on AWS; what takes longer is begun again by the first call
 ANSWER_BYTES_MAX = 6 * 1024 * 1024 + 100 * 1024  # of an answer, as on AWS
 READ_BYTES = 1 << 20
+INSPECT_PORT = 9229  # where debuggers look by themselves
+DEBUG_SECONDS = 86_400
 # what LocalStack tells an init program that isn't here
 NOT_FOR_FUNCTIONS = ("LOCALSTACK_", "EDGE_PORT", "LAMBDA_RUNTIME_DIR")
 
 
 def node() -> str:
     return os.environ.get("ACCRETE_LAMBDA_NODE", "node")
+
+
+def inspect_port() -> int:
+    """The usual one, or any where another process has it: a function may have several."""
+    for port in (INSPECT_PORT, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return probe.getsockname()[1]
+            except OSError:
+                continue
+    raise OSError("no port is free")
 
 
 @cache
@@ -76,6 +92,18 @@ class ProcessExecutor(RuntimeExecutor):
         # what goes wrong now goes wrong again in the first call, as on AWS, which tells of it
         self.cold = self._launch(INIT_SECONDS)
 
+    @property
+    def inspected(self):
+        chosen = os.environ.get("ACCRETE_LAMBDA_INSPECT")
+        return bool(chosen) and self.function_version.id.function_name.endswith(f"-{chosen}")
+
+    def _inspect_options(self):
+        if not self.inspected:
+            return []
+        address = f"127.0.0.1:{inspect_port()}"
+        LOG.warning("%s waits for a debugger on %s", self.function_version.id.function_name, address)
+        return [f"--inspect-wait={address}"]
+
     def _launch(self, seconds):
         """Starts the process. Returns its log, how long it took, and the error if it isn't ready."""
         self._end_process()
@@ -87,7 +115,7 @@ class ProcessExecutor(RuntimeExecutor):
         try:
             # in LocalStack's process group: whoever ends that ends all
             self.process = subprocess.Popen(
-                [node(), *options, *shlex.split(os.environ.get("ACCRETE_LAMBDA_NODE_OPTIONS", "")), RUNNER, str(answers)],
+                [node(), *options, *self._inspect_options(), RUNNER, str(answers)],
                 cwd=self.env["LAMBDA_TASK_ROOT"],
                 env=self.env,
                 stdin=subprocess.PIPE,
@@ -148,7 +176,7 @@ class ProcessExecutor(RuntimeExecutor):
             "arn": payload["invoked-function-arn"],
             "trace": payload["trace-id"],
             "event": payload["payload"],
-            "milliseconds": seconds * 1000,
+            "milliseconds": (DEBUG_SECONDS if self.inspected else seconds) * 1000,
         }
         try:
             self.process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -159,7 +187,7 @@ class ProcessExecutor(RuntimeExecutor):
 
     def _read(self, seconds):
         """The next line that the process answers; an error if it ends before, or isn't done in time."""
-        end, line = time.monotonic() + seconds, []
+        end, line = time.monotonic() + (DEBUG_SECONDS if self.inspected else seconds), []
         while True:
             ready, _, _ = select.select([self.answers], [], [], max(0, end - time.monotonic()))
             if not ready:
