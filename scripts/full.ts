@@ -45,6 +45,17 @@ const PARTS: readonly Part[] = [
     figures: /^ *((?:the GPU image|Tests) +.*)$/,
   },
   {
+    name: "localstack, slow ones too",
+    run: ["scripts/test-localstack.ts"],
+    env: { ACCRETE_SLOW: "1" },
+    figures: /^ *((?:Tests +|[\d.]+ s +in all).*)$/,
+  },
+  {
+    name: "localstack, latency",
+    run: ["scripts/localstack-latency.ts"],
+    figures: /^(?:\| )?((?:object put|end of the quiet|SubmitJob|result|idle for).*)$/,
+  },
+  {
     name: "slow tests",
     run: ["node_modules/vitest/vitest.mjs", "run", "--passWithNoTests", ".slow.test"],
     env: { ACCRETE_SLOW: "1" },
