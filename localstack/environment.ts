@@ -90,7 +90,7 @@ export function localstackEnv(options: {
     LAMBDA_RUNTIME_EXECUTOR: "process", // ours: lambda_process.py
     ACCRETE_LAMBDA_NODE: node,
     AWS_ENDPOINT_URL_BATCH: endpoints.batch, // our plugin's, who hands it on to the functions
-    LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC: "1", // 10: so long nobody looks at a queue that was empty
+    LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC: "0.5", // 10: so long nobody looks at a queue that was empty
     LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_ERROR_SEC: "2",
     // what it passes over is looked up in its log after each deploy: naming types here has it ask a catalogue in the internet for all others
     CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES: "1",
