@@ -29,9 +29,9 @@ async function main(): Promise<number> {
   try {
     await findPython();
   } catch (error) {
-    if (process.env["ACCRETE_LOCALSTACK_REQUIRED"] !== undefined) throw error;
-    console.log(`skipped: ${printable(messageOf(error))}`);
-    return 0;
+    const isRequired = process.env["ACCRETE_LOCALSTACK_REQUIRED"] !== undefined;
+    console.error(`${isRequired ? "" : "skipped: "}${printable(messageOf(error))}`);
+    return isRequired ? 1 : 0;
   }
   const isOffline = args.includes("--offline");
   const words = args.filter((word) => word !== "--offline");
