@@ -7,6 +7,8 @@ import * as z from "zod/mini";
 import { identityOf, isAlive, ProcessIdentity } from "./process-alive.ts";
 
 const PREFIX = ".part-";
+/** `root` may be a folder of the user's, with parts of other programs in it. */
+const OURS = /^\.part-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-old)?$/;
 const OWNER = "owner.json";
 /** Of a folder whose owner can't be asked: on another machine that shares the disk, or not written yet. */
 const ABANDONED_MS = 24 * 3_600_000;
@@ -27,7 +29,7 @@ export async function makePart(root: string): Promise<string> {
 export async function removeLeftParts(root: string): Promise<number> {
   const names = await readdir(root).catch(() => []);
   const left: string[] = [];
-  for (const name of names.filter((one) => one.startsWith(PREFIX))) if (await isLeft(join(root, name))) left.push(name);
+  for (const name of names.filter((one) => OURS.test(one))) if (await isLeft(join(root, name))) left.push(name);
   for (const name of left) await rm(join(root, name), { recursive: true, force: true });
   return left.length;
 }

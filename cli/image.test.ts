@@ -70,6 +70,27 @@ describe.concurrent("accrete image", () => {
     expect(await readdir(full)).toEqual(["thesis.txt"]);
   });
 
+  it("leaves files alone: one in the folder's place, and one beside an older context", async () => {
+    const file = join(folder, "thesis.txt");
+    await writeFile(file, "years of work");
+    expect(await runCli(folder, ["image", "--context", "thesis.txt"])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining(`error IMAGE_NOT_BUILT: ${file} is no folder`),
+    });
+    expect(await readFile(file, "utf8")).toBe("years of work");
+
+    const older = join(folder, "older");
+    await mkdir(older);
+    const sizes = { cuda: 0, tensorflow: 0, node: 0, modules: 0, app: 0 };
+    await writeFile(join(older, "context.json"), JSON.stringify({ format: 1, digest: "0".repeat(64), sizes }));
+    await writeFile(join(older, "thesis.txt"), "years of work");
+    expect(await runCli(folder, ["image", "--context", "older"])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining(`error IMAGE_NOT_BUILT: ${older} has other files in it`),
+    });
+    expect((await readdir(older)).sort()).toEqual(["context.json", "thesis.txt"]);
+  });
+
   it("says of another platform that it can't be made there", async () => {
     const mac = "data:text/javascript,Object.defineProperty(process,'platform',{value:'darwin'})";
     const env = { NODE_OPTIONS: `--import=${mac}` };

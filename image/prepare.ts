@@ -86,8 +86,8 @@ export async function prepareContext(options: PrepareOptions): Promise<Context> 
     const there = await aboutOf(folder);
     const context = { folder, name: imageName(kind, inputs.digest), digest: inputs.digest };
     if (there?.digest === inputs.digest) return { ...context, sizes: there.sizes, prepared: false };
-    const names = there === undefined ? await readdir(folder).catch(() => []) : [];
-    if (names.length > 0) throw notBuilt(`${folder} has other files in it: name another folder, or an empty one`);
+    if (await hasOthers(folder, there !== undefined))
+      throw notBuilt(`${folder} has other files in it: name another folder, or an empty one`);
     await mkdir(dirname(folder), { recursive: true });
     await removeLeftParts(dirname(folder));
     const part = await makePart(dirname(folder));
@@ -111,6 +111,18 @@ async function aboutOf(folder: string): Promise<z.infer<typeof About> | undefine
   } catch {
     return undefined;
   }
+}
+
+/** What lies there is taken away for the new one: nothing of somebody else's may be. @throws {AccreteError} IMAGE_NOT_BUILT: it is no folder */
+async function hasOthers(folder: string, isContext: boolean): Promise<boolean> {
+  const found = await lstat(folder).catch((error: unknown) => {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  if (found === undefined) return false;
+  if (!found.isDirectory()) throw notBuilt(`${folder} is no folder: name another one`);
+  const ours: readonly string[] = isContext ? [...LAYERS, "scratch", "Dockerfile", ABOUT] : [];
+  return (await readdir(folder)).some((name) => !ours.includes(name));
 }
 
 /** What has been fetched for images is kept there. */
