@@ -60,6 +60,8 @@ export async function compileAddon(part: string, { compiler }: Tools, signal?: A
     tfjs,
     "-I",
     join(library, "include"),
+    // its assertions name the files that they are in: the image would tell where it was made
+    `-ffile-prefix-map=${tfjs}=tfjs-node`,
     ...["tfjs_backend.cc", "tfjs_binding.cc"].map((name) => join(tfjs, "binding", name)),
     ...["cc", "framework"].map((name) => join(library, `libtensorflow_${name}.${end}`)),
     // the folder is moved once all is well

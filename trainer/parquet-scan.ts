@@ -83,6 +83,8 @@ class ParquetScan implements TableScan {
     try {
       for (const group of groups) {
         if (group.rows === 0) continue;
+        // only the footer's are counted against the limits
+        if (group.rows > rows - this.#row) throw damaged("its row groups have more rows than its footer says");
         for (const cursor of cursors) cursor.start(source, group);
         for (let left = group.rows; left > 0;) {
           const count = nextRows(cursors, left);

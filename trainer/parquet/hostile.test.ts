@@ -149,6 +149,26 @@ describe("a footer", () => {
     );
     const more = oneColumn({ pages, rows: 2n ** 20n, footer: { 3: 2n ** 21n } });
     expect(await whyBad(more)).toContain("it says that it has 2097152 rows, but 1048576 could be read");
+    const fewer = oneColumn({ pages, rows: 2n ** 20n, footer: { 3: 2n ** 19n } });
+    expect(await whyBad(fewer)).toContain("its row groups have more rows than its footer says");
+  });
+
+  it("whose row groups name the same page counts it each time: it needs no packing to be many", async () => {
+    const values = int(7);
+    const header = { 1: 3, 2: values.length, 3: values.length, 8: { 1: 1, 2: 0, 3: 1, 4: 0, 5: 0, 6: 0, 7: false } };
+    const page = Buffer.concat([thrift(header), values]);
+    const meta = { 1: INT32, 4: 0, 5: 1n, 6: 4n, 7: 4n, 9: 4n };
+    const footer = {
+      3: 8n,
+      4: Array.from({ length: 8 }, () => ({ 1: [{ 2: 0n, 3: { ...meta, 6: 0n } }], 2: 4n, 3: 1n })),
+    };
+    const file = oneColumn({ pages: [page], rows: 1n, footer });
+    expect((await cellsOf(parquetFile(file), AS_NUMBER))["x"]).toEqual(Array(8).fill(7));
+    const wide = Buffer.concat([int(7), Buffer.alloc(96)]); // a page may have more than its values
+    const long = Buffer.concat([thrift({ ...header, 2: 100, 3: 100 }), wide]);
+    expect(await whyBad(oneColumn({ pages: [long], rows: 1n, footer }), { bytesMax: 700 })).toContain(
+      "its pages have more bytes than data.limits.bytes allows",
+    );
   });
 
   it.each([

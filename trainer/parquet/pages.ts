@@ -218,6 +218,7 @@ export class Pages {
     const rest = bytes.subarray(before);
     const isPacked = header.field_7 !== false;
     if (!isPacked && rest.length !== size - before) throw new Error("of another size than its header says");
+    if (!isPacked) this.#source.room.unpack(rest.length); // many row groups may name the same page
     const data = isPacked ? this.#unpack(rest, size - before) : rest;
     return this.#page(data, count, { repetitions, values }, countOf(header.field_4));
   }

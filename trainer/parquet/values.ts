@@ -93,6 +93,9 @@ function lengthsBefore(bytes: Buffer, count: number): Values {
   return { count, bytes, starts, gap: 4 };
 }
 
+/** Starts are held in 32 bits. */
+const INT32_MAX = 0x7fff_ffff;
+
 type Reader = Parameters<typeof deltaBinaryUnpack>[0];
 
 /**
@@ -140,11 +143,12 @@ function prefixed(bytes: Buffer, count: number, bytesMax: number, where: string)
   const ends = lengthsFirst(bytes.subarray(reader.offset), count);
   const from = ends.starts!;
   const starts = new Int32Array(count + 1);
+  const most = Math.min(bytesMax, INT32_MAX);
   for (let i = 0, at = 0; i < count; i++) {
     if (same[i]! > (i === 0 ? 0 : starts[i]! - starts[i - 1]!)) throw new Error("a prefix of nothing");
     at += same[i]! + from[i + 1]! - from[i]!;
     // few bytes can stand for any number of them
-    if (at > bytesMax) throw damaged(`the values of ${where} have more bytes than data.limits.memory allows`);
+    if (at > most) throw damaged(`the values of ${where} have more bytes than data.limits.memory allows`);
     starts[i + 1] = at;
   }
   const whole = Buffer.allocUnsafe(starts[count]!);
