@@ -1,7 +1,7 @@
 /** TensorFlow's library really put here, several times, into folders of its own: a GB to fetch, with ACCRETE_SLOW=1. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -43,6 +43,8 @@ it(
     const first = await installNative(options);
     expect(first).toMatchObject({ built: true, check: { works: true, gpuSeen: false } });
     expect(said.at(-1)).toBe("try it");
+    // its layer of the image would be another one in each clone, and tell where that lies
+    expect((await readFile(first.library.addon)).includes("@tensorflow/tfjs-node-gpu")).toBe(false);
     if (process.platform === "linux") expect(await sizeOf(first.library.folder)).toBeLessThan(650e6);
     expect(await readdir(root)).toHaveLength(1);
 

@@ -40,6 +40,9 @@ describe.concurrent("accrete image", () => {
     expect(told).toMatchObject({ code: 0, err: "", out: expect.stringContaining(`${name}, 839.1 MB: it was there\n`) });
     expect(told.out).toContain(`inputs  ${digest}\ntagged  trainer:latest\n`);
     expect(told.out).toContain("COPY --from=trainer:latest /opt/accrete /opt/accrete");
+    expect(told.out).toContain("nothing: `npx cdk deploy --all` takes it");
+    const based = await runCli(folder, ["image", "--base", "my/base:1"], { PATH });
+    expect(based.out).toContain("nothing: `npx cdk deploy --all -c base=my/base:1` takes it");
     const called = await calls();
     expect(called).toContain(`tag ${name} trainer:latest\n`);
     expect(called).not.toMatch(/^build/m);

@@ -139,7 +139,8 @@ async function fill(part: string, filling: Filling): Promise<Record<Layer, numbe
   const at = (layer: Layer): string => join(part, layer, PLACE);
   // none is empty, though CUDA is not in each image: Docker's older builder then loses layers ("layer does not exist")
   for (const layer of LAYERS) await mkdir(at(layer), { recursive: true });
-  await mkdir(join(part, "scratch"), { mode: 0o755 });
+  await mkdir(join(part, "scratch"));
+  await chmod(join(part, "scratch"), EXECUTABLE); // whatever the umask is
   await copyFile(DOCKERFILE, join(part, "Dockerfile"));
   await placeNative(at, filling);
   await placePackages(part, at, filling);

@@ -37,8 +37,8 @@ const POLLS = 5 * 3 * 60 * HOURS;
 /** docs/cost.md says what of it is measured. */
 const TICK_SECONDS = 0.5;
 const LEARNED = 10_000;
-/** GB in ECR, compressed: docs/operations.md says where it comes from. */
-const IMAGE = { gpu: 2.3, cpu: 0.27 } as const;
+/** GB in ECR, compressed: as `docker save | gzip -6` has it, which is what a push sends. */
+const IMAGE = { gpu: 2.64, cpu: 0.25 } as const;
 /** objects a page of a LIST */
 const PAGE = 1_000;
 

@@ -61,9 +61,11 @@ export async function loadTf({ addon, threads, say, gpu = false, backend }: Load
   const version = core.version_core;
   if (backend === "cpu") return { tf, backend: await useCpu(tf), version };
   const wasm = await import("@tensorflow/tfjs-backend-wasm").then(exportsOf);
-  wasm.setWasmPaths(wasmFolder());
-  const works = await tf.setBackend("wasm").catch(() => false);
-  if (!works && backend === "wasm") throw notUsable(backend, "its .wasm files can't be loaded");
+  const folder = wasmFolder();
+  if (folder !== undefined) wasm.setWasmPaths(folder);
+  const works = folder !== undefined && (await tf.setBackend("wasm").catch(() => false));
+  if (!works && backend === "wasm")
+    throw notUsable(backend, "its .wasm files can't be loaded (the trainer's image has none)");
   return { tf, backend: works ? "wasm" : await useCpu(tf), version };
 }
 
@@ -151,9 +153,13 @@ export async function useCpu(tf: Tf): Promise<Backend> {
   return "cpu";
 }
 
-/** The .wasm files lie beside the bundle when published, in their package otherwise. */
-function wasmFolder(): string {
+/** The .wasm files lie beside the bundle when published, in their package otherwise. undefined: they are not here, as in the trainer's image */
+function wasmFolder(): string | undefined {
   const here = dirname(fileURLToPath(import.meta.url));
   if (existsSync(join(here, "tfjs-backend-wasm-simd.wasm"))) return `${here}/`;
-  return `${dirname(createRequire(import.meta.url).resolve("@tensorflow/tfjs-backend-wasm"))}/`;
+  try {
+    return `${dirname(createRequire(import.meta.url).resolve("@tensorflow/tfjs-backend-wasm"))}/`;
+  } catch {
+    return undefined;
+  }
 }

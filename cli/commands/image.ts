@@ -63,8 +63,9 @@ async function make(images: Images, kind: ImageKind, options: ImageOptions, prog
   if (tag !== undefined) line(printable(`tagged  ${tag}`));
   line("what to do next:");
   const called = printable(tag ?? name);
+  const deploy = `npx cdk deploy --all${base === images.base ? "" : ` -c base=${printable(base)}`}`;
   const rows = [
-    ["on AWS", "nothing: `npx cdk deploy` takes it; or push it, and name it in `aws.image` of the config"],
+    ["on AWS", `nothing: \`${deploy}\` takes it; or push it, and name it in \`aws.image\` of the config`],
     ["try it here", `docker run --rm --entrypoint /opt/accrete/bin/node ${called} --version`],
     ["in an image of your own", `COPY --from=${called} /opt/accrete /opt/accrete (docs/image.md has the rest)`],
   ] as const;

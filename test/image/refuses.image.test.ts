@@ -37,6 +37,14 @@ describe.skipIf(SKIPPED)(`the container's scratch${WHY}`, () => {
   });
 });
 
+describe.skipIf(SKIPPED)(`a backend that the image has not${WHY}`, () => {
+  it("ends it with a word about it", async () => {
+    const { exit, log } = await (await start(await stored(), { env: { ACCRETE_BACKEND: "wasm" } })).ended();
+    expect(exit, log).not.toBe(0);
+    expect(log).toMatch(/BACKEND_NOT_USABLE: ACCRETE_BACKEND=wasm can't be used: .*the trainer's image has none/);
+  });
+});
+
 describe.skipIf(SKIPPED)(`a job that was promised a GPU${WHY}`, () => {
   it("and sees none ends with 69 and a failure record, and trains nothing", async () => {
     const at = await stored();
