@@ -14,7 +14,7 @@ export default defineConfig({
   test: {
     include: ["localstack/**/*.localstack.test.ts"],
     // what takes minutes: npm run full
-    exclude: [...configDefaults.exclude, ...(process.env["ACCRETE_SLOW"] === undefined ? ["**/*.slow.*"] : [])],
+    exclude: [...configDefaults.exclude, ...(process.env["ACCRETE_SLOW"] !== "1" ? ["**/*.slow.*"] : [])],
     globalSetup: ["localstack/testing/global-setup.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,

@@ -13,11 +13,16 @@ import type { Phases } from "./phases.ts";
 /** Digits, on what this machine has. */
 export const DEMO = resolve(import.meta.dirname, "demo");
 
+/** What a deploy has to know of a cloud. */
+export type CloudPlace = Pick<Cloud, "endpoint" | "env" | "folder" | "pids">;
+
 export interface DeployOptions {
-  readonly cloud: Cloud;
+  readonly cloud: CloudPlace;
   readonly phases: Phases;
   /** folder or file of the accrete.config.ts */
   readonly config: string;
+  /** of the assembly, in the cloud's folder: for stacks beside others @default "cdk.out" */
+  readonly name?: string;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -38,9 +43,10 @@ export interface Deployed {
 }
 
 /** @throws {Error} what CDK said last */
-export async function deploy({ cloud, phases, config: path, signal }: DeployOptions): Promise<Deployed> {
+export async function deploy(options: DeployOptions): Promise<Deployed> {
+  const { cloud, phases, config: path, name = "cdk.out", signal } = options;
   const { config } = await loadConfigFile(path);
-  const assembly = join(cloud.folder, "cdk.out");
+  const assembly = join(cloud.folder, name);
   const failed = new AbortController();
   const either = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
   const at = { env: cloud.env, folder: cloud.folder, signal: either };
@@ -68,6 +74,11 @@ export async function deploy({ cloud, phases, config: path, signal }: DeployOpti
     });
   client.destroy();
   return { assembly, leftOut, pipelines };
+}
+
+/** As `npx cdk destroy --all`: what is to outlive its stack stays. @param assembly as deploy() has answered it */
+export async function destroy(cloud: CloudPlace, assembly: string): Promise<void> {
+  await runCdk(["destroy", "--all", "--force", "--app", assembly], cloud);
 }
 
 /** All have ended when it returns, also where one has failed. */

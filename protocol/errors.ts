@@ -52,7 +52,7 @@ export const ADVICE = {
     "Leave ACCRETE_BACKEND away, or run `accrete native` for TensorFlow's library; then `accrete retry`. `accrete doctor` says what works.",
   // operating
   NOT_FOUND:
-    "Check the name: `accrete log` has the rounds, `accrete show ROUND` their objects, the data folder those that are new.",
+    "Check the name: `accrete log` has the rounds, `accrete show ROUND` their objects, the data folder or bucket those that are new.",
   NOT_KEPT: "Only checkpoints that are still kept can be named: `accrete log` marks them.",
   NOTHING_TO_RETRY:
     "No round is blocked, or the object need not be trained again: see `accrete status` and `accrete why OBJECT`.",

@@ -3,7 +3,12 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /** @returns addresses as 127.0.0.1:80 that processes of these process groups listen on, sorted */
 export function listenersOf(groups: readonly number[]): string[] {
-  const sockets = new Set(groups.flatMap(processesOf).flatMap(socketsOf));
+  return listenersOfProcesses(groups.flatMap(processesOf));
+}
+
+/** The same of these processes. */
+export function listenersOfProcesses(pids: readonly number[]): string[] {
+  const sockets = new Set(pids.flatMap(socketsOf));
   const listening = ["tcp", "tcp6"].flatMap((table) =>
     readFileSync(`/proc/net/${table}`, "utf8")
       .split("\n")
@@ -26,6 +31,40 @@ export function processesOf(group: number): number[] {
       return []; // no process, or none any more
     }
   });
+}
+
+/** What a process was started with: its program with its arguments, and its environment as NAME=VALUE. */
+export interface Started {
+  readonly pid: number;
+  readonly parent: number;
+  readonly command: string;
+  readonly env: readonly string[];
+}
+
+/**
+ * Processes that were told of a folder, and all that they have started: of a run, LocalStack, the Batch server, functions, jobs with what they
+ * start, cdk with its app.
+ */
+export function processesToldOf(folder: string): Started[] {
+  const all = readdirSync("/proc").flatMap((name) => (/^\d+$/.test(name) ? startedAs(Number(name)) : []));
+  const told = all.filter(({ command, env }) => [command, ...env].some((text) => text.includes(folder)));
+  const found = new Map(told.map((one) => [one.pid, one]));
+  for (let before = -1; before !== found.size;) {
+    before = found.size;
+    for (const one of all) if (found.has(one.parent)) found.set(one.pid, one);
+  }
+  found.delete(process.pid); // the test itself may be told
+  return [...found.values()];
+}
+
+function startedAs(pid: number): Started[] {
+  try {
+    const parts = (name: string): string[] => readFileSync(`/proc/${pid}/${name}`, "utf8").split("\0");
+    const [, parent] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)!.split(" ");
+    return [{ pid, parent: Number(parent), command: parts("cmdline").join(" ").trim(), env: parts("environ") }];
+  } catch {
+    return []; // none any more, or one of another user
+  }
 }
 
 function socketsOf(pid: number): string[] {
