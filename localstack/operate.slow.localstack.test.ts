@@ -16,6 +16,8 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { bucketOf, type Stack } from "../adapters/stack-outputs.ts";
 import { sampleCsv } from "../cli/sample.ts";
 import type { InspectPorts } from "../ledger/inspect.ts";
+import { openDirectoryStore } from "../adapters/directory-store.ts";
+import { listAll } from "../ledger/inspect.ts";
 import { readEntry, readHead } from "../ledger/read.ts";
 import { readStatus } from "../ledger/status.ts";
 import { sha256 } from "../protocol/digest.ts";
@@ -109,6 +111,14 @@ it("is operated by the same commands as on a directory, and says the same but fo
   const [there, here] = await phases.time("the script, on both", () => both);
   const plain = (said: readonly Said[], place: Place): string[] =>
     said.map(({ typed, code, out, err }) => `$ ${typed}\n${withoutPlaces(out + err, place)}${code}`);
+  const shapes = async (store: InspectPorts["store"]): Promise<string[]> =>
+    (await listAll(store, "")).objects.map(({ key }) => key.replaceAll(/[0-9a-f]{12,}|\d{4,}/g, "#")).sort();
+  console.log(
+    "SHAPES",
+    (await shapes(portsTo(name).store)).join("\n"),
+    "\nLOCAL",
+    (await shapes(openDirectoryStore(on("directory/.accrete/state/flowers")))).join("\n"),
+  );
   expect(plain(there, stack)).toEqual(plain(here, directory));
   const [ours, theirs] = [directory, stack].map((at) => readFileSync(join(at.folder, "model/weights.safetensors")));
   expect(sha256(theirs!)).toBe(sha256(ours!));
@@ -252,9 +262,15 @@ it("is taken down by cdk destroy but for what docs/deleting.md names: buckets, o
     // those that a deploy has replaced
     definitions: NAMES.map((name) => `accrete-${STAGE}-${name}:1`),
   });
-  // what the templates keep is what stays
+  // what the templates keep is what stays, and cdk says so
   const kept = templatesOf(assembly).flatMap((file) => keptBy(join(assembly, file)));
   expect(kept).toEqual(Array.from({ length: 4 }, () => "AWS::S3::Bucket"));
+  const told = readFileSync(join(cloud.folder, "logs/cdk-destroy.log"), "utf8");
+  expect(told).not.toContain("DELETE_FAILED");
+  const skipped = [...told.matchAll(/DELETE_SKIPPED +\| (\S+) +\| Pipeline\/(\w+)/g)].map(
+    ([, type, name]) => `${type} ${name}`,
+  );
+  expect(skipped.sort()).toEqual(["AWS::S3::Bucket Data", ...NAMES.map(() => "AWS::S3::Bucket State")]);
   expect(buckets).toEqual([Bucket, ...NAMES.map((name) => bucketOf(outputsOf(name).StateUrl).bucket)].sort());
   expect(await heads()).toEqual(before);
   await s3.send(new HeadObjectCommand({ Bucket, Key: "flowers/a.csv" }));
