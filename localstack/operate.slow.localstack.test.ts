@@ -16,8 +16,6 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { bucketOf, type Stack } from "../adapters/stack-outputs.ts";
 import { sampleCsv } from "../cli/sample.ts";
 import type { InspectPorts } from "../ledger/inspect.ts";
-import { openDirectoryStore } from "../adapters/directory-store.ts";
-import { listAll } from "../ledger/inspect.ts";
 import { readEntry, readHead } from "../ledger/read.ts";
 import { readStatus } from "../ledger/status.ts";
 import { sha256 } from "../protocol/digest.ts";
@@ -27,7 +25,7 @@ import { Phases } from "./phases.ts";
 import { ROOT } from "./root.ts";
 import { operate, withoutPlaces, type Place, type Said } from "./testing/cli-script.ts";
 import { clientOptions, cloudOfTests } from "./testing/cloud-of-tests.ts";
-import { listenersOfProcesses, processesToldOf } from "./testing/listeners.ts";
+import { isTrainer, listenersOfProcesses, processesToldOf, type Started } from "./testing/listeners.ts";
 import { allTextOf, batchOf, keptBy, remainsOf, schedulesOf } from "./testing/remains.ts";
 import { directoryPlace, hasSettled, portsOf, stackPlace, untilStatus } from "./testing/stack-place.ts";
 import { SCHEDULES, SHARED_BUCKET, STAGE, stackOf, writeWorkspace, type Name } from "./testing/three-pipelines.ts";
@@ -111,14 +109,6 @@ it("is operated by the same commands as on a directory, and says the same but fo
   const [there, here] = await phases.time("the script, on both", () => both);
   const plain = (said: readonly Said[], place: Place): string[] =>
     said.map(({ typed, code, out, err }) => `$ ${typed}\n${withoutPlaces(out + err, place)}${code}`);
-  const shapes = async (store: InspectPorts["store"]): Promise<string[]> =>
-    (await listAll(store, "")).objects.map(({ key }) => key.replaceAll(/[0-9a-f]{12,}|\d{4,}/g, "#")).sort();
-  console.log(
-    "SHAPES",
-    (await shapes(portsTo(name).store)).join("\n"),
-    "\nLOCAL",
-    (await shapes(openDirectoryStore(on("directory/.accrete/state/flowers")))).join("\n"),
-  );
   expect(plain(there, stack)).toEqual(plain(here, directory));
   const [ours, theirs] = [directory, stack].map((at) => readFileSync(join(at.folder, "model/weights.safetensors")));
   expect(sha256(theirs!)).toBe(sha256(ours!));
@@ -216,16 +206,15 @@ it(
       { status: "ACTIVE", containerProperties: { resourceRequirements: requirements("2", "3072") } },
     ]);
 
-    const seen = new Map<string, Set<string>>(KINDS.map((kind) => [kind, new Set()]));
+    const missed = new Set(Object.keys(KINDS));
     const abroad = new Set<string>();
     await learnTulip("tulips/2.csv", 21, () => {
       const all = processesToldOf(cloud.folder);
-      for (const { pid, command } of all)
-        for (const [kind, pids] of seen) if (command.includes(kind)) pids.add(String(pid));
+      for (const [kind, is] of Object.entries(KINDS)) if (all.some(is)) missed.delete(kind);
       for (const address of listenersOfProcesses(all.map(({ pid }) => pid)))
         if (!address.startsWith("127.0.0.1:")) abroad.add(address);
     });
-    expect([...seen].filter(([, pids]) => pids.size === 0)).toEqual([]);
+    expect([...missed]).toEqual([]);
     expect([...abroad]).toEqual([]);
     const { jobSummaryList = [] } = await batch.send(
       new ListJobsCommand({ jobQueue: outputsOf("tulips").JobQueue, jobStatus: "SUCCEEDED" }),
@@ -235,13 +224,17 @@ it(
 );
 
 /** Processes of a run: each has to be met while a job runs. */
-const KINDS = [
-  "accrete_localstack.launch",
-  "batch/main.ts",
-  "process-keeper.ts",
-  "trainer/main.ts",
-  "lambda_runner.mjs",
-];
+const has =
+  (text: string) =>
+  ({ command }: Started): boolean =>
+    command.includes(text);
+const KINDS = {
+  LocalStack: has("accrete_localstack.launch"),
+  Batch: has("batch/main.ts"),
+  keeper: has("process-keeper.ts"),
+  trainer: isTrainer,
+  function: has("lambda_runner.mjs"),
+};
 
 it("is taken down by cdk destroy but for what docs/deleting.md names: buckets, old revisions", LONG, async () => {
   const heads = (): Promise<number[]> =>

@@ -14,7 +14,7 @@ import { until } from "../scripts/workspace.ts";
 import { DEMO, synth, templatesOf } from "./deploy.ts";
 import { ACCOUNT, LEFT_OUT } from "./environment.ts";
 import { clientOptions, cloudOfTests } from "./testing/cloud-of-tests.ts";
-import { listenersOf } from "./testing/listeners.ts";
+import { isTrainer, listenersOf, listenersOfProcesses, processesToldOf } from "./testing/listeners.ts";
 
 const cloud = cloudOfTests();
 const { outputs } = cloud;
@@ -57,12 +57,22 @@ it("learns what any S3 client puts there: bucket, event, queue, functions, a job
   const store = openS3Store({ client, bucket: state.bucket, prefix: state.prefix, owner: ACCOUNT });
   const Body = idxFile(allDigits().slice(0, 500));
   await client.send(new PutObjectCommand({ Bucket: bucket, Key: "digits/digits 1+é%20.idx", Body }));
+  const listening = new Set<string>();
+  let jobs = 0;
   await until(
     "the commit of round 1",
     ROUND_MS_MAX,
-    async () => ((await readHead(store)).head.seq >= 1 ? true : undefined),
+    async () => {
+      const all = processesToldOf(cloud.folder);
+      jobs += all.filter(isTrainer).length;
+      for (const address of listenersOfProcesses(all.map(({ pid }) => pid))) listening.add(address);
+      return (await readHead(store)).head.seq >= 1 ? true : undefined;
+    },
     250,
   );
+  // of the job and the functions, too
+  expect(jobs).toBeGreaterThan(0);
+  expect([...listening].filter((address) => !address.startsWith("127.0.0.1:"))).toEqual([]);
   const { document } = await readEntry(store, 1);
   expect(document).toMatchObject({ kind: "round", round: 1, items: 1, checkpoint: { epoch: 6 } });
   const batch = new BatchClient({ ...clientOptions(cloud), endpoint: cloud.batch });

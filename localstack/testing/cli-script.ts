@@ -119,7 +119,7 @@ const FIGURES: readonly (readonly [RegExp, string])[] = [
   [/peak memory [\d.]+ MB/g, "peak memory"],
   [/\d+ threads?/g, "THREADS"],
   [/[\d.]+ GiB/g, "GiB"],
-  [/\d+ files, [\d.]+ kB/g, "files"], // what is tidied up, and when, goes by time
+  [/\d+ files, [\d.]+ kB/g, "files"], // consumed/ has a file for each first byte of an id
   [/(code|etag) [0-9a-f]+/g, "$1 ID"],
   [/-[0-9a-f]{16}\//g, "-ID/"],
   [/ {2}[\w-]{22}(?= |$)/g, " ID"],

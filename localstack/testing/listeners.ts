@@ -57,6 +57,9 @@ export function processesToldOf(folder: string): Started[] {
   return [...found.values()];
 }
 
+/** Whether it is a trainer itself, not who was told how to start one. */
+export const isTrainer = ({ command }: Started): boolean => /^\S+ \S*trainer\/main\.ts/.test(command);
+
 function startedAs(pid: number): Started[] {
   try {
     const parts = (name: string): string[] => readFileSync(`/proc/${pid}/${name}`, "utf8").split("\0");
