@@ -57,7 +57,9 @@ const filesIn = (path: string): string[] => readdirSync(path, { recursive: true,
 
 /** Where LocalStack, CDK and npm would write by themselves. */
 const ELSEWHERE = [
-  ...["/tmp/localstack", "/var/lib/localstack", "/tmp/localstack-lambda", "/etc/localstack"],
+  "/tmp/localstack",
+  "/var/lib/localstack",
+  "/etc/localstack",
   ...[".localstack", ".aws", ".cdk", ".cache/localstack", "cdk.out"].map((name) => join(homedir(), name)),
   ...["cdk.out", "cdk.context.json"].map((name) => join(ROOT, name)),
 ];
@@ -67,7 +69,7 @@ async function expectNothingLeft(before: readonly string[], ports: readonly stri
   await until("the end of all processes", SOON_MS, async () =>
     processesToldOf(folder).length === 0 ? true : undefined,
   );
-  for (const address of ports) await expect(fetch(`http://${address}`)).rejects.toThrow();
+  for (const address of ports) await expect(fetch(`http://${address}`)).rejects.toThrow("fetch failed");
   // vitest's own token
   expect(
     filesIn(join(folder, "home")).filter((path) => !".local/share/vitest/.vitest-secret-token".startsWith(path)),

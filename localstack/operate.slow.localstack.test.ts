@@ -20,7 +20,7 @@ import { readEntry, readHead } from "../ledger/read.ts";
 import { readStatus } from "../ledger/status.ts";
 import { sha256 } from "../protocol/digest.ts";
 import { runCli, type CliResult } from "../test/run-cli.ts";
-import { deploy, destroy, templatesOf, type Deployed } from "./deploy.ts";
+import { deploy, destroy, templatesOf } from "./deploy.ts";
 import { Phases } from "./phases.ts";
 import { ROOT } from "./root.ts";
 import { operate, withoutPlaces, type Place, type Said } from "./testing/cli-script.ts";
