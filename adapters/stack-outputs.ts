@@ -15,6 +15,9 @@ const Outputs = z.object({
   DataAccount: Account,
   TicksUrl: z.string().check(z.regex(/^https?:\/\//)),
   ArrivalsUrl: z.string().check(z.regex(/^https?:\/\//)),
+  DeadLettersUrl: z.string().check(z.regex(/^https?:\/\//)),
+  /** name */
+  DeadLettersAlarm: Text,
   JobQueue: Text,
   /** empty: all machines are on demand */
   OnDemandJobQueue: z.string(),

@@ -19,6 +19,7 @@ import { openSnsNotices } from "../adapters/sns-notices.ts";
 import { openSqsTicks } from "../adapters/sqs-ticks.ts";
 import { notificationOf, quotaOf, regionOf, whoAmI } from "../adapters/stack-checks.ts";
 import { besideFile, missingItems, namesBelow, putFile, type DataBucket } from "../adapters/stack-data.ts";
+import { countDeadLetters } from "../adapters/stack-dead-letters.ts";
 import { readLastLine, readLines } from "../adapters/stack-logs.ts";
 import { takeRepairRole, type TakenRole } from "../adapters/stack-repair.ts";
 import { bucketOf, readStack, type Stack } from "../adapters/stack-outputs.ts";
@@ -136,6 +137,10 @@ function pipelineOf({ stack, config, folder, clients }: Opened): Pipeline {
     },
     bundleToday: () => bundleToday({ folder }, config),
     undelivered: async () => [],
+    deadLetters: async () => ({
+      count: await countDeadLetters(clients.sqs, outputs.DeadLettersUrl),
+      alarm: outputs.DeadLettersAlarm,
+    }),
     takeIn: async () => undefined,
   };
   return pipeline;

@@ -180,6 +180,7 @@ export function openPipeline(workspace: Workspace, config: PipelineConfig): Loca
     openRepair: async () => store,
     bundleToday: () => bundleToday(workspace, config),
     undelivered: () => outbox.undelivered(),
+    deadLetters: async () => undefined,
     async takeIn({ ledger, tick: makeTick }) {
       // what was put there a moment ago may still grow
       await sleep(workspace.items.settleMs);

@@ -57,6 +57,11 @@ export interface Operator {
   tick(why: Tick): Promise<string | undefined>;
 }
 
+export interface DeadLetters {
+  readonly count: number;
+  readonly alarm: string;
+}
+
 /** A pipeline, with what reads it and what an operator does to it. */
 export interface Pipeline {
   readonly config: PipelineConfig;
@@ -84,6 +89,8 @@ export interface Pipeline {
   bundleToday(): Promise<Ledger["code"] | null>;
   /** What did not reach people, by channel; on AWS that is SNS's to know. */
   undelivered(): ReturnType<NoticeOutbox["undelivered"]>;
+  /** Messages that the stack's functions could not handle, and the alarm that tells of them; undefined on this machine, where there are none. */
+  deadLetters(): Promise<DeadLetters | undefined>;
   /** Takes in what is new in the data, where nobody else does at once. */
   takeIn(operator: Operator): Promise<void>;
 }

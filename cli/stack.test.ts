@@ -81,6 +81,8 @@ beforeAll(async () => {
     DataAccount: ACCOUNT,
     TicksUrl: `${aws.url}/${ACCOUNT}/ticks`,
     ArrivalsUrl: `${aws.url}/${ACCOUNT}/arrivals`,
+    DeadLettersUrl: `${aws.url}/${ACCOUNT}/dead-letters`,
+    DeadLettersAlarm: `${STACK}-dead-letters`,
     JobQueue: "queue",
     JobDefinition: `arn:aws:batch:${REGION}:${ACCOUNT}:job-definition/accrete-prod-fake:3`,
     Image: `${ACCOUNT}.dkr.ecr.${REGION}.amazonaws.com/accrete@sha256:${"a".repeat(64)}`,
@@ -111,11 +113,27 @@ describe("a pipeline on AWS", () => {
     expect({ err, code }).toEqual({ err: "", code: 0 });
     expect(out).toContain("nothing waits: what is put into the data bucket is learned by itself");
     expect(out).not.toContain("accrete up");
+    expect(out).not.toContain("dead letters");
     expect(await accrete(["train"])).toMatchObject({
       code: 1,
       err: expect.stringContaining(
         "a moment ago is taken in within seconds\nwhat to do: Add data first: `accrete add --stack accrete-prod-fake FILE...`",
       ),
+    });
+  });
+
+  it("status says how many messages could not be handled, and which alarm tells of them", async () => {
+    aws.deadLetters = 2;
+    expect((await accrete(["status"])).out).toContain(
+      `2 messages could not be handled: dead letters, of which the alarm ${STACK}-dead-letters tells; what to do: docs/operations.md#dead-letters`,
+    );
+    expect(await json("status")).toMatchObject({ deadLetters: 2 });
+    aws.deadLetters = 0;
+    expect(await json("status")).toMatchObject({ deadLetters: 0 });
+    aws.failures.set("GetQueueAttributes", { status: 403, code: "AccessDenied" });
+    expect(await accrete(["status"])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("AWS_ACCESS_DENIED: the dead letters could not be counted"),
     });
   });
 
@@ -406,7 +424,9 @@ describe("a pipeline on AWS", () => {
       stack: NAMES.stack.replace("-sim/", "-fake/"),
       logGroups: { ...NAMES.logGroups, jobs: NAMES.logGroups.jobs.replace("/sim/", "/fake/") },
     };
-    const around = { ...AROUND, queues: { [`${aws.url}/${ACCOUNT}/ticks`]: NAMES.ticksQueue } };
+    const url = `${aws.url}/${ACCOUNT}`;
+    const queues = { [`${url}/ticks`]: NAMES.ticksQueue, [`${url}/dead-letters`]: NAMES.deadLettersQueue };
+    const around = { ...AROUND, queues };
     const place = placeOf(names, around);
     const judge = new Judge();
     expect(await judge.refused(calls, place)).toEqual([]);
@@ -428,6 +448,7 @@ describe("a pipeline on AWS", () => {
       "S3.PutObject",
       "S3.UploadPart",
       "SNS.Publish",
+      "SQS.GetQueueAttributes",
       "SQS.SendMessage",
       "STS.AssumeRole",
       "STS.GetCallerIdentity",

@@ -32,6 +32,8 @@ export interface AlarmsProps {
 export class Alarms extends Construct {
   /** Undefined: nobody is told. */
   readonly topicArn: string | undefined;
+  /** Name of the alarm. */
+  readonly deadLetters: string;
 
   constructor(scope: Construct, id: string, props: AlarmsProps) {
     super(scope, id);
@@ -55,17 +57,23 @@ export class Alarms extends Construct {
       period: 3_600,
       threshold: Math.ceil((pipeline.trigger.longestWait + pipeline.jobs.timeLimit) / 1000) + AGE_SLACK_SECONDS,
     });
-    this.#alarm("DeadLetters", props, "A message could not be handled five times, or was never delivered.", {
-      namespace: "AWS/SQS",
-      metricName: "ApproximateNumberOfMessagesVisible",
-      dimensions: [{ name: "QueueName", value: queues.deadLetters.attrQueueName }],
-      statistic: "Maximum",
-      period: 300,
-      threshold: 1,
-    });
+    this.deadLetters = this.#alarm(
+      "DeadLetters",
+      props,
+      "A message could not be handled five times, or was never delivered.",
+      {
+        namespace: "AWS/SQS",
+        metricName: "ApproximateNumberOfMessagesVisible",
+        dimensions: [{ name: "QueueName", value: queues.deadLetters.attrQueueName }],
+        statistic: "Maximum",
+        period: 300,
+        threshold: 1,
+      },
+    );
     if (this.topicArn !== undefined) this.#rules(this.topicArn, props);
   }
 
+  /** @returns its name */
   #alarm(
     id: string,
     { stage, pipeline, runbook }: AlarmsProps,
@@ -74,9 +82,10 @@ export class Alarms extends Construct {
       cloudwatch.CfnAlarmProps,
       "namespace" | "metricName" | "dimensions" | "statistic" | "period" | "threshold"
     >,
-  ): void {
+  ): string {
+    const alarmName = `accrete-${stage}-${pipeline.name}-${kebab(id)}`;
     new cloudwatch.CfnAlarm(this, id, {
-      alarmName: `accrete-${stage}-${pipeline.name}-${kebab(id)}`,
+      alarmName,
       alarmDescription: `${what} What to do: ${runbook}#${kebab(id)}`,
       comparisonOperator: "GreaterThanOrEqualToThreshold",
       evaluationPeriods: 1,
@@ -85,6 +94,7 @@ export class Alarms extends Construct {
       ...(this.topicArn === undefined ? {} : { alarmActions: [this.topicArn], okActions: [this.topicArn] }),
       ...metric,
     });
+    return alarmName;
   }
 
   #rules(topicArn: string, props: AlarmsProps): void {

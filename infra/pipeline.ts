@@ -89,7 +89,7 @@ export class IncrementalTrainingPipeline extends Construct {
       ledgerSeconds: LEDGER_SECONDS,
       kmsKeyArn,
     });
-    const { topicArn = "" } = new Alarms(this, "Alarms", {
+    const alarms = new Alarms(this, "Alarms", {
       stage,
       pipeline,
       queues,
@@ -98,6 +98,7 @@ export class IncrementalTrainingPipeline extends Construct {
       kmsKeyArn,
       runbook: props.runbook ?? "docs/operations.md",
     });
+    const { topicArn = "" } = alarms;
     const image = imageOf(stack, pipeline, props.image);
     warnOfTag(this, pipeline.name, pipeline, props.image);
     const names: Omit<PipelineNames, "repairRole"> = {
@@ -106,6 +107,7 @@ export class IncrementalTrainingPipeline extends Construct {
       dataBucket: data.arn,
       ticksQueue: queues.ticks.attrArn,
       arrivalsQueue: queues.arrivals.attrArn,
+      deadLettersQueue: queues.deadLetters.attrArn,
       topic: topicArn === "" ? null : topicArn,
       imageRepositories: imageRepositories([image]),
       stateKey: kmsKeyArn ?? null,
@@ -175,6 +177,8 @@ export class IncrementalTrainingPipeline extends Construct {
       DataAccount: names.dataAccount,
       TicksUrl: queues.ticks.ref,
       ArrivalsUrl: queues.arrivals.ref,
+      DeadLettersUrl: queues.deadLetters.ref,
+      DeadLettersAlarm: alarms.deadLetters,
       ...queueNames,
       JobDefinition: definition.ref,
       Image: image.uri,
@@ -215,6 +219,7 @@ function placesOf(
   | "dataBucket"
   | "ticksQueue"
   | "arrivalsQueue"
+  | "deadLettersQueue"
   | "repairRole"
   | "topic"
   | "imageRepositories"

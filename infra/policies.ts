@@ -38,6 +38,7 @@ export interface PipelineNames {
   readonly dataPrefix: string;
   readonly ticksQueue: string;
   readonly arrivalsQueue: string;
+  readonly deadLettersQueue: string;
   /** of AWS Batch: one or two */
   readonly jobQueues: readonly string[];
   /** without a revision */
@@ -147,6 +148,7 @@ function operatorOf(names: PipelineNames): Statement[] {
     listData(names, "StringLikeIfExists"),
     allow("ReadEvents", ["s3:GetBucketNotification"], [names.dataBucket]),
     allow("Ask", ["sqs:SendMessage"], [names.ticksQueue]),
+    allow("CountDeadLetters", ["sqs:GetQueueAttributes"], [names.deadLettersQueue]),
     ...tell(names), // of an entry that a command has finished
     ...watchJobs(names, ["batch:DescribeJobs"]),
     allow("ReadJobLogs", ["logs:GetLogEvents"], [`${jobs}:*`]),

@@ -536,6 +536,8 @@ describe("the stack and the CLI", () => {
       [
         "AccreteVersion",
         "ArrivalsUrl",
+        "DeadLettersUrl",
+        "DeadLettersAlarm",
         "ConfigDigest",
         "DataAccount",
         "DataUrl",

@@ -7,7 +7,7 @@ import { isAlive } from "../../protocol/round.ts";
 import type { PipelineConfig } from "../../protocol/config.ts";
 import type { LogEntry } from "../../protocol/types.ts";
 import { nextScheduledMs, openPipelineOf, openPipelinesOf } from "../compose.ts";
-import type { GlobalOptions, Pipeline } from "../pipeline.ts";
+import type { DeadLetters, GlobalOptions, Pipeline } from "../pipeline.ts";
 import { ago, bytes, checkpoint, count, dateTime, dollars, duration, MAIN_METRICS, metrics, table } from "../print.ts";
 import { isTerminal, jsonText, line, printJson, style } from "../terminal.ts";
 import type { Words } from "../words.ts";
@@ -31,10 +31,13 @@ export function statusCommand(): Command {
       for (const [i, pipeline] of pipelines.entries()) {
         const status = await readShown(pipeline);
         const notices = await pipeline.undelivered();
-        if (options.json === true) printJson({ ...status, notices });
+        const letters = await pipeline.deadLetters();
+        const deadLetters = letters === undefined ? {} : { deadLetters: letters.count };
+        if (options.json === true) printJson({ ...status, notices, ...deadLetters });
         else {
           line(`${i > 0 ? "\n" : ""}${statusText(status, pipeline.words)}`);
           for (const one of notices) line(`  ${undeliveredText(one)}`);
+          if (letters !== undefined && letters.count > 0) line(`  ${deadLettersText(letters)}`);
         }
       }
     });
@@ -149,6 +152,13 @@ function undeliveredText({ channel, waiting, givenUp, error }: Undelivered): str
   return style(
     "yellow",
     `${what.filter((text) => text !== "").join("; ")}: ${why}; \`accrete doctor --notify\` tries it`,
+  );
+}
+
+function deadLettersText({ count: letters, alarm }: DeadLetters): string {
+  return style(
+    "yellow",
+    `${count(letters, "message")} could not be handled: dead letters, of which the alarm ${printable(alarm)} tells; what to do: docs/operations.md#dead-letters`,
   );
 }
 

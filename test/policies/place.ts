@@ -31,6 +31,7 @@ export const NAMES: PipelineNames = {
   dataPrefix: "f",
   ticksQueue: arn("sqs", "ticks"),
   arrivalsQueue: arn("sqs", "arrivals"),
+  deadLettersQueue: arn("sqs", "dead-letters"),
   jobQueues: JOB_QUEUES.map((name) => arn("batch", `job-queue/${name}`)),
   jobDefinition: arn("batch", "job-definition/accrete-prod-sim"),
   topic: arn("sns", "notices"),

@@ -33,6 +33,8 @@ export interface SmallAws {
   /** bodies of messages, and of SNS the messages */
   readonly sent: string[];
   readonly published: string[];
+  /** messages in the queue of dead letters */
+  deadLetters: number;
   /** "service action", or the SDK's name of a call -> what it fails with; "*" for all */
   readonly failures: Map<string, Failure>;
   /** of each call: "service action" */
@@ -53,6 +55,7 @@ export async function openSmallAws(): Promise<SmallAws> {
     quotas: new Map(),
     sent: [],
     published: [],
+    deadLetters: 0,
     failures: new Map(),
     calls: [],
     asked: [],
@@ -164,6 +167,13 @@ const ANSWERS: Readonly<Record<string, Answerer>> = {
     await onMessage(String(MessageBody));
     return json({ MessageId: "1", MD5OfMessageBody: createHash("md5").update(String(MessageBody)).digest("hex") });
   },
+  GetQueueAttributes: ({ deadLetters }) =>
+    json({
+      Attributes: {
+        ApproximateNumberOfMessages: String(deadLetters),
+        ApproximateNumberOfMessagesNotVisible: "0",
+      },
+    }),
   /** Pages of two lines; at the end the same token again. */
   GetLogEvents({ logs }, { logGroupName, logStreamName, nextToken, limit, startFromHead }) {
     const lines = logs.get(`${String(logGroupName)} ${String(logStreamName)}`);
