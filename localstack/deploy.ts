@@ -23,6 +23,8 @@ export interface DeployOptions {
   readonly config: string;
   /** of the assembly, in the cloud's folder: for stacks beside others @default "cdk.out" */
   readonly name?: string;
+  /** false: an earlier deploy has done it @default true */
+  readonly bootstrap?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -44,7 +46,7 @@ export interface Deployed {
 
 /** @throws {Error} what CDK said last */
 export async function deploy(options: DeployOptions): Promise<Deployed> {
-  const { cloud, phases, config: path, name = "cdk.out", signal } = options;
+  const { cloud, phases, config: path, name = "cdk.out", bootstrap = true, signal } = options;
   const { config } = await loadConfigFile(path);
   const assembly = join(cloud.folder, name);
   const failed = new AbortController();
@@ -53,9 +55,13 @@ export async function deploy(options: DeployOptions): Promise<Deployed> {
   // at the same time: a synth needs nothing of the account
   await allOf(failed, [
     // where there is no app, which it would run
-    phases.time("cdk bootstrap", () =>
-      runCdk(["bootstrap", `aws://${ACCOUNT}/${REGION}`], { ...at, cwd: cloud.folder }),
-    ),
+    ...(bootstrap
+      ? [
+          phases.time("cdk bootstrap", () =>
+            runCdk(["bootstrap", `aws://${ACCOUNT}/${REGION}`], { ...at, cwd: cloud.folder }),
+          ),
+        ]
+      : []),
     phases.time("cdk synth", () => synth(path, assembly, { ...at, env: {} })),
   ]);
   const all = ["deploy", "--all", "--require-approval", "never", "--app", assembly, "--output", assembly];
