@@ -6,7 +6,7 @@ import { cp, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { makePart, removeLeftParts } from "../adapters/native-part.ts";
 import { localstackRoot, runsFolder } from "./cache.ts";
-import { clientEnv, JOB_KEY, localstackEnv, withoutAws, type Endpoints } from "./environment.ts";
+import { clientEnv, JOB_KEY, localstackEnv, withoutAws, type Between, type Endpoints } from "./environment.ts";
 import { freePorts } from "./ports.ts";
 import { startServer, type Server } from "./process.ts";
 import type { Phases } from "./phases.ts";
@@ -25,16 +25,22 @@ export interface CloudOptions {
   readonly recordsCalls?: boolean;
   /** the end of a function's name: its process waits for a debugger, on 127.0.0.1:9229 if that is free; localstack.log says where */
   readonly inspect?: string | undefined;
+  /** stands between everybody and the servers, of which none may be the caller's own */
+  readonly between?: (servers: Endpoints) => Promise<Between>;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface Cloud extends Endpoints {
   /** for whoever uses it, and nothing of the user's own AWS */
   readonly env: Readonly<Record<string, string>>;
+  /** where they listen themselves: another place if something stands between */
+  readonly servers: Endpoints;
   /** of this run; its logs are in logs/ */
   readonly folder: string;
   /** of what was started here */
   readonly pids: Readonly<Record<string, number>>;
+  /** Kills the Batch server and starts it again: same port, same state. Its jobs go on meanwhile. */
+  restartBatch(): Promise<void>;
   /** Ends all that was started, and removes the folder. */
   stop(): Promise<void>;
 }
@@ -46,8 +52,10 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   await removeLeftParts(runs);
   const folder = await makePart(runs);
   const servers = new Map<string, Server>();
+  let between: Between | undefined;
   const stop = async (): Promise<void> => {
     await Promise.all([...servers.values()].map((server) => server.stop()));
+    await between?.close();
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
@@ -55,14 +63,18 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     const [localstackPort, batchPort] = await freePorts(2);
     const endpoint = options.endpoint ?? `http://127.0.0.1:${localstackPort}`;
     const batch = options.batch ?? (options.endpoint === undefined ? `http://127.0.0.1:${batchPort}` : endpoint);
+    const own = { endpoint, batch };
+    between = await options.between?.(own);
     const at: Place = {
-      endpoint,
-      batch,
+      ...(between ?? own),
+      servers: own,
+      inside: between?.inside,
       folder,
       signal,
       recordsCalls: options.recordsCalls ?? false,
       inspect: options.inspect,
     };
+    const grace = options.graceSeconds ?? GRACE_SECONDS;
     const starting: Promise<unknown>[] = [];
     const start = (name: string, server: () => Promise<Server>): void =>
       void starting.push(phases.time(`start ${name}`, async () => servers.set(name, await server())));
@@ -71,12 +83,25 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       start("LocalStack", () => localstack(at, venv.python));
     }
     if (batch === endpoint) await needBatch(endpoint);
-    else if (!(await isThere(batch))) start("Batch", () => batchServer(at, options.graceSeconds ?? GRACE_SECONDS));
+    else if (!(await isThere(batch))) start("Batch", () => batchServer(at, grace));
     // both, though one fails: else the other starts after it was looked for
     const faults = (await Promise.allSettled(starting)).filter((one) => one.status === "rejected");
     if (faults[0] !== undefined) throw faults[0].reason;
     const pids = Object.fromEntries([...servers].map(([name, { pid }]) => [name, pid]));
-    return { endpoint, batch, env: clientEnv(at), folder, pids, stop };
+    const restartBatch = async (): Promise<void> => {
+      await servers.get("Batch")?.kill();
+      servers.set("Batch", await batchServer(at, grace));
+    };
+    return {
+      endpoint: at.endpoint,
+      batch: at.batch,
+      env: clientEnv(at),
+      servers: own,
+      folder,
+      pids,
+      restartBatch,
+      stop,
+    };
   } catch (error) {
     const logs = await keepLogs(folder);
     await stop();
@@ -89,6 +114,8 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
 const GRACE_SECONDS = 30;
 
 interface Place extends Endpoints {
+  readonly servers: Endpoints;
+  readonly inside: string | undefined;
   readonly folder: string;
   readonly signal: AbortSignal | undefined;
   readonly recordsCalls: boolean;
@@ -105,20 +132,21 @@ function localstack(at: Place, python: string): Promise<Server> {
       endpoints: at,
       inspect: at.inspect,
       calls: at.recordsCalls ? join(folder, "logs/calls.jsonl") : undefined,
+      behind: at.inside === undefined ? undefined : { endpoint: at.servers.endpoint, inside: at.inside },
       folder: { state: join(folder, "state"), tmp: join(folder, "tmp"), home: join(folder, "home") },
       node: process.execPath,
       path: process.env["PATH"] ?? "",
     }),
     cwd: folder,
     logFile: logFile(folder, "localstack"),
-    health: `${at.endpoint}/_localstack/health`,
+    health: `${at.servers.endpoint}/_localstack/health`,
     endBy: "SIGKILL", // SIGTERM takes it ten seconds, and it has nothing to save
     signal: at.signal,
   });
 }
 
 function batchServer(at: Place, graceSeconds: number): Promise<Server> {
-  const { folder, endpoint, batch } = at;
+  const { folder, endpoint, servers } = at;
   const trainer = JSON.stringify([process.execPath, join(ROOT, "trainer/main.ts")]);
   const places = ["--state", join(folder, "batch"), "--scratch", join(folder, "scratch")];
   const calls = at.recordsCalls ? ["--calls", join(folder, "logs/batch-calls.jsonl")] : [];
@@ -128,7 +156,7 @@ function batchServer(at: Place, graceSeconds: number): Promise<Server> {
     `AWS_ACCESS_KEY_ID=${JOB_KEY}`,
     ...calls,
     "--port",
-    new URL(batch).port,
+    new URL(servers.batch).port,
     "--endpoint",
     endpoint,
     "--entrypoint",
@@ -149,7 +177,7 @@ function batchServer(at: Place, graceSeconds: number): Promise<Server> {
     env: { ...withoutAws(process.env), ...clientEnv(at), TMPDIR: join(folder, "tmp") },
     cwd: folder,
     logFile: logFile(folder, "batch"),
-    health: batch,
+    health: servers.batch,
     endBy: "SIGTERM", // it ends its jobs, which have groups of their own
     signal: at.signal,
   });

@@ -24,6 +24,13 @@ export interface Endpoints {
   readonly batch: string;
 }
 
+/** Where a proxy listens, which stands between everybody and the servers: that is what everybody is told. */
+export interface Between extends Endpoints {
+  /** for what LocalStack asks itself */
+  readonly inside: string;
+  close(): Promise<void>;
+}
+
 type Env = Readonly<Record<string, string>>;
 
 /** For clients: the CLI, SDKs, cdk, the Batch server and its jobs. These are the lines that a user exports. */
@@ -55,7 +62,10 @@ export function withoutAws(env: NodeJS.ProcessEnv): Record<string, string> {
  * @param node absolute; runs the Lambdas
  */
 export function localstackEnv(options: {
+  /** as everybody is told */
   readonly endpoints: Endpoints;
+  /** where it listens itself, if that is behind a proxy */
+  readonly behind?: { readonly endpoint: string; readonly inside: string } | undefined;
   readonly folder: { readonly state: string; readonly tmp: string; readonly home: string };
   readonly node: string;
   readonly path: string;
@@ -64,7 +74,7 @@ export function localstackEnv(options: {
   /** the end of a function's name */
   readonly inspect?: string | undefined;
 }): Env {
-  const { endpoints, folder, node, path, calls, inspect } = options;
+  const { endpoints, behind, folder, node, path, calls, inspect } = options;
   const address = new URL(endpoints.endpoint).host;
   return {
     PATH: path,
@@ -80,7 +90,7 @@ export function localstackEnv(options: {
     AWS_SHARED_CREDENTIALS_FILE: "/dev/null",
     // its other server listens on every address, whatever it is told: anyone in the network could run code through a Lambda
     GATEWAY_SERVER: "hypercorn",
-    GATEWAY_LISTEN: address,
+    GATEWAY_LISTEN: behind === undefined ? address : new URL(behind.endpoint).host,
     LOCALSTACK_HOST: address,
     DNS_ADDRESS: "0", // a DNS server on port 53
     SQS_ENDPOINT_STRATEGY: "path", // else a queue's URL has a name that only the internet's DNS knows
@@ -89,6 +99,9 @@ export function localstackEnv(options: {
     LOCALSTACK_API_KEY: "",
     LAMBDA_RUNTIME_EXECUTOR: "process", // ours: lambda_process.py
     ACCRETE_LAMBDA_NODE: node,
+    ...(behind === undefined
+      ? {}
+      : { ACCRETE_FUNCTIONS_ENDPOINT: endpoints.endpoint, ACCRETE_INSIDE_URL: behind.inside }),
     AWS_ENDPOINT_URL_BATCH: endpoints.batch, // our plugin's, who hands it on to the functions
     LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC: "0.5", // 10: so long nobody looks at a queue that was empty
     LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_ERROR_SEC: "2",

@@ -25,6 +25,8 @@ export interface ServerOptions {
 export interface Server {
   readonly pid: number;
   stop(): Promise<void>;
+  /** by SIGKILL, and it alone */
+  kill(): Promise<void>;
 }
 
 /**
@@ -50,6 +52,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     end();
     await exited;
   };
+  const kill = async (): Promise<void> => {
+    process.off("exit", end);
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    signalTo(pid, "SIGKILL");
+    await exited;
+  };
   try {
     await answers(options, child);
   } catch (error) {
@@ -57,7 +66,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const said = readFileSync(logFile, "utf8").trimEnd().split("\n").slice(-LAST_LINES).join("\n");
     throw new Error(`${name} does not start: its log ends with\n${said}`, { cause: error });
   }
-  return { pid, stop };
+  return { pid, stop, kill };
 }
 
 async function answers({ health, signal }: ServerOptions, child: ChildProcess): Promise<void> {

@@ -87,6 +87,9 @@ class ProcessExecutor(RuntimeExecutor):
             if name.startswith("AWS_ENDPOINT_URL_") or name in ("PATH", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
         }
         told = {name: str(value) for name, value in env_vars.items() if not name.startswith(NOT_FOR_FUNCTIONS)}
+        # of a proxy that stands between functions and LocalStack
+        if "ACCRETE_FUNCTIONS_ENDPOINT" in os.environ:
+            told["AWS_ENDPOINT_URL"] = os.environ["ACCRETE_FUNCTIONS_ENDPOINT"]
         code = str(self.function_version.config.code.get_unzipped_code_location())
         self.env = passed | {"HOME": self.tmp, "TMPDIR": self.tmp, "LANG": "en_US.UTF-8"} | told | {"LAMBDA_TASK_ROOT": code}
         # what goes wrong now goes wrong again in the first call, as on AWS, which tells of it
