@@ -93,6 +93,16 @@ describe("a large file", () => {
     expect(object && sha256(object)).toBe("wrote" in fault ? sha256(LARGE) : undefined);
   });
 
+  it.each(UNKNOWN)("that is copied, and whose last call %s, leaves no upload behind", async (_, fault) => {
+    s3.objects.set(at("a"), Buffer.from(LARGE));
+    s3.fail("CompleteMultipartUpload", fault);
+    expect(await store.copy("a", "b")).toBe("unknown");
+    expect(calls("CompleteMultipartUpload")).toBe(1);
+    expect([...s3.uploads]).toEqual([]);
+    const object = s3.objects.get(at("b"));
+    expect(object && sha256(object)).toBe("wrote" in fault ? sha256(LARGE) : undefined);
+  });
+
   it("is sent on after parts that failed, each of them again", async () => {
     s3.fail("UploadPart", { status: 503, code: "SlowDown" }, { answer: "reset" }, { status: 500, wrote: true });
     expect(await store.createFromFile("a", join(folder, "large"))).toBe("won");

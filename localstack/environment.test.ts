@@ -29,6 +29,19 @@ it("has LocalStack listen on this machine alone, and write into the run's folder
   });
 });
 
+it("has everybody go through a proxy, and listens behind it", () => {
+  const folder = { state: "/run/state", tmp: "/run/tmp", home: "/run/home" };
+  const behind = { endpoint: "http://127.0.0.1:5001", inside: "http://127.0.0.1:5002" };
+  expect(localstackEnv({ endpoints, behind, folder, node: "/node", path: "/bin" })).toMatchObject({
+    GATEWAY_LISTEN: "127.0.0.1:5001",
+    LOCALSTACK_HOST: "127.0.0.1:4566",
+    ACCRETE_FUNCTIONS_ENDPOINT: endpoints.endpoint,
+    ACCRETE_INSIDE_URL: behind.inside,
+  });
+  const without = localstackEnv({ endpoints, folder, node: "/node", path: "/bin" });
+  expect(without).not.toHaveProperty("ACCRETE_INSIDE_URL");
+});
+
 it("reads off LocalStack's log what it has passed over, each type once", () => {
   const log = ["AWS::EC2::LaunchTemplate", "AWS::CloudWatch::Dashboard", "AWS::EC2::LaunchTemplate"]
     .map((type) => `2026-01-31 WARN l.s.c.deployment_utils : No resource provider found for "${type}". To find out`)

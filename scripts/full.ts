@@ -56,6 +56,11 @@ const PARTS: readonly Part[] = [
     figures: /^(?:\| )?((?:object put|end of the quiet|SubmitJob|result|idle for).*)$/,
   },
   {
+    name: "localstack chaos, 30 faults",
+    run: ["scripts/localstack-chaos.ts", "--faults", "30"],
+    figures: /^ *[\d.]+ s +(seed .*|\d+ dead letters.*|met: .*|\d+ faults in \d+ rounds of .*)$/,
+  },
+  {
     name: "slow tests",
     run: ["node_modules/vitest/vitest.mjs", "run", "--passWithNoTests", ".slow.test"],
     env: { ACCRETE_SLOW: "1" },

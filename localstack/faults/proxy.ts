@@ -62,26 +62,16 @@ export async function openFaultProxy(servers: Endpoints): Promise<FaultProxy> {
     else write(response, answer, method);
   }
 
-  async function listen(to: string, side: Side): Promise<string> {
-    const server = createServer((asked, response) => {
-      // there is nobody behind: as if it were so here
-      handle(to, side, asked, response).catch(() => asked.socket.destroy());
-    });
-    // a client that goes on with a connection just when it is ended would see a fault that nobody made
-    server.keepAliveTimeout = 0;
-    server.requestTimeout = 0;
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
+  async function open(to: string, side: Side): Promise<string> {
+    const { server, url } = await listen((asked, response) => handle(to, side, asked, response));
     listening.push(server);
-    const address = server.address();
-    if (typeof address !== "object" || address === null) throw new Error("no port");
-    return `http://127.0.0.1:${address.port}`;
+    return url;
   }
 
   const told = {
-    endpoint: await listen(servers.endpoint, "outside"),
-    batch: await listen(servers.batch, "outside"),
-    inside: await listen(servers.endpoint, "inside"),
+    endpoint: await open(servers.endpoint, "outside"),
+    batch: await open(servers.batch, "outside"),
+    inside: await open(servers.endpoint, "inside"),
   };
   return Object.assign(proxy, told, {
     arm(aim: Aim, fault: Fault, onHit: (call: string) => void = () => {}): Armed {
@@ -102,6 +92,23 @@ export async function openFaultProxy(servers: Endpoints): Promise<FaultProxy> {
       }
     },
   });
+}
+
+async function listen(
+  handle: (asked: IncomingMessage, response: ServerResponse) => Promise<void>,
+): Promise<{ server: Server; url: string }> {
+  const server = createServer((asked, response) => {
+    // there is nobody behind: as if it were so here
+    handle(asked, response).catch(() => asked.socket.destroy());
+  });
+  // a client that goes on with a connection just when it is ended would see a fault that nobody made
+  server.keepAliveTimeout = 0;
+  server.requestTimeout = 0;
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (typeof address !== "object" || address === null) throw new Error("no port");
+  return { server, url: `http://127.0.0.1:${address.port}` };
 }
 
 /** @returns undefined: no answer, the connection breaks */
