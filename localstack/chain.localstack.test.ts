@@ -42,6 +42,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "accrete-chain-"));
   there = await deployedPipeline(cloud, "chain", "digits");
   here = new DigitsWorkspace(join(folder, "digits"));
+  await shortenVisibility();
 }, 300_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -69,14 +70,18 @@ const POISON = {
 } as const;
 const QUEUES = ["ArrivalsUrl", "TicksUrl"] as const;
 
-it("takes what can't be understood into its queues", async () => {
-  for (const queue of QUEUES) {
-    const QueueUrl = there.outputs[queue];
-    const Attributes = { VisibilityTimeout: String(VISIBLE_SECONDS) };
-    await sqs.send(new SetQueueAttributesCommand({ QueueUrl, Attributes }));
-    for (const MessageBody of POISON[queue]) await sqs.send(new SendMessageCommand({ QueueUrl, MessageBody }));
-  }
-});
+/** By the queues' own calls, as the config has no such setting. */
+async function shortenVisibility(): Promise<void> {
+  const Attributes = { VisibilityTimeout: String(VISIBLE_SECONDS) };
+  for (const queue of QUEUES)
+    await sqs.send(new SetQueueAttributesCommand({ QueueUrl: there.outputs[queue], Attributes }));
+}
+
+async function sendPoison(): Promise<void> {
+  for (const queue of QUEUES)
+    for (const MessageBody of POISON[queue])
+      await sqs.send(new SendMessageCommand({ QueueUrl: there.outputs[queue], MessageBody }));
+}
 
 const DELIVERIES = [
   [0, 500],
@@ -118,6 +123,8 @@ it("learns the digits as a folder does: the same weights in each of three rounds
     const figures = ["accuracy", "loss", "trainRecords", "holdoutRecords"];
     expect(figures.map((name) => entry.metrics[name])).toEqual(figures.map((name) => local.metrics[name]));
     expect(entry.items).toBe(1);
+    // now, and not before: a receive that waits since before the visibility was shortened still takes messages for the longer one
+    if (round === 1) await sendPoison();
   }
 }, 600_000);
 

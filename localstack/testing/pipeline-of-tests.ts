@@ -6,7 +6,7 @@ import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { openS3Store } from "../../adapters/s3-store.ts";
 import { bucketOf, readStack, type Stack } from "../../adapters/stack-outputs.ts";
 import { pipelineStackName } from "../../infra/names.ts";
-import { listInbox, needDocument, readEntry, readHead } from "../../ledger/read.ts";
+import { listInbox, needDocument, readEntry, readHead, readLive } from "../../ledger/read.ts";
 import { planKey } from "../../protocol/keys.ts";
 import type { Store } from "../../protocol/ports.ts";
 import type { Plan, RoundEntry } from "../../protocol/types.ts";
@@ -67,12 +67,12 @@ export class PipelineOfTests {
     return (await readHead(this.store)).head.seq;
   }
 
-  /** Waits for it. @throws after `limitMs` */
+  /** Waits for its commit and what follows it, which deletes its segments. @throws after `limitMs` */
   async round(round: number, limitMs: number): Promise<{ readonly entry: RoundEntry; readonly plan: Plan }> {
     await until(
       `the commit of round ${round}`,
       limitMs,
-      async () => ((await this.seq()) >= round ? true : undefined),
+      async () => ((await readLive(this.store)).live.seq >= round ? true : undefined),
       LOOK_MS,
     );
     const { document: entry } = await readEntry(this.store, round);
