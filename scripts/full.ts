@@ -66,12 +66,6 @@ const PARTS: readonly Part[] = [
     env: { ACCRETE_SLOW: "1" },
     figures: /^ *(Tests +.*)$/,
   },
-  {
-    name: "localstack, what takes longer",
-    run: ["node_modules/vitest/vitest.mjs", "run", "--config", "vitest.localstack.config.ts", ".slow.localstack"],
-    env: { ACCRETE_SLOW: "1" },
-    figures: /^ *((?:Tests|[\d.]+ s) +.*)$/,
-  },
 ];
 
 const { values } = parseArgs({
