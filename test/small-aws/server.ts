@@ -170,8 +170,9 @@ const ANSWERS: Readonly<Record<string, Answerer>> = {
   GetQueueAttributes: ({ deadLetters }) =>
     json({
       Attributes: {
-        ApproximateNumberOfMessages: String(deadLetters),
-        ApproximateNumberOfMessagesNotVisible: "0",
+        // somebody looks at one of them
+        ApproximateNumberOfMessages: String(Math.max(0, deadLetters - 1)),
+        ApproximateNumberOfMessagesNotVisible: String(Math.min(1, deadLetters)),
       },
     }),
   /** Pages of two lines; at the end the same token again. */
